@@ -1,0 +1,58 @@
+"""Large things at rest (report PDFs, audio, messages): AES-GCM files, each bound to the row that owns it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from uuid import UUID
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+from core.errors import Missing, Unfit
+
+
+class Blobs:
+    """A folder of sealed files. A blob moved to another row, or changed by a bit, does not open."""
+
+    def __init__(self, folder: Path, key: bytes, *, dice: Callable[[int], bytes]) -> None:
+        self.folder = folder
+        self._box = AESGCM(key)
+        self._dice = dice
+
+    def put(self, blob_id: UUID, data: bytes, *, kind: str, owner: UUID) -> None:
+        """Seal `data` on disk before the row that names it is committed. Raises Unfit when the disk says no."""
+        nonce = self._dice(12)
+        sealed = nonce + self._box.encrypt(nonce, data, _binding(blob_id, kind, owner))
+        path = self._path(blob_id)
+        unfinished = path.with_suffix(".part")
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            with os.fdopen(os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
+                file.write(sealed)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(unfinished, path)
+        except OSError as error:
+            unfinished.unlink(missing_ok=True)
+            raise Unfit(
+                f"The disk refused to store a file ({error.strerror}). Nothing was changed."
+            ) from error
+
+    def get(self, blob_id: UUID, *, kind: str, owner: UUID) -> bytes:
+        """The bytes that were put. Raises Missing, or Unfit when the file is not the one that was stored."""
+        try:
+            sealed = self._path(blob_id).read_bytes()
+            return self._box.decrypt(sealed[:12], sealed[12:], _binding(blob_id, kind, owner))
+        except FileNotFoundError:
+            raise Missing("This document is not in the store.") from None
+        except InvalidTag:
+            raise Unfit("A stored document was changed on disk and cannot be trusted.") from None
+
+    def _path(self, blob_id: UUID) -> Path:
+        return self.folder / blob_id.hex[-2:] / f"{blob_id}.sealed"
+
+
+def _binding(blob_id: UUID, kind: str, owner: UUID) -> bytes:
+    return f"{kind}|{owner}|{blob_id}".encode()
