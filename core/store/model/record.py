@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import BigInteger, Index, LargeBinary, String, Text
+from sqlalchemy import BigInteger, Index, Integer, LargeBinary, String, Text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from core.store.model.base import Base, Owned
@@ -21,7 +21,7 @@ class AuditEntry(Base):
         Index("ix_audit_entry_actor_seq", "actor_id", "seq"),
     )
 
-    seq: Mapped[int] = mapped_column(BigInteger().with_variant(BigInteger(), "postgresql"), primary_key=True,
+    seq: Mapped[int] = mapped_column(BigInteger().with_variant(Integer(), "sqlite"), primary_key=True,
                                      autoincrement=False)  # fmt: skip
     at: Mapped[datetime] = mapped_column(index=True)
     actor_id: Mapped[str] = mapped_column(String(36))

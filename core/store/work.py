@@ -1,0 +1,420 @@
+"""The gate and the pen: every verb checks, opens the database, narrows rows and leaves its entry here.
+
+    with practice.work(actor) as work:          # the edge: commits when the verb returns, rolls back when it raises
+        workflow.arrive(work, study_id)
+
+    with work.act(Permission.ORDER_ARRIVE, Subject.study(study_id)) as facts:      # inside the verb
+        ...
+
+act      a change: write transaction (BEGIN IMMEDIATE), one audit entry in it
+reading  opening something of a patient's: an entry the first time in this sitting, then read-only
+look     a question that needs no entry: read-only
+tend     bookkeeping nobody did (leases, cursors, a session's last use): writes without an entry
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from types import TracebackType
+from typing import Any, TypeVar
+from uuid import UUID
+
+from sqlalchemy import Engine, event, false, select
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.orm import ORMExecuteState, Session, with_loader_criteria
+from sqlalchemy.orm.exc import StaleDataError
+
+from core.errors import Denied, Missing, Refused, SorgError, Stale, Unfit, WrongAnswer
+from core.rules.roles import LINK_HOLDERS, Permission, Role, allowed
+from core.store import audit
+from core.store.blobs import Blobs
+from core.store.db import pen
+from core.store.keys import Keyring
+from core.store.model import Base, Counter, Errand, Study
+
+Row = TypeVar("Row", bound=Base)
+
+
+@dataclass(frozen=True)
+class Reach:
+    """What one link opens: one study of one patient in one signed version, and nothing beside it."""
+
+    share_id: UUID
+    study_id: UUID
+    patient_id: UUID
+    version_id: UUID
+    referrer_id: UUID | None = None
+
+
+@dataclass(frozen=True)
+class Actor:
+    """Who is asking. `channel` and `address` say from where; `reach` narrows a link holder to one study."""
+
+    id: str
+    name: str
+    roles: frozenset[Role]
+    channel: str = "console"
+    address: str = ""
+    session: UUID | None = None
+    reach: Reach | None = None
+
+    @property
+    def person(self) -> UUID:
+        """The staff member's id; anyone else is refused."""
+        try:
+            return UUID(self.id)
+        except ValueError:
+            raise Denied("Only a member of staff can do this.") from None
+
+
+def nobody(*, channel: str, address: str = "") -> Actor:
+    """A request before anyone has signed in."""
+    return Actor("nobody", "Nobody", frozenset({Role.NOBODY}), channel, address)
+
+
+def system(channel: str = "worker") -> Actor:
+    """The worker: images in, errands out."""
+    return Actor("system", "Sorg", frozenset({Role.SYSTEM}), channel)
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What an act is about: a kind and an id, as the audit trail will say it."""
+
+    kind: str
+    id: str = ""
+
+    @classmethod
+    def patient(cls, patient_id: UUID) -> Subject:
+        return cls("patient", str(patient_id))
+
+    @classmethod
+    def study(cls, study_id: UUID) -> Subject:
+        return cls("study", str(study_id))
+
+
+class Openings:
+    """What one sitting has opened already, so that a refreshed page is not a new entry. Lives with the session."""
+
+    def __init__(self, *, lasts: timedelta = timedelta(minutes=30)) -> None:
+        self._lasts = lasts
+        self._until: dict[tuple[str, ...], datetime] = {}
+
+    def fresh(self, key: tuple[str, ...], *, now: datetime) -> bool:
+        """True when this was opened a short while ago."""
+        return self._until.get(key, now) > now
+
+    def note(self, keys: set[tuple[str, ...]], *, now: datetime) -> None:
+        """Remember openings whose entries are committed."""
+        self._until = {k: t for k, t in self._until.items() if t > now} | {k: now + self._lasts for k in keys}
+
+
+@dataclass
+class House:
+    """An opened practice: database, keys, clock and the outside world. Made by an edge, shared by its threads."""
+
+    engine: Engine
+    keys: Keyring
+    blobs: Blobs
+    clock: Callable[[], datetime]
+    new_id: Callable[[], UUID]
+    dice: Callable[[int], bytes]
+    ports: Any = None  # core.ports.Ports: orthanc, switch, directory
+    origin: str = "01"
+    rules: dict[str, Any] = field(default_factory=dict)  # settings that verbs obey, by name
+
+    def work(self, actor: Actor, *, openings: Openings | None = None) -> Work:
+        """One piece of work by one actor: one session, one transaction at the end."""
+        return Work(self, actor, openings=openings)
+
+
+class Work:
+    """One actor's piece of work. Nothing is kept unless the edge's `with` block ends without an error."""
+
+    def __init__(self, house: House, actor: Actor, *, openings: Openings | None = None) -> None:
+        self.house, self.actor = house, actor
+        self.ports, self.blobs, self.keys = house.ports, house.blobs, house.keys
+        self._openings = openings if openings is not None else Openings()
+        self._opened: set[tuple[str, ...]] = set()
+        self._session: Session | None = None
+        self._writing = False
+        self._depth = 0
+        self._refused: tuple[Permission, Subject] | None = None
+
+    # What verbs need of the world -------------------------------------------------------------------------------
+
+    def now(self) -> datetime:
+        """The time, aware, in UTC."""
+        return self.house.clock()
+
+    def new_id(self) -> UUID:
+        """A new UUIDv7."""
+        return self.house.new_id()
+
+    def dice(self, size: int) -> bytes:
+        """`size` random bytes from the operating system."""
+        return self.house.dice(size)
+
+    def rule(self, name: str) -> Any:
+        """A setting that verbs obey, by name (docs/settings.md)."""
+        return self.house.rules[name]
+
+    @property
+    def may(self) -> frozenset[Permission]:
+        """Everything this actor may do: for drawing buttons, never instead of the gate."""
+        return frozenset(p for p in Permission if allowed(self.actor.roles, p))
+
+    # The four doors ---------------------------------------------------------------------------------------------
+
+    @contextmanager
+    def act(self, permission: Permission, subject: Subject | None = None) -> Iterator[dict[str, Any]]:
+        """Check, open for writing, and leave an entry with the facts in the same transaction.
+
+        Put `facts["patient"]` when the subject is neither a patient nor a study, so that the patient's page finds it.
+        """
+        subject = subject or Subject("practice")
+        self._require(permission, subject)
+        facts: dict[str, Any] = {}
+        with self._holding(writing=True):
+            try:
+                yield facts
+            except WrongAnswer:
+                # A wrong answer is on record too; the edge commits it together with the count of tries.
+                self._note(permission, subject, facts, outcome="refused")
+                raise
+            self._note(permission, subject, facts)
+
+    @contextmanager
+    def reading(self, permission: Permission, subject: Subject) -> Iterator[dict[str, Any]]:
+        """Open something of a patient's: recorded the first time in this sitting, read-only after that."""
+        key = (str(permission), subject.kind, subject.id, self.actor.id)
+        self._require(permission, subject)
+        if key in self._opened or self._openings.fresh(key, now=self.now()):
+            with self._holding(writing=False):
+                yield {}
+            return
+        with self.act(permission, subject) as facts:
+            yield facts
+        self._opened.add(key)
+
+    @contextmanager
+    def look(self, permission: Permission) -> Iterator[None]:
+        """Ask a question that leaves no entry; nothing can be written."""
+        self._require(permission, Subject("practice"))
+        with self._holding(writing=False):
+            yield
+
+    @contextmanager
+    def tend(self, permission: Permission) -> Iterator[None]:
+        """Write what is nobody's act: a lease, a cursor, when a session was last used."""
+        self._require(permission, Subject("practice"))
+        with self._holding(writing=True):
+            yield
+
+    # Rows -------------------------------------------------------------------------------------------------------
+
+    @property
+    def db(self) -> Session:
+        """The session; only inside one of the four doors."""
+        if self._session is None or self._depth == 0:
+            raise RuntimeError("The database was asked for outside Work.act, look, reading or tend.")
+        return self._session
+
+    def get(self, model: type[Row], row_id: UUID | str, *, what: str = "") -> Row:
+        """The row, or Missing: which is also what a row outside this actor's reach looks like."""
+        row = self.db.scalars(select(model).where(model.id == row_id)).one_or_none()  # type: ignore[attr-defined]
+        if row is None:
+            raise Missing(
+                f"This {what or model.__tablename__.replace('_', ' ')} does not exist, or is not yours to see."
+            )
+        return row
+
+    def number(self, name: str) -> int:
+        """The next number of a counter; gaps appear only where a transaction was rolled back after others."""
+        counter = self.db.get(Counter, name, with_for_update=True)
+        if counter is None:
+            counter = Counter(name=name, value=0)
+            self.db.add(counter)
+        counter.value += 1
+        self.db.flush()
+        return counter.value
+
+    def errand(self, kind: str, *, key: str, due_at: datetime | None = None, **payload: Any) -> None:
+        """Leave an errand in this transaction. The same key is left only once, so that a verb may say it again."""
+        if self.db.scalars(select(Errand.id).where(Errand.key == key)).first() is None:
+            self.db.add(
+                Errand(
+                    id=self.new_id(),
+                    kind=kind,
+                    key=key,
+                    payload=payload,
+                    state="waiting",
+                    tries=0,
+                    trouble="",
+                    due_at=due_at or self.now(),
+                    made_at=self.now(),
+                )  # fmt: skip
+            )
+
+    # How the edge uses it ---------------------------------------------------------------------------------------
+
+    def __enter__(self) -> Work:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None,
+                 trace: TracebackType | None) -> None:  # fmt: skip
+        try:
+            if error is None or isinstance(error, WrongAnswer):
+                self._commit()
+            else:
+                self._close()
+        finally:
+            self._close()
+        if isinstance(error, Denied | Missing) and self._refused:
+            self._note_refusal(error)
+        if isinstance(error, StaleDataError):
+            raise Stale("Somebody else changed this a moment ago. Look at it again, then repeat.") from error
+
+    def _commit(self) -> None:
+        if self._session is None or not self._writing:
+            return
+        try:
+            with pen("commit"):
+                self._session.commit()
+        except StaleDataError as error:
+            raise Stale("Somebody else changed this a moment ago. Look at it again, then repeat.") from error
+        except DBAPIError as error:
+            raise unfit(error) from error
+        self._openings.note(self._opened, now=self.now())
+
+    def _close(self) -> None:
+        if self._session is not None:
+            with pen("close"):
+                self._session.close()
+            self._session, self._writing = None, False
+
+    def _require(self, permission: Permission, subject: Subject) -> None:
+        if self._depth == 0:
+            self._refused = (permission, subject)
+        if not allowed(self.actor.roles, permission):
+            raise Denied("Your role does not allow this. Ask your practice's admin if it should.")
+
+    @contextmanager
+    def _holding(self, *, writing: bool) -> Iterator[None]:
+        self._open(writing=writing)
+        self._depth += 1
+        try:
+            with pen(self.actor.id):
+                yield
+                if self._writing and self._session is not None:
+                    self._session.flush()
+        except StaleDataError as error:
+            raise Stale("Somebody else changed this a moment ago. Look at it again, then repeat.") from error
+        except DBAPIError as error:
+            raise unfit(error) from error
+        finally:
+            self._depth -= 1
+            if self._depth == 0 and not self._writing:
+                # A question leaves no transaction open, so that an outside call never waits inside one.
+                self._close()
+
+    def _open(self, *, writing: bool) -> None:
+        if self._session is not None and writing and not self._writing:
+            raise RuntimeError("A change was begun inside a question; begin the verb with act.")
+        if self._session is None:
+            engine = self.house.engine.execution_options(write=True) if writing else self.house.engine
+            self._session = Session(engine, expire_on_commit=False, autoflush=writing)
+            self._session.info["work"] = self
+            self._writing = writing
+
+    def _note(
+        self, permission: Permission, subject: Subject, facts: dict[str, Any], outcome: str = "done"
+    ) -> None:
+        db = self.db
+        db.flush()
+        now = self.now()
+        patient = facts.pop("patient", None) or self._patient_of(subject)
+        event = {
+            "at": now.isoformat(),
+            "actor": self.actor.id,
+            "name": self.actor.name,
+            "roles": sorted(self.actor.roles),
+            "from": [self.actor.channel, self.actor.address],
+            "session": str(self.actor.session or ""),
+            "act": str(permission),
+            "outcome": outcome,
+            "subject": [subject.kind, subject.id],
+            "patient": str(patient or ""),
+            "facts": {k: str(v) if isinstance(v, UUID) else v for k, v in facts.items()},
+        }
+        audit.append(db, self.keys["audit"], event, at=now)
+
+    def _patient_of(self, subject: Subject) -> UUID | str | None:
+        if subject.kind == "patient":
+            return subject.id
+        if subject.kind == "study" and subject.id:
+            return self.db.scalars(select(Study.patient_id).where(Study.id == UUID(subject.id))).first()
+        return None
+
+    def _note_refusal(self, error: SorgError) -> None:
+        permission, subject = self._refused or (Permission.SIGN_IN, Subject("practice"))
+        with self._holding(writing=True):
+            self._note(permission, subject, {"why": type(error).__name__}, outcome="refused")
+        self._commit()
+        self._close()
+
+    def scope(self, model: type[Base]) -> Any:
+        """The condition on `model` for this actor's rows, or None for all of them."""
+        if not self.actor.roles & set(LINK_HOLDERS):
+            return None
+        if model.scope is None or self.actor.reach is None:
+            return false()
+        column, reach = model.scope
+        return getattr(model, column) == getattr(self.actor.reach, reach)
+
+
+@event.listens_for(Session, "do_orm_execute")
+def _narrow(state: ORMExecuteState) -> None:
+    """Every select, update and delete through the ORM sees only this actor's rows."""
+    work = state.session.info.get("work")
+    if work is None or state.is_column_load or state.is_relationship_load:
+        return
+    for mapper in Base.registry.mappers:
+        condition = work.scope(mapper.class_)
+        if condition is not None:
+            state.statement = state.statement.options(
+                with_loader_criteria(mapper.class_, condition, include_aliases=True)
+            )
+
+
+@event.listens_for(Session, "before_flush")
+def _stamp(session: Session, context: Any, instances: Any) -> None:
+    """New rows carry their origin; a question writes nothing; a link holder adds only to its own study."""
+    work = session.info.get("work")
+    if work is None:
+        return
+    if not work._writing and (session.new or session.dirty or session.deleted):
+        raise RuntimeError("A question tried to write.")
+    for row in session.new:
+        if hasattr(row, "origin") and row.origin is None:
+            row.origin = work.house.origin
+
+
+def unfit(error: DBAPIError) -> SorgError:
+    """The database's refusal in a sentence: busy, full or broken. A broken rule of our own stays a surprise."""
+    said = str(error.orig).lower()
+    if "locked" in said or "busy" in said or "deadlock" in said:
+        return Refused("The practice is busy for a moment. Try again.")
+    if "full" in said or "no space" in said or "i/o" in said:
+        return Unfit(
+            "The disk is full or failing: nothing was changed. Tell whoever looks after this machine."
+        )
+    if "connection" in said or "closed" in said:
+        return Unfit("The database does not answer. Nothing was changed.")
+    raise error
+
+
+__all__ = ["Actor", "House", "Openings", "Reach", "Subject", "Work", "nobody", "replace", "system"]
