@@ -676,7 +676,8 @@ def search(codes: Iterable[Code], text: str, *, limit: int = 20) -> tuple[Code, 
     for code in codes:
         rank = _rank(code, start, words)
         if rank is not None:
-            ranked.append((rank, not code.primary, not code.clinical, len(code.description), code.code, code))
+            length = len(code.description) if rank > 1 else 0
+            ranked.append((rank, not code.primary, not code.clinical, length, code.code, code))
     return tuple(found[-1] for found in sorted(ranked, key=lambda found: found[:-1])[:limit])
 
 
