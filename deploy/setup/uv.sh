@@ -15,4 +15,4 @@ case "$(.setup/uv/bin/uv --version 2>/dev/null || true)" in "uv $version "*) exi
 
 rm -rf .setup/uv
 "$python" -m venv .setup/uv
-.setup/uv/bin/pip install -q --disable-pip-version-check --require-hashes -r "$here/uv-requirements"
+.setup/uv/bin/pip install -qq --disable-pip-version-check --require-hashes -r "$here/uv-requirements"

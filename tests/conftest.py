@@ -1,0 +1,8 @@
+"""What every test may ask for; tests/fixtures/ says how."""
+
+pytest_plugins = [
+    "tests.fixtures.manners",
+    "tests.fixtures.postgres",
+    "tests.fixtures.browser",
+    "tests.fixtures.orthanc",
+]
