@@ -1,0 +1,267 @@
+"""Patients: register, find, correct; what they agreed to; and the doctors who send them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from datetime import date, datetime
+from uuid import UUID
+
+from sqlalchemy import func, or_, select
+
+from core.errors import Refused, Stale
+from core.rules.names import check_identity, compact_identity, fold
+from core.rules.problems import Problem, stops
+from core.rules.roles import Permission
+from core.store.model import Consent, Patient, Referrer
+from core.store.work import Subject, Work
+
+
+@dataclass(frozen=True)
+class Particulars:
+    """What reception types. sex: F, M or O (DICOM PatientSex). scheme_code empty: a private patient."""
+
+    family_name: str
+    given_names: str
+    born_on: date
+    sex: str
+    identity_kind: str = "none"  # sa-id, passport, none
+    identity_number: str | None = None
+    title: str = ""
+    phone: str = ""
+    email: str = ""
+    scheme_code: str = ""
+    scheme_option: str = ""
+    membership_number: str = ""
+    dependant_code: str = ""
+    member_surname: str = ""
+    member_initials: str = ""
+
+
+@dataclass(frozen=True)
+class PatientCard:
+    """A patient as pages see one. `version` goes back with a correction, so that no other correction is lost."""
+
+    id: UUID
+    version: int
+    file_number: str
+    particulars: Particulars
+    consents: tuple[ConsentCard, ...]
+
+    @property
+    def name(self) -> str:
+        p = self.particulars
+        return f"{p.title} {p.given_names} {p.family_name}".strip()
+
+    def consented(self, purpose: str) -> bool | None:
+        """The newest answer for this purpose, or None when it was never asked."""
+        return next((c.given for c in self.consents if c.purpose == purpose), None)
+
+
+@dataclass(frozen=True)
+class ConsentCard:
+    """One answer: newest first on the card."""
+
+    purpose: str
+    given: bool
+    how: str
+    note: str
+    recorded_at: datetime
+
+
+@dataclass(frozen=True)
+class ReferrerCard:
+    """A referring doctor."""
+
+    id: UUID
+    name: str
+    practice_number: str
+    phone: str
+    email: str
+
+
+PURPOSES = {
+    "examination": "The examination itself",
+    "claim": "Sending a claim to the scheme",
+    "share": "A link to images and report",
+}
+HOW = {
+    "signed": "Signed form",
+    "verbal": "Said so",
+    "guardian": "Parent or guardian",
+    "emergency": "Emergency",
+}
+
+
+def register(work: Work, particulars: Particulars) -> UUID:
+    """A new patient. Raises Refused with every problem at once; a second file for one ID number is a problem."""
+    with work.act(Permission.PATIENT_WRITE) as facts:
+        p = _tidy(particulars)
+        _refuse(check(p) + _duplicates(work, p, except_id=None))
+        patient = Patient(
+            id=work.new_id(), file_number=f"{work.house.origin}{work.number('file'):07d}", registered_at=work.now(),
+            search_text=_search_text(p), **_columns(p),
+        )  # fmt: skip
+        patient.search_text = _search_text(p, patient.file_number)
+        work.db.add(patient)
+        facts |= {"patient": patient.id, "file": patient.file_number}
+        return patient.id
+
+
+def correct(work: Work, patient_id: UUID, particulars: Particulars, *, version: int) -> None:
+    """Correct a patient's particulars; `version` is the one that was read. The entry names the fields that changed."""
+    with work.act(Permission.PATIENT_WRITE, Subject.patient(patient_id)) as facts:
+        patient = work.get(Patient, patient_id)
+        if patient.version != version:
+            raise Stale(
+                "Somebody else corrected this patient meanwhile. Look again, then repeat your change."
+            )
+        p = _tidy(particulars)
+        _refuse(check(p) + _duplicates(work, p, except_id=patient_id))
+        facts["changed"] = sorted(k for k, v in _columns(p).items() if getattr(patient, k) != v)
+        for name, value in _columns(p).items():
+            setattr(patient, name, value)
+        patient.search_text = _search_text(p, patient.file_number)
+
+
+def record_consent(
+    work: Work, patient_id: UUID, *, purpose: str, given: bool, how: str, note: str = ""
+) -> None:
+    """Write down what the patient agreed to or refused. Earlier answers stay."""
+    with work.act(Permission.PATIENT_WRITE, Subject.patient(patient_id)) as facts:
+        if purpose not in PURPOSES or how not in HOW:
+            raise Refused("Choose what the consent is for, and how it was given.")
+        work.get(Patient, patient_id)
+        work.db.add(Consent(id=work.new_id(), patient_id=patient_id, purpose=purpose, given=given, how=how, note=note,
+                            recorded_by=work.actor.person, recorded_at=work.now()))  # fmt: skip
+        facts |= {"consent": purpose, "given": given, "how": how}
+
+
+def find(
+    work: Work, *, search: str = "", page: int = 1, size: int = 50
+) -> tuple[tuple[PatientCard, ...], int]:
+    """One page of patients by name, file number, ID number or phone, and how many there are."""
+    with work.act(Permission.PATIENT_FIND) as facts:
+        query = select(Patient)
+        for word in fold(search).split():
+            query = query.where(Patient.search_text.contains(word, autoescape=True))
+        total = work.db.scalar(select(func.count()).select_from(query.subquery())) or 0
+        rows = work.db.scalars(query.order_by(Patient.family_name, Patient.given_names, Patient.id)
+                               .limit(size).offset((page - 1) * size))  # fmt: skip
+        facts |= {"words": len(search.split()), "found": total}
+        return tuple(_card(p, ()) for p in rows), total
+
+
+def open_patient(work: Work, patient_id: UUID) -> PatientCard:
+    """A patient's whole card; recorded once per sitting."""
+    with work.reading(Permission.PATIENT_READ, Subject.patient(patient_id)):
+        patient = work.get(Patient, patient_id)
+        consents = work.db.scalars(select(Consent).where(Consent.patient_id == patient_id)
+                                   .order_by(Consent.recorded_at.desc(), Consent.id.desc()))  # fmt: skip
+        return _card(
+            patient, tuple(ConsentCard(c.purpose, c.given, c.how, c.note, c.recorded_at) for c in consents)
+        )
+
+
+def add_referrer(
+    work: Work, *, name: str, practice_number: str = "", phone: str = "", email: str = ""
+) -> UUID:
+    """A doctor who sends patients."""
+    with work.act(Permission.ORDER_BOOK, Subject("referrer")) as facts:
+        if not name.strip():
+            raise Refused("Write the doctor's name.")
+        if practice_number and not (practice_number.isdigit() and len(practice_number) in (7, 13)):
+            raise Refused("A practice number has 7 or 13 digits; leave it empty if you do not know it.")
+        row = Referrer(id=work.new_id(), name=name.strip(), practice_number=practice_number, phone=phone, email=email,
+                       is_active=True)  # fmt: skip
+        work.db.add(row)
+        facts["referrer"] = row.id
+        return row.id
+
+
+def referrers(work: Work, *, search: str = "", size: int = 100) -> tuple[ReferrerCard, ...]:
+    """Referring doctors by name."""
+    with work.look(Permission.BOARD_SEE):
+        query = select(Referrer).where(Referrer.is_active)
+        if search:
+            query = query.where(or_(Referrer.name.icontains(search, autoescape=True),
+                                    Referrer.practice_number.startswith(search, autoescape=True)))  # fmt: skip
+        rows = work.db.scalars(query.order_by(Referrer.name).limit(size))
+        return tuple(ReferrerCard(r.id, r.name, r.practice_number, r.phone, r.email) for r in rows)
+
+
+# Checks ---------------------------------------------------------------------------------------------------------
+
+_LENGTHS = {
+    "family_name": 64, "given_names": 64, "title": 16, "phone": 30, "email": 120, "scheme_code": 12,
+    "scheme_option": 60, "membership_number": 30, "dependant_code": 3, "member_surname": 64, "member_initials": 10,
+    "identity_number": 30,
+}  # fmt: skip
+
+
+def check(p: Particulars) -> tuple[Problem, ...]:
+    """Every problem with what was typed."""
+    problems = [
+        Problem("too-long", f"This is longer than {most} characters.", name)
+        for name, most in _LENGTHS.items()
+        if len(getattr(p, name) or "") > most
+    ]
+    if not p.family_name:
+        problems.append(Problem("no-family-name", "Write the surname.", "family_name"))
+    if not p.given_names:
+        problems.append(Problem("no-given-names", "Write the first names.", "given_names"))
+    if p.sex not in ("F", "M", "O"):
+        problems.append(Problem("no-sex", "Choose the sex.", "sex"))
+    if p.identity_kind not in ("sa-id", "passport", "none"):
+        problems.append(Problem("identity-kind", "Choose SA ID, passport or none.", "identity_kind"))
+    if p.scheme_code and not p.membership_number:
+        problems.append(
+            Problem("no-membership", "A scheme patient needs a membership number.", "membership_number")
+        )
+    if any(ord(c) < 32 for f in fields(p) if isinstance(v := getattr(p, f.name), str) for c in v):
+        problems.append(
+            Problem("control-characters", "A field holds characters that cannot be printed: type it again.")
+        )
+    return (*problems, *check_identity(p.identity_kind, p.identity_number, born_on=p.born_on, sex=p.sex))
+
+
+def _duplicates(work: Work, p: Particulars, *, except_id: UUID | None) -> tuple[Problem, ...]:
+    problems = []
+    if p.born_on > work.now().date():
+        problems.append(Problem("born-tomorrow", "The date of birth lies in the future.", "born_on"))
+    if p.identity_number:
+        other = work.db.scalars(select(Patient).where(Patient.identity_kind == p.identity_kind,
+                                                      Patient.identity_number == p.identity_number)).first()  # fmt: skip
+        if other and other.id != except_id:
+            problems.append(Problem("already-registered", f"This number belongs to file {other.file_number} already.",
+                                    "identity_number"))  # fmt: skip
+    return tuple(problems)
+
+
+def _refuse(problems: tuple[Problem, ...]) -> None:
+    if stops(problems):
+        raise Refused("Please mend what is marked.", problems=problems)
+
+
+def _tidy(p: Particulars) -> Particulars:
+    values = {f.name: getattr(p, f.name) for f in fields(p)}
+    values = {k: " ".join(v.split(" ")).strip() if isinstance(v, str) else v for k, v in values.items()}
+    if (
+        not check_identity(p.identity_kind, p.identity_number, born_on=p.born_on, sex="")
+        or p.identity_kind != "sa-id"
+    ):
+        values["identity_number"] = compact_identity(p.identity_kind, values["identity_number"])
+    return Particulars(**values)
+
+
+def _columns(p: Particulars) -> dict[str, object]:
+    return {f.name: getattr(p, f.name) for f in fields(p)}
+
+
+def _search_text(p: Particulars, file_number: str = "") -> str:
+    words = (p.family_name, p.given_names, file_number, p.identity_number or "", p.phone.replace(" ", ""))
+    return fold(" ".join(words))[:300]
+
+
+def _card(p: Patient, consents: tuple[ConsentCard, ...]) -> PatientCard:
+    particulars = Particulars(**{f.name: getattr(p, f.name) for f in fields(Particulars)})
+    return PatientCard(p.id, p.version, p.file_number, particulars, consents)

@@ -1,0 +1,92 @@
+"""What is on record: who looked at a patient, who did what, and whether the chain is whole (POPIA s19, s23)."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from datetime import date, datetime
+from uuid import UUID
+
+from sqlalchemy import select
+
+from core.rules.roles import Permission
+from core.rules.za_time import day_bounds
+from core.store import audit
+from core.store.audit import Verdict
+from core.store.model import AuditEntry
+from core.store.work import Subject, Work
+
+
+@dataclass(frozen=True)
+class EntryCard:
+    """One audit entry, read from its sealed body."""
+
+    seq: int
+    at: datetime
+    who: str
+    roles: tuple[str, ...]
+    channel: str
+    address: str
+    act: str
+    outcome: str
+    subject_kind: str
+    subject_id: str
+    patient_id: str
+    facts: dict[str, object]
+
+
+@dataclass(frozen=True)
+class Questions:
+    """What the audit list is narrowed to."""
+
+    act: str = ""
+    who: str = ""  # actor id
+    outcome: str = ""
+    from_on: date | None = None
+    to_on: date | None = None
+
+
+def who_looked(
+    work: Work, patient_id: UUID, *, before: int | None = None, size: int = 100
+) -> tuple[EntryCard, ...]:
+    """Every act about one patient, newest first; `before` is the last number already shown."""
+    with work.reading(Permission.AUDIT_READ, Subject.patient(patient_id)):
+        return _cards(work, select(AuditEntry).where(AuditEntry.patient_id == str(patient_id)), before, size)
+
+
+def entries(
+    work: Work, questions: Questions = Questions(), *, before: int | None = None, size: int = 100
+) -> tuple[EntryCard, ...]:
+    """The audit list, newest first, by cursor: it grows for years and is never counted."""
+    with work.look(Permission.AUDIT_READ):
+        query = select(AuditEntry)
+        if questions.act:
+            query = query.where(AuditEntry.act == questions.act)
+        if questions.who:
+            query = query.where(AuditEntry.actor_id == questions.who)
+        if questions.outcome:
+            query = query.where(AuditEntry.outcome == questions.outcome)
+        if questions.from_on:
+            query = query.where(AuditEntry.at >= day_bounds(questions.from_on)[0])
+        if questions.to_on:
+            query = query.where(AuditEntry.at < day_bounds(questions.to_on)[1])
+        return _cards(work, query, before, size)
+
+
+def verify_chain(work: Work) -> Verdict:
+    """Walk the whole chain; name the first broken link."""
+    with work.look(Permission.SYSTEM_SEE):
+        return audit.verify(work.db, work.keys["audit"])
+
+
+def _cards(work: Work, query, before: int | None, size: int) -> tuple[EntryCard, ...]:
+    if before is not None:
+        query = query.where(AuditEntry.seq < before)
+    return tuple(_card(e) for e in work.db.scalars(query.order_by(AuditEntry.seq.desc()).limit(size)))
+
+
+def _card(entry: AuditEntry) -> EntryCard:
+    event = json.loads(entry.body)
+    channel, address = event["from"]
+    return EntryCard(entry.seq, entry.at, event["name"], tuple(event["roles"]), channel, address, event["act"],
+                     event["outcome"], *event["subject"], event["patient"], event["facts"])  # fmt: skip

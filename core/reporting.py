@@ -1,0 +1,377 @@
+"""The report: drafted, transcribed, proof-read, signed. Texts are append-only versions; nothing true is overwritten."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from sqlalchemy import func, select
+
+from core import people, workflow
+from core.errors import Missing, Refused, Stale
+from core.rules.report_text import LONGEST, Mark, differences, sections, tidy
+from core.rules.roles import Permission
+from core.rules.steps import FINAL, STEPS, Status
+from core.store.model import Patient, Person, ReportVersion, Study
+from core.store.work import Subject, Work
+from core.workflow import Board, Filters, StudyCard
+
+
+@dataclass(frozen=True)
+class VersionCard:
+    """One text of a report. `is_intact` is None until it is asked for (signed versions only)."""
+
+    id: UUID
+    study_id: UUID
+    number: int
+    kind: str  # draft, transcribed, proofread, signed
+    text: str
+    author: str
+    at: datetime
+    digest: str
+    signature: str
+
+
+@dataclass(frozen=True)
+class Desk:
+    """What the radiologist or transcriptionist has before them: the study, the newest text, the whole line of texts."""
+
+    study: StudyCard
+    current: VersionCard | None
+    versions: tuple[VersionCard, ...]
+
+
+@dataclass(frozen=True)
+class ProofReading:
+    """The difference between the radiologist's own last text and the one that came back."""
+
+    study: StudyCard
+    before: VersionCard | None
+    after: VersionCard
+    marks: tuple[Mark, ...]
+
+
+@dataclass(frozen=True)
+class SignedReport:
+    """A signed report with what a letterhead and a claim need. is_intact: digest and signature were checked on read."""
+
+    version: VersionCard
+    study: StudyCard
+    signer: str
+    registration: str
+    sections: tuple[tuple[str, str], ...]
+    is_intact: bool
+    images_unchanged: bool
+
+
+# The radiologist ------------------------------------------------------------------------------------------------
+
+
+def begin(work: Work, study_id: UUID) -> None:
+    """Start a report: the study is this radiologist's from now on."""
+    with work.act(Permission.REPORT_WRITE, Subject.study(study_id)) as facts:
+        study = work.get(Study, study_id)
+        workflow.move(work, study, "begin")
+        study.radiologist_id = work.actor.person
+        workflow.hold(work, study)
+        facts["step"] = "begin"
+
+
+def save(work: Work, study_id: UUID, *, text: str, based_on: UUID | None) -> UUID:
+    """Keep the text as it stands. `based_on` is the version that was on the screen; a newer one is never overwritten."""
+    with work.act(Permission.REPORT_WRITE, Subject.study(study_id)) as facts:
+        study = work.get(Study, study_id)
+        _require_status(study, Status.REPORTING, Status.PROOFREADING)
+        _require_own(work, study)
+        kind = "draft" if study.status == Status.REPORTING else "proofread"
+        version = _add_version(work, study, text, kind=kind, based_on=based_on)
+        facts |= {"version": version.number, "kind": kind}
+        return version.id
+
+
+def pass_on(work: Work, study_id: UUID, *, text: str, based_on: UUID | None) -> UUID:
+    """Keep the text and pass it to the transcriptionists."""
+    return _keep_and_move(work, study_id, text=text, based_on=based_on, kind="draft", step="pass_on")
+
+
+def skip_transcription(work: Work, study_id: UUID, *, text: str, based_on: UUID | None) -> UUID:
+    """Keep the text and proof-read it without a transcriptionist."""
+    return _keep_and_move(work, study_id, text=text, based_on=based_on, kind="draft", step="skip")
+
+
+def send_back(work: Work, study_id: UUID, *, text: str, based_on: UUID | None) -> UUID:
+    """Keep the radiologist's remarks in the text and let a transcriptionist have it once more."""
+    return _keep_and_move(work, study_id, text=text, based_on=based_on, kind="proofread", step="return")
+
+
+def proof_read(work: Work, study_id: UUID) -> ProofReading:
+    """The marked-up difference: what the transcriptionist changed in the radiologist's own last text."""
+    with work.reading(Permission.REPORT_WRITE, Subject.study(study_id)):
+        study = work.get(Study, study_id)
+        _require_status(study, Status.PROOFREADING)
+        texts = _versions(work, study_id)
+        if not texts:
+            raise Missing("There is no text to proof-read yet.")
+        own = [
+            v for v in texts[:-1] if v.author_id == study.radiologist_id and v.kind in ("draft", "proofread")
+        ]
+        before, after = (own[-1] if own else None), texts[-1]
+        marks = differences(before.text if before else after.text, after.text)
+        return ProofReading(
+            workflow.card_of(work, study), before and _card(work, before), _card(work, after), marks
+        )
+
+
+def sign(work: Work, study_id: UUID, *, text: str, based_on: UUID, code: str) -> UUID:
+    """Sign with a fresh code. The signature covers text, patient, accession, image set and the version before it."""
+    with work.act(Permission.REPORT_SIGN, Subject.study(study_id)) as facts:
+        study = work.get(Study, study_id)
+        _require_status(study, Status.PROOFREADING)
+        _require_own(work, study)
+        people.confirm(work, work.get(Person, work.actor.person), code)
+        current = work.db.get(ReportVersion, study.current_version_id)
+        if current is None or current.id != based_on:
+            raise Stale(_NEWER)
+        if current.kind != "proofread" or tidy(text) != current.text:
+            current = _add_version(work, study, text, kind="proofread", based_on=based_on)
+        signed = _add_version(work, study, current.text, kind="signed", based_on=current.id)
+        _make_final(work, study, signed)
+        facts |= {"version": signed.number, "digest": signed.digest}
+        return signed.id
+
+
+def _make_final(work: Work, study: Study, signed: ReportVersion) -> None:
+    """Make `signed` the report of record and move the study; its errand attaches the PDF in the PACS."""
+    study.signed_version_id = signed.id
+    study.current_version_id = (
+        signed.previous_id
+    )  # The need reads the proof-read text; the signed one follows it.
+    workflow.move(work, study, "sign")
+    study.current_version_id = signed.id
+    workflow.let_go(study)
+
+
+# The transcriptionist -------------------------------------------------------------------------------------------
+
+
+def queue(work: Work, filters: Filters = Filters(statuses=(Status.TO_TRANSCRIBE, Status.TRANSCRIBING)), *, page: int = 1,
+          size: int = 50) -> Board:  # fmt: skip
+    """What waits for transcription, and who has what."""
+    with work.look(Permission.TRANSCRIPTION_SEE):
+        return workflow.list_studies(work, filters, page=page, size=size)
+
+
+def take(work: Work, study_id: UUID) -> Desk:
+    """Take a draft under a lease. The lease protects people's work; the version check protects the text."""
+    with work.act(Permission.TRANSCRIBE, Subject.study(study_id)) as facts:
+        study = work.get(Study, study_id)
+        if study.status == Status.TRANSCRIBING:
+            # A lease that ran out is free for the next person; a running one is refused by name.
+            workflow.hold(work, study)
+        else:
+            workflow.move(work, study, "take")
+            study.lease_by = None
+            workflow.hold(work, study)
+        facts["step"] = "take"
+        return _desk(work, study)
+
+
+def keep(work: Work, study_id: UUID, *, text: str, based_on: UUID) -> UUID:
+    """Keep a transcriptionist's text and renew the lease."""
+    with work.act(Permission.TRANSCRIBE, Subject.study(study_id)) as facts:
+        study = work.get(Study, study_id)
+        _require_status(study, Status.TRANSCRIBING)
+        _require_lease(work, study)
+        version = _add_version(work, study, text, kind="transcribed", based_on=based_on)
+        workflow.hold(work, study)
+        facts["version"] = version.number
+        return version.id
+
+
+def put_back(work: Work, study_id: UUID) -> None:
+    """Give the draft back to the queue unchanged."""
+    with work.act(Permission.TRANSCRIBE, Subject.study(study_id)) as facts:
+        study = work.get(Study, study_id)
+        workflow.move(work, study, "put_back")
+        workflow.let_go(study)
+        facts["step"] = "put_back"
+
+
+def pass_back(work: Work, study_id: UUID, *, text: str, based_on: UUID) -> UUID:
+    """Keep the corrected text and pass it to the radiologist for proof-reading."""
+    with work.act(Permission.TRANSCRIBE, Subject.study(study_id)) as facts:
+        study = work.get(Study, study_id)
+        _require_status(study, Status.TRANSCRIBING)
+        _require_lease(work, study)
+        version = _add_version(work, study, text, kind="transcribed", based_on=based_on)
+        workflow.move(work, study, "pass_back")
+        workflow.let_go(study)
+        facts |= {"version": version.number, "step": "pass_back"}
+        return version.id
+
+
+# Reading --------------------------------------------------------------------------------------------------------
+
+
+def open_desk(work: Work, study_id: UUID) -> Desk:
+    """The radiologist's desk: study, newest text, all texts. Recorded once per sitting."""
+    with work.reading(Permission.REPORT_WRITE, Subject.study(study_id)):
+        return _desk(work, work.get(Study, study_id))
+
+
+def open_draft(work: Work, study_id: UUID) -> Desk:
+    """The transcriptionist's desk. Only reports in transcription are there to be opened."""
+    with work.reading(Permission.TRANSCRIBE, Subject.study(study_id)):
+        study = work.get(Study, study_id)
+        _require_status(study, Status.TO_TRANSCRIBE, Status.TRANSCRIBING)
+        return _desk(work, study)
+
+
+def read_signed(work: Work, study_id: UUID) -> SignedReport:
+    """The signed report, its signature checked on this read. Raises Missing while there is none."""
+    with work.reading(Permission.REPORT_READ, Subject.study(study_id)):
+        return signed_report(work, work.get(Study, study_id))
+
+
+def signed_report(work: Work, study: Study) -> SignedReport:
+    """For sibling verbs inside their own gate."""
+    if study.signed_version_id is None or Status(study.status) not in FINAL:
+        raise Missing("There is no signed report yet.")
+    version = work.get(ReportVersion, study.signed_version_id, what="report")
+    signer = work.db.get(Person, version.author_id)
+    return SignedReport(
+        _card(work, version), workflow.card_of(work, study), signer.name if signer else "",
+        signer.registration if signer else "", sections(version.text), is_intact(work, study, version),
+        version.image_digest == study.image_digest,
+    )  # fmt: skip
+
+
+def is_intact(work: Work, study: Study, version: ReportVersion) -> bool:
+    """True when digest and signature still fit the stored text, patient, accession and image set."""
+    expected = digest_of(work, study, version)
+    if expected != version.digest:
+        return False
+    try:
+        _signing_key(work).public_key().verify(bytes.fromhex(version.signature), bytes.fromhex(expected))
+    except (InvalidSignature, ValueError):
+        return False
+    return True
+
+
+# Inside ---------------------------------------------------------------------------------------------------------
+
+_NEWER = (
+    "Somebody saved a newer text meanwhile. Yours is still on the screen: compare the two, then save again."
+)
+
+
+def digest_of(work: Work, study: Study, version: ReportVersion) -> str:
+    """SHA-256 over the canonical bytes of a version: one field a line, each with its length, texts in UTF-8."""
+    patient = work.db.scalars(select(Patient).where(Patient.id == study.patient_id)).one()
+    previous = work.db.get(ReportVersion, version.previous_id) if version.previous_id else None
+    fields = {
+        "format": "sorg-report-1",
+        "study": str(study.id),
+        "number": str(version.number),
+        "kind": version.kind,
+        "previous": previous.digest if previous else "",
+        "patient": str(patient.id),
+        "file": patient.file_number,
+        "accession": study.accession,
+        "study-uid": study.study_uid,
+        "images": version.image_digest,
+        "author": str(version.author_id),
+        "at": version.at.isoformat(timespec="microseconds"),
+        "text": version.text,
+    }
+    hashed = hashlib.sha256()
+    for name, value in fields.items():
+        data = value.encode()
+        hashed.update(f"{name} {len(data)}\n".encode() + data + b"\n")
+    return hashed.hexdigest()
+
+
+def _signing_key(work: Work) -> Ed25519PrivateKey:
+    return Ed25519PrivateKey.from_private_bytes(work.keys["signing"])
+
+
+def _add_version(work: Work, study: Study, text: str, *, kind: str, based_on: UUID | None) -> ReportVersion:
+    if len(text) > LONGEST:
+        raise Refused(
+            f"A report holds at most {LONGEST:,} characters; this text is longer.".replace(",", " ")
+        )
+    text = tidy(text)
+    if not text:
+        raise Refused("Write the report first: it is empty.")
+    if study.current_version_id != based_on:
+        raise Stale(_NEWER)
+    current = work.db.get(ReportVersion, based_on) if based_on else None
+    if current and current.text == text and current.kind == kind and current.author_id == work.actor.person:
+        return current
+    number = (
+        work.db.scalar(select(func.max(ReportVersion.number)).where(ReportVersion.study_id == study.id)) or 0
+    ) + 1
+    version = ReportVersion(
+        id=work.new_id(), study_id=study.id, number=number, kind=kind, text=text, author_id=work.actor.person,
+        at=work.now(), previous_id=based_on, image_digest=study.image_digest, digest="", signature="",
+        origin=work.house.origin,
+    )  # fmt: skip
+    with work.db.no_autoflush:
+        version.digest = digest_of(work, study, version)
+    if kind == "signed":
+        version.signature = _signing_key(work).sign(bytes.fromhex(version.digest)).hex()
+    work.db.add(version)
+    work.db.flush()
+    study.current_version_id = version.id
+    return version
+
+
+def _keep_and_move(
+    work: Work, study_id: UUID, *, text: str, based_on: UUID | None, kind: str, step: str
+) -> UUID:
+    with work.act(STEPS[step].may, Subject.study(study_id)) as facts:
+        study = work.get(Study, study_id)
+        _require_status(study, *STEPS[step].before)
+        _require_own(work, study)
+        version = _add_version(work, study, text, kind=kind, based_on=based_on)
+        workflow.move(work, study, step)
+        workflow.let_go(study)
+        facts |= {"version": version.number, "step": step}
+        return version.id
+
+
+def _require_status(study: Study, *statuses: Status) -> None:
+    if Status(study.status) not in statuses:
+        raise Refused(
+            f"This is not possible now: the study is at '{workflow.LOOKS[Status(study.status)].label}'."
+        )
+
+
+def _require_own(work: Work, study: Study) -> None:
+    if str(study.radiologist_id) != work.actor.id:
+        raise Refused(f"This report is {workflow.name_of(work, study.radiologist_id)}'s.")
+
+
+def _require_lease(work: Work, study: Study) -> None:
+    if str(study.lease_by) != work.actor.id:
+        raise Refused("Somebody else has this report now. Your text was not saved over theirs.")
+
+
+def _versions(work: Work, study_id: UUID) -> list[ReportVersion]:
+    return list(work.db.scalars(select(ReportVersion).where(ReportVersion.study_id == study_id)
+                                .order_by(ReportVersion.number)))  # fmt: skip
+
+
+def _desk(work: Work, study: Study) -> Desk:
+    cards = tuple(_card(work, v) for v in _versions(work, study.id))
+    current = next((c for c in cards if c.id == study.current_version_id), None)
+    return Desk(workflow.card_of(work, study), current, cards)
+
+
+def _card(work: Work, v: ReportVersion) -> VersionCard:
+    author = workflow.name_of(work, v.author_id)
+    return VersionCard(v.id, v.study_id, v.number, v.kind, v.text, author, v.at, v.digest, v.signature)

@@ -1,0 +1,57 @@
+"""Names and identities: folding for search, DICOM person names, South African ID numbers as text."""
+
+from __future__ import annotations
+
+import unicodedata
+from datetime import date
+
+from stdnum.exceptions import ValidationError
+from stdnum.za import idnr
+
+from core.rules.problems import Problem
+
+
+def fold(text: str) -> str:
+    """Lower case, no diacritics, single spaces: what search compares."""
+    bare = "".join(c for c in unicodedata.normalize("NFKD", text) if not unicodedata.combining(c))
+    return " ".join(bare.casefold().split())
+
+
+def person_name(family: str, given: str, title: str = "") -> str:
+    """DICOM PN (PS3.5 §6.2.1): family^given^^title, carets in the parts removed."""
+    parts = [
+        unicodedata.normalize("NFC", p).replace("^", " ").replace("=", " ").strip()
+        for p in (family, given, "", title)
+    ]
+    return "^".join(parts).rstrip("^")
+
+
+def check_identity(kind: str, number: str | None, *, born_on: date, sex: str) -> tuple[Problem, ...]:
+    """Every problem with an identity number. An SA ID's date of birth must agree; its sex digit is only a prompt."""
+    if kind == "none":
+        return ()
+    if not number or not number.strip():
+        return (Problem("identity-empty", "Write the number, or choose 'none'.", "identity_number"),)
+    if kind == "passport":
+        return ()
+    try:
+        compact = idnr.validate(number)
+    except ValidationError:
+        return (Problem("identity-invalid", "This is not a valid South African ID number: check each digit.",
+                        "identity_number"),)  # fmt: skip
+    problems = []
+    if compact[:6] != born_on.strftime("%y%m%d"):
+        problems.append(
+            Problem("identity-birth", "The date of birth does not agree with the ID number.", "born_on")
+        )
+    if idnr.get_gender(compact) != sex and sex in ("M", "F"):
+        problems.append(Problem("identity-sex", "The ID number suggests the other sex: check, then keep what is right.",
+                                "sex", stop=False))  # fmt: skip
+    return tuple(problems)
+
+
+def compact_identity(kind: str, number: str | None) -> str | None:
+    """The number as it is stored: digits only for an SA ID, upper case for a passport, None for none."""
+    if kind == "none" or not number:
+        return None
+    return idnr.compact(number) if kind == "sa-id" else number.strip().upper()

@@ -1,0 +1,63 @@
+"""Opening the practice: settings and keys in, a House out. Every process begins here."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from datetime import UTC, datetime
+from pathlib import Path
+
+import uuid6
+from sqlalchemy import Engine
+
+from core.errors import Unfit
+from core.ports import Ports
+from core.ports.directory import LocalDirectory
+from core.store import db, keys, migrate
+from core.store.blobs import Blobs
+from core.store.work import House
+from ops.settings import Settings, rules
+
+
+def found(settings: Settings) -> None:
+    """Set up an empty practice in SORG_HOME: folder, keys, database. Does nothing where there is one already."""
+    settings.home.mkdir(parents=True, exist_ok=True, mode=0o700)
+    os.chmod(settings.home, 0o700)
+    if not (settings.home / "keys" / "keyring.json").exists():
+        keys.create(settings.home / "keys", dice=secrets.token_bytes, passphrase=_passphrase(settings))
+
+
+def open_house(settings: Settings, *, ports: Ports | None = None, upgrade: bool = False) -> House:
+    """The practice of SORG_HOME. `upgrade` brings the database to this version; otherwise an old one is refused."""
+    keyring = keys.open_keyring(settings.home / "keys", passphrase=_passphrase(settings))
+    engine = _engine(settings, keyring)
+    if upgrade:
+        migrate.upgrade(engine)
+    else:
+        migrate.require_current(engine)
+    return House(
+        engine=engine, keys=keyring, blobs=Blobs(settings.home / "blobs", keyring["blobs"], dice=secrets.token_bytes),
+        clock=lambda: datetime.now(UTC), new_id=uuid6.uuid7, dice=secrets.token_bytes, origin=settings.origin,
+        ports=ports or open_ports(settings), rules=rules(settings),
+    )  # fmt: skip
+
+
+def open_ports(settings: Settings) -> Ports:
+    """The outside world as the settings describe it. Nothing is contacted yet."""
+    return Ports(directory=LocalDirectory())
+
+
+def _engine(settings: Settings, keyring: keys.Keyring) -> Engine:
+    if settings.database_url:
+        url = settings.database_url.replace("postgresql://", "postgresql+psycopg://", 1)
+        return db.open_postgresql(url)
+    return db.open_sqlcipher(settings.home / "sorg.db", keyring["database"])
+
+
+def _passphrase(settings: Settings) -> str | None:
+    if settings.passphrase_file is None:
+        return None
+    try:
+        return Path(settings.passphrase_file).read_text().rstrip("\n")
+    except OSError as error:
+        raise Unfit(f"SORG_PASSPHRASE_FILE cannot be read: {error.strerror}.") from None

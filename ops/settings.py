@@ -1,0 +1,103 @@
+"""Every setting: a SORG_* variable, or a line in the file that SORG_SETTINGS names. docs/settings.md lists them."""
+
+from __future__ import annotations
+
+import os
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from core.errors import Unfit
+
+
+class Settings(BaseSettings):
+    """Read once by the edge that opens the practice; nothing in core reads the environment."""
+
+    model_config = SettingsConfigDict(env_prefix="SORG_", extra="ignore", env_file_encoding="utf-8")
+
+    home: Path = Field(
+        Path("var"),
+        description="Where the practice's state lives: database, keys, documents, Orthanc. Mode 0700.",
+    )
+    database_url: str = Field(
+        "",
+        description="PostgreSQL, as postgresql://user:password@host/name. Empty: the encrypted file in SORG_HOME.",
+    )
+    passphrase_file: Path | None = Field(
+        None, description="File with the passphrase that wraps the keys. Unset: a key file in SORG_HOME/keys."
+    )
+    origin: str = Field(
+        "01",
+        pattern=r"^[0-9A-Z]{2}$",
+        description="Two letters or digits that begin this site's file and accession numbers.",
+    )
+    orthanc_url: str = Field(
+        "", description="An Orthanc that runs already. Empty: Debian's Orthanc is started as a child."
+    )
+    orthanc_user: str = Field("sorg", description="User name at Orthanc.")
+    orthanc_password_file: Path | None = Field(
+        None, description="File with the password at an existing Orthanc. The child's is generated."
+    )
+    orthanc_http_port: int = Field(8042, description="HTTP port of the child Orthanc (loopback).")
+    orthanc_dicom_port: int = Field(
+        4242,
+        description="DICOM port of the child Orthanc (loopback; docs/roles/admin.md says how scanners reach it).",
+    )
+    orthanc_aet: str = Field("SORG", max_length=16, description="AE title of the child Orthanc.")
+    console_host: str = Field("127.0.0.1", description="Address the console listens on.")
+    console_port: int = Field(8501, description="Port of the console.")
+    gateway_host: str = Field("127.0.0.1", description="Address the patients' gateway listens on.")
+    gateway_port: int = Field(8600, description="Port of the patients' gateway.")
+    gateway_url: str = Field(
+        "", description="How patients reach the gateway, as in links. Empty: http://host:port of the gateway."
+    )
+    https: bool = Field(False, description="Set when a proxy in front speaks HTTPS: cookies become Secure.")
+    session_idle_minutes: int = Field(
+        30, ge=1, description="A staff session ends after this long without use."
+    )
+    session_hours: int = Field(12, ge=1, description="A staff session ends after this long in any case.")
+    lease_minutes: int = Field(
+        15, ge=1, description="How long a transcriptionist or radiologist holds a report unseen."
+    )
+    quiet_seconds: int = Field(10, ge=0, description="A study has arrived when no image came for this long.")
+    poll_seconds: float = Field(1.0, gt=0, description="How often the worker asks Orthanc for changes.")
+    share_days: int = Field(
+        7, ge=1, le=90, description="How long a patient's link works unless reception chooses otherwise."
+    )
+    share_wrong_answers: int = Field(
+        5, ge=1, description="Wrong dates of birth before a link closes for good."
+    )
+    switch: str = Field(
+        "simulator",
+        pattern="^(simulator|folder)$",
+        description="Where claims go: the built-in simulator, or a switch's folder.",
+    )
+    switch_folder: Path | None = Field(
+        None, description="For SORG_SWITCH=folder: the folder that the switch's own client watches."
+    )
+    practice_types: str = Field("038", description="BHF practice type that claims are priced for.")
+
+
+def read(**overrides: Any) -> Settings:
+    """The settings of this process. Raises Unfit with every problem in words."""
+    try:
+        return Settings(_env_file=os.environ.get("SORG_SETTINGS"), **overrides)  # type: ignore[call-arg]
+    except ValidationError as error:
+        lines = "; ".join(f"SORG_{str(e['loc'][0]).upper()}: {e['msg']}" for e in error.errors())
+        raise Unfit(f"A setting is wrong. {lines}") from None
+
+
+def rules(settings: Settings) -> dict[str, Any]:
+    """What verbs obey, by the names they ask for."""
+    return {
+        "session_idle": timedelta(minutes=settings.session_idle_minutes),
+        "session_lasts": timedelta(hours=settings.session_hours),
+        "lease_lasts": timedelta(minutes=settings.lease_minutes),
+        "quiet": timedelta(seconds=settings.quiet_seconds),
+        "share_lasts": timedelta(days=settings.share_days),
+        "share_wrong_answers": settings.share_wrong_answers,
+        "gateway_url": settings.gateway_url or f"http://{settings.gateway_host}:{settings.gateway_port}",
+    }
