@@ -1,0 +1,47 @@
+/** The small first script of both faces: starts every download that is certain before the big script has arrived. */
+
+import { Trouble, askInstance, askManifest, firstChoice, type Early } from './api';
+
+const SOFTWARE = /swiftshader|llvmpipe|softpipe|software|microsoft basic render/i;
+
+/** Is there no graphics processor worth asking? The same question Cornerstone asks, minus its texture trials. */
+function drawsInSoftware(): boolean {
+  const asked = new URLSearchParams(location.search).get('render');
+  if (asked === 'cpu' || asked === 'gpu') return asked === 'cpu';
+  const gl = document.createElement('canvas').getContext('webgl2');
+  if (!gl) return true;
+  const named = gl.getExtension('WEBGL_debug_renderer_info');
+  const renderer = String(gl.getParameter(named ? named.UNMASKED_RENDERER_WEBGL : gl.RENDERER));
+  gl.getExtension('WEBGL_lose_context')?.loseContext();
+  return SOFTWARE.test(renderer);
+}
+
+export function startEarly(base: string): Early {
+  const manifest = askManifest(base);
+  const first = manifest.then(
+    async ({ series }) => {
+      const choice = firstChoice(series);
+      const id = choice && series[choice.series]!.instances[choice.instance]!.id;
+      // What goes wrong here goes wrong again where it can be told.
+      return id ? askInstance(base, id).then((bytes) => ({ id, bytes }), () => null) : null;
+    },
+    () => null,
+  );
+  manifest.catch((error: unknown) => error instanceof Trouble);
+  const worker = new Worker(
+    new URL('../node_modules/@cornerstonejs/dicom-image-loader/dist/esm/decodeImageFrameWorker.js', import.meta.url),
+    { type: 'module' },
+  );
+  return { base, manifest, first, worker, cpu: drawsInSoftware() };
+}
+
+/** One word on the page that people, tests and benchmarks can wait for. */
+export function setState(state: 'loading' | 'ready' | 'error' | 'ended'): void {
+  document.body.dataset['state'] = state;
+}
+
+export function markFirstImage(): void {
+  if (document.body.dataset['firstImageMs']) return;
+  document.body.dataset['firstImageMs'] = performance.now().toFixed(1);
+  setState('ready');
+}
