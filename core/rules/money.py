@@ -1,8 +1,9 @@
-"""Whole cents until printed. Rates are exact fractions, because one third has no Decimal."""
+"""Whole cents until printed. Rates are exact: Decimal, or Fraction where a third is meant."""
 
 from __future__ import annotations
 
-from decimal import ROUND_HALF_UP, Decimal, InvalidOperation
+import re
+from decimal import Decimal
 from fractions import Fraction
 
 VAT_RATE = Decimal("0.15")
@@ -49,27 +50,23 @@ def plain(cents: int) -> str:
 def parse_rands(text: str) -> int:
     """A rand amount as people and files write it, in cents. ValueError when it is not one.
 
-    Both decimal signs are in use in South Africa; the last one of them with one or two digits behind it
-    is the decimal sign, everything before it is grouping.
+    Both decimal signs are in use in South Africa; thousands may stand apart by blanks or commas. Never by
+    dots: 540.500 would otherwise be read as half a million.
 
-    >>> [parse_rands(t) for t in ("540.50", "R 1 234,5", "1,234.56", "-0.05", "700", "1,234")]
-    [54050, 123450, 123456, -5, 70000, 123400]
+    >>> [parse_rands(t) for t in ("540.50", "R 1 234,5", "1,234.56", "-0.05", "700", "1,234", "(12.00)")]
+    [54050, 123450, 123456, -5, 70000, 123400, -1200]
     """
-    bare = text.strip().replace(NO_BREAK_SPACE, "").replace(" ", "").replace("\u202f", "").replace("'", "")
-    negative = bare.startswith("-") or (bare.startswith("(") and bare.endswith(")"))
-    bare = bare.strip("-()").removeprefix("R").removeprefix("r").lstrip("-")
-    cut = max(bare.rfind("."), bare.rfind(","))
-    if cut >= 0 and 1 <= len(bare) - cut - 1 <= 2:
-        bare = bare[:cut].replace(",", "").replace(".", "") + "." + bare[cut + 1 :]
-    elif cut >= 0 and all(len(group) == 3 for group in bare.replace(".", ",").split(",")[1:]):
-        bare = bare.replace(",", "").replace(".", "")
-    try:
-        if not bare or not bare[0].isdigit():
-            raise InvalidOperation
-        cents = int((Decimal(bare) * 100).to_integral_exact(rounding=ROUND_HALF_UP))
-    except InvalidOperation:
-        raise ValueError(f"'{text}' is not a rand amount.") from None
+    found = _AMOUNT.fullmatch(re.sub(r"\s", "", text))
+    if not found:
+        raise ValueError(f"'{text}' is not a rand amount.")
+    negative = bool(found["minus"]) or found["open"] == "("
+    cents = int(found["whole"].replace(",", "")) * 100 + int((found["part"] or "0").ljust(2, "0"))
     return -cents if negative else cents
+
+
+_AMOUNT = re.compile(
+    r"(?P<open>\()?(?P<minus>-)?R?(?P<whole>[0-9]{1,3}(?:,[0-9]{3})+|[0-9]+)(?:[.,](?P<part>[0-9]{1,2}))?(?(open)\))"
+)
 
 
 def vat_inside(cents: int, *, rate: Decimal = VAT_RATE) -> int:

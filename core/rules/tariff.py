@@ -10,9 +10,9 @@ import csv
 import io
 import re
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import date
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from fractions import Fraction
 
 from core.rules.money import half_up, parse_rands, rands
@@ -270,7 +270,7 @@ def price(asked: Sequence[Asked], *, find: Find, step_cents: int = 1) -> Priced:
         row = find(one.code)
         problems += _tariff_problems(one, row, field)
         value = None
-        if row is not None and row.kind == "tariff" and row.cents is not None:
+        if row is not None and row.kind == "tariff" and row.cents is not None and _countable(one.quantity):
             value = half_up(Fraction(row.cents) * Fraction(one.quantity), step_cents=step_cents)
         lines.append(
             PricedLine(
@@ -316,7 +316,11 @@ def _in_order(codes: Sequence[str], find: Find, problems: list[Problem], field: 
             )
         elif code in codes[:at]:
             problems.append(
-                Problem("MODIFIER_TWICE", f"Modifier {code} applies to {codes[at]} twice: remove one.", field)
+                Problem(
+                    "MODIFIER_TWICE",
+                    f"Modifier {code} stands twice behind one examination: remove one.",
+                    field,
+                )
             )
         else:
             rows.append(row)
@@ -347,19 +351,20 @@ def _tariff_problems(one: Asked, row: Tariff | None, field: str) -> Iterable[Pro
             field,
             stop=False,
         )
-    try:
-        positive = one.quantity.is_finite() and one.quantity > 0 and one.quantity == round(one.quantity, 2)
-    except InvalidOperation:
-        positive = False
-    if not positive:
+    if not _countable(one.quantity):
         yield Problem(
             "QUANTITY", f"The quantity of {one.code} must be more than 0, with at most two decimals.", field
         )
+
+
+def _countable(quantity: Decimal) -> bool:
+    # The claim message carries hundredths, so more decimals would be lost on the way.
+    return quantity.is_finite() and 0 < quantity < 1000 and quantity == round(quantity, 2)
 
 
 def replaced(rows: Iterable[Tariff], loaded: Preview) -> tuple[Tariff, ...]:
     """The prices as they stand after loading: what was there, changed rows exchanged, new rows added."""
     after = {row.key: row for row in rows}
     for row in (*loaded.new, *(new for _, new in loaded.changed)):
-        after[row.key] = replace(row)
+        after[row.key] = row
     return tuple(after.values())
