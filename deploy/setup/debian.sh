@@ -31,9 +31,7 @@ if ! command -v apt-get >/dev/null; then
 fi
 required=$(echo "$missing" | awk '$2 == "required" { printf " %s", $1 }')
 if [ "$(id -u)" != 0 ]; then
-    if [ -z "$required" ]; then
-        exit 0
-    fi
+    [ -n "$required" ] || exit 0
     echo "setup: Debian packages are missing. Type this, then call make again:" >&2
     echo "  sudo sh deploy/setup/debian.sh $*" >&2
     echo "It installs$required." >&2
@@ -42,7 +40,8 @@ fi
 
 export DEBIAN_FRONTEND=noninteractive
 apt="apt-get -q -o DPkg::Lock::Timeout=600"
-$apt update
+# What this release of Debian does not have is looked for in the lists at hand: no call to the net each time.
+[ -z "$required" ] || $apt update
 
 names=
 for name in $(echo "$missing" | cut -d' ' -f1); do

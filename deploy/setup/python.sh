@@ -12,6 +12,7 @@ if [ -x .venv/bin/sorg ] && [ "$(cat "$stamp" 2>/dev/null)" = "$key" ]; then
     exit 0
 fi
 
+echo "setup: installing the Python packages"
 sh "$here/uv.sh"
 rm -f "$stamp"
 uv=.setup/uv/bin/uv

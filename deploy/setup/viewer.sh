@@ -22,8 +22,15 @@ fi
 packages=$(cat package.json package-lock.json | sha256sum)
 if [ ! -d node_modules ] || [ "$(cat ../.setup/npm.stamp 2>/dev/null)" != "$packages" ]; then
     rm -f ../.setup/npm.stamp
-    npm ci --no-audit --no-fund --loglevel=error
+    echo "setup: fetching the image viewer's packages"
+    npm ci --no-audit --no-fund --loglevel=error --no-progress
     echo "$packages" >../.setup/npm.stamp
 fi
-npm run --silent build
+echo "setup: building the image viewer"
+log=../.setup/viewer.log
+if ! npm run --silent build >"$log" 2>&1; then
+    cat "$log" >&2
+    echo "setup: the image viewer could not be built." >&2
+    exit 1
+fi
 echo "$key" >"$stamp"
