@@ -160,7 +160,7 @@ def add_person(work: Work, *, login: str, name: str, roles: tuple[str, ...], pas
         person.totp_box = _seal(work, person.id, secret)
         work.db.add(person)
         facts |= {"person": person.id, "roles": sorted(roles)}
-        otpauth = pyotp.TOTP(secret).provisioning_uri(person.login, issuer_name="Sorg")
+        otpauth = pyotp.TOTP(secret).provisioning_uri(name=person.login, issuer_name="Sorg")
         return Welcome(_card(person), secret, otpauth)
 
 

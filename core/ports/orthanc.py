@@ -432,5 +432,5 @@ def _number(value: object) -> int | None:
     text = _text(value).split("\\")[0]
     try:
         return int(float(text)) if text else None
-    except ValueError:  # A scanner wrote something else where the standard wants a number.
+    except (ValueError, OverflowError):  # A scanner wrote something else where the standard wants a number.
         return None

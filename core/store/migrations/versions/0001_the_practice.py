@@ -1,0 +1,267 @@
+"""The first tables of the practice."""
+
+import sqlalchemy as sa
+from alembic import op
+
+from core.store.append_only import triggers
+from core.store.model.base import UtcTime
+
+revision = "0001"
+down_revision = None
+branch_labels = depends_on = None
+
+
+def upgrade() -> None:
+    op.create_table(
+        "audit_entry",
+        sa.Column(
+            "seq", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=False, nullable=False
+        ),
+        sa.Column("at", UtcTime(), nullable=False),
+        sa.Column("actor_id", sa.String(length=36), nullable=False),
+        sa.Column("act", sa.String(length=32), nullable=False),
+        sa.Column("outcome", sa.String(length=8), nullable=False),
+        sa.Column("subject_kind", sa.String(length=16), nullable=False),
+        sa.Column("subject_id", sa.String(length=64), nullable=False),
+        sa.Column("patient_id", sa.String(length=36), nullable=False),
+        sa.Column("body", sa.Text(), nullable=False),
+        sa.Column("prev", sa.LargeBinary(length=32), nullable=False),
+        sa.Column("mac", sa.LargeBinary(length=32), nullable=False),
+        sa.PrimaryKeyConstraint("seq", name=op.f("pk_audit_entry")),
+    )
+    op.create_index("ix_audit_entry_actor_seq", "audit_entry", ["actor_id", "seq"], unique=False)
+    op.create_index(op.f("ix_audit_entry_at"), "audit_entry", ["at"], unique=False)
+    op.create_index("ix_audit_entry_patient_seq", "audit_entry", ["patient_id", "seq"], unique=False)
+    op.create_table(
+        "counter",
+        sa.Column("name", sa.String(length=40), nullable=False),
+        sa.Column("value", sa.Integer(), nullable=False),
+        sa.PrimaryKeyConstraint("name", name=op.f("pk_counter")),
+    )
+    op.create_table(
+        "document",
+        sa.Column("id", sa.Uuid(), nullable=False),
+        sa.Column("origin", sa.String(length=16), nullable=False),
+        sa.Column("kind", sa.String(length=20), nullable=False),
+        sa.Column("owner_id", sa.Uuid(), nullable=False),
+        sa.Column("size", sa.Integer(), nullable=False),
+        sa.Column("sha256", sa.String(length=64), nullable=False),
+        sa.Column("at", UtcTime(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_document")),
+    )
+    op.create_index(op.f("ix_document_owner_id"), "document", ["owner_id"], unique=False)
+    op.create_table(
+        "errand",
+        sa.Column("kind", sa.String(length=24), nullable=False),
+        sa.Column("key", sa.String(length=120), nullable=False),
+        sa.Column("payload", sa.JSON(), nullable=False),
+        sa.Column("state", sa.String(length=8), nullable=False),
+        sa.Column("tries", sa.Integer(), nullable=False),
+        sa.Column("due_at", UtcTime(), nullable=False),
+        sa.Column("made_at", UtcTime(), nullable=False),
+        sa.Column("lease_until", UtcTime(), nullable=True),
+        sa.Column("done_at", UtcTime(), nullable=True),
+        sa.Column("trouble", sa.Text(), nullable=False),
+        sa.Column("id", sa.Uuid(), nullable=False),
+        sa.Column("origin", sa.String(length=16), nullable=False),
+        sa.Column("version", sa.Integer(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_errand")),
+        sa.UniqueConstraint("key", name=op.f("uq_errand_key")),
+    )
+    op.create_index("ix_errand_state_due", "errand", ["state", "due_at"], unique=False)
+    op.create_table(
+        "patient",
+        sa.Column("file_number", sa.String(length=20), nullable=False),
+        sa.Column("family_name", sa.String(length=64), nullable=False),
+        sa.Column("given_names", sa.String(length=64), nullable=False),
+        sa.Column("title", sa.String(length=16), nullable=False),
+        sa.Column("search_text", sa.String(length=300), nullable=False),
+        sa.Column("identity_kind", sa.String(length=10), nullable=False),
+        sa.Column("identity_number", sa.String(length=30), nullable=True),
+        sa.Column("born_on", sa.Date(), nullable=False),
+        sa.Column("sex", sa.String(length=1), nullable=False),
+        sa.Column("phone", sa.String(length=30), nullable=False),
+        sa.Column("email", sa.String(length=120), nullable=False),
+        sa.Column("scheme_code", sa.String(length=12), nullable=False),
+        sa.Column("scheme_option", sa.String(length=60), nullable=False),
+        sa.Column("membership_number", sa.String(length=30), nullable=False),
+        sa.Column("dependant_code", sa.String(length=3), nullable=False),
+        sa.Column("member_surname", sa.String(length=64), nullable=False),
+        sa.Column("member_initials", sa.String(length=10), nullable=False),
+        sa.Column("registered_at", UtcTime(), nullable=False),
+        sa.Column("id", sa.Uuid(), nullable=False),
+        sa.Column("origin", sa.String(length=16), nullable=False),
+        sa.Column("version", sa.Integer(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_patient")),
+        sa.UniqueConstraint("file_number", name=op.f("uq_patient_file_number")),
+    )
+    op.create_index(op.f("ix_patient_identity_number"), "patient", ["identity_number"], unique=False)
+    op.create_index(op.f("ix_patient_search_text"), "patient", ["search_text"], unique=False)
+    op.create_table(
+        "person",
+        sa.Column("login", sa.String(length=64), nullable=False),
+        sa.Column("name", sa.String(length=120), nullable=False),
+        sa.Column("roles", sa.JSON(), nullable=False),
+        sa.Column("registration", sa.String(length=40), nullable=False),
+        sa.Column("practice_number", sa.String(length=13), nullable=False),
+        sa.Column("email", sa.String(length=120), nullable=False),
+        sa.Column("directory", sa.String(length=20), nullable=False),
+        sa.Column("directory_id", sa.String(length=64), nullable=True),
+        sa.Column("password_hash", sa.String(length=200), nullable=False),
+        sa.Column("totp_box", sa.LargeBinary(), nullable=True),
+        sa.Column("totp_step", sa.Integer(), nullable=False),
+        sa.Column("wrong_answers", sa.Integer(), nullable=False),
+        sa.Column("locked_until", UtcTime(), nullable=True),
+        sa.Column("is_active", sa.Boolean(), nullable=False),
+        sa.Column("last_sign_in_at", UtcTime(), nullable=True),
+        sa.Column("id", sa.Uuid(), nullable=False),
+        sa.Column("origin", sa.String(length=16), nullable=False),
+        sa.Column("version", sa.Integer(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_person")),
+        sa.UniqueConstraint("login", name=op.f("uq_person_login")),
+    )
+    op.create_table(
+        "practice",
+        sa.Column("name", sa.String(length=120), nullable=False),
+        sa.Column("address", sa.String(length=300), nullable=False),
+        sa.Column("phone", sa.String(length=40), nullable=False),
+        sa.Column("email", sa.String(length=120), nullable=False),
+        sa.Column("pcns", sa.String(length=13), nullable=False),
+        sa.Column("vat_number", sa.String(length=20), nullable=False),
+        sa.Column("is_demo", sa.Boolean(), nullable=False),
+        sa.Column("id", sa.Uuid(), nullable=False),
+        sa.Column("origin", sa.String(length=16), nullable=False),
+        sa.Column("version", sa.Integer(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_practice")),
+    )
+    op.create_table(
+        "referrer",
+        sa.Column("name", sa.String(length=120), nullable=False),
+        sa.Column("practice_number", sa.String(length=13), nullable=False),
+        sa.Column("phone", sa.String(length=30), nullable=False),
+        sa.Column("email", sa.String(length=120), nullable=False),
+        sa.Column("is_active", sa.Boolean(), nullable=False),
+        sa.Column("id", sa.Uuid(), nullable=False),
+        sa.Column("origin", sa.String(length=16), nullable=False),
+        sa.Column("version", sa.Integer(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_referrer")),
+    )
+    op.create_table(
+        "consent",
+        sa.Column("patient_id", sa.Uuid(), nullable=False),
+        sa.Column("purpose", sa.String(length=20), nullable=False),
+        sa.Column("given", sa.Boolean(), nullable=False),
+        sa.Column("how", sa.String(length=20), nullable=False),
+        sa.Column("note", sa.Text(), nullable=False),
+        sa.Column("recorded_by", sa.Uuid(), nullable=False),
+        sa.Column("recorded_at", UtcTime(), nullable=False),
+        sa.Column("id", sa.Uuid(), nullable=False),
+        sa.Column("origin", sa.String(length=16), nullable=False),
+        sa.Column("version", sa.Integer(), nullable=False),
+        sa.ForeignKeyConstraint(["patient_id"], ["patient.id"], name=op.f("fk_consent_patient_id_patient")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_consent")),
+    )
+    op.create_index(op.f("ix_consent_patient_id"), "consent", ["patient_id"], unique=False)
+    op.create_table(
+        "sign_in_session",
+        sa.Column("id", sa.Uuid(), nullable=False),
+        sa.Column("token_hash", sa.String(length=64), nullable=False),
+        sa.Column("person_id", sa.Uuid(), nullable=False),
+        sa.Column("stage", sa.String(length=10), nullable=False),
+        sa.Column("from_address", sa.String(length=64), nullable=False),
+        sa.Column("begun_at", UtcTime(), nullable=False),
+        sa.Column("seen_at", UtcTime(), nullable=False),
+        sa.Column("ends_at", UtcTime(), nullable=False),
+        sa.Column("ended_at", UtcTime(), nullable=True),
+        sa.ForeignKeyConstraint(
+            ["person_id"], ["person.id"], name=op.f("fk_sign_in_session_person_id_person")
+        ),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_sign_in_session")),
+        sa.UniqueConstraint("token_hash", name=op.f("uq_sign_in_session_token_hash")),
+    )
+    op.create_index(op.f("ix_sign_in_session_person_id"), "sign_in_session", ["person_id"], unique=False)
+    op.create_table(
+        "study",
+        sa.Column("patient_id", sa.Uuid(), nullable=False),
+        sa.Column("referrer_id", sa.Uuid(), nullable=True),
+        sa.Column("accession", sa.String(length=16), nullable=False),
+        sa.Column("study_uid", sa.String(length=64), nullable=False),
+        sa.Column("examination", sa.String(length=40), nullable=False),
+        sa.Column("description", sa.String(length=64), nullable=False),
+        sa.Column("modality", sa.String(length=4), nullable=False),
+        sa.Column("clinical_history", sa.Text(), nullable=False),
+        sa.Column("urgency", sa.String(length=8), nullable=False),
+        sa.Column("place_of_service", sa.String(length=2), nullable=False),
+        sa.Column("booked_for_at", UtcTime(), nullable=False),
+        sa.Column("status", sa.String(length=16), nullable=False),
+        sa.Column("status_at", UtcTime(), nullable=False),
+        sa.Column("orthanc_id", sa.String(length=44), nullable=True),
+        sa.Column("image_count", sa.Integer(), nullable=False),
+        sa.Column("image_digest", sa.String(length=64), nullable=False),
+        sa.Column("radiologist_id", sa.Uuid(), nullable=True),
+        sa.Column("lease_by", sa.Uuid(), nullable=True),
+        sa.Column("lease_until", UtcTime(), nullable=True),
+        sa.Column("current_version_id", sa.Uuid(), nullable=True),
+        sa.Column("signed_version_id", sa.Uuid(), nullable=True),
+        sa.Column("attached_instance", sa.String(length=64), nullable=False),
+        sa.Column("id", sa.Uuid(), nullable=False),
+        sa.Column("origin", sa.String(length=16), nullable=False),
+        sa.Column("version", sa.Integer(), nullable=False),
+        sa.ForeignKeyConstraint(["patient_id"], ["patient.id"], name=op.f("fk_study_patient_id_patient")),
+        sa.ForeignKeyConstraint(
+            ["radiologist_id"], ["person.id"], name=op.f("fk_study_radiologist_id_person")
+        ),
+        sa.ForeignKeyConstraint(["referrer_id"], ["referrer.id"], name=op.f("fk_study_referrer_id_referrer")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_study")),
+        sa.UniqueConstraint("accession", name=op.f("uq_study_accession")),
+        sa.UniqueConstraint("study_uid", name=op.f("uq_study_study_uid")),
+    )
+    op.create_index(op.f("ix_study_booked_for_at"), "study", ["booked_for_at"], unique=False)
+    op.create_index(op.f("ix_study_orthanc_id"), "study", ["orthanc_id"], unique=False)
+    op.create_index(op.f("ix_study_patient_id"), "study", ["patient_id"], unique=False)
+    op.create_index(op.f("ix_study_referrer_id"), "study", ["referrer_id"], unique=False)
+    op.create_index("ix_study_status_booked", "study", ["status", "booked_for_at"], unique=False)
+    op.create_table(
+        "report_version",
+        sa.Column("id", sa.Uuid(), nullable=False),
+        sa.Column("origin", sa.String(length=16), nullable=False),
+        sa.Column("study_id", sa.Uuid(), nullable=False),
+        sa.Column("number", sa.Integer(), nullable=False),
+        sa.Column("kind", sa.String(length=12), nullable=False),
+        sa.Column("text", sa.Text(), nullable=False),
+        sa.Column("author_id", sa.Uuid(), nullable=False),
+        sa.Column("at", UtcTime(), nullable=False),
+        sa.Column("previous_id", sa.Uuid(), nullable=True),
+        sa.Column("digest", sa.String(length=64), nullable=False),
+        sa.Column("image_digest", sa.String(length=64), nullable=False),
+        sa.Column("signature", sa.String(length=128), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["author_id"], ["person.id"], name=op.f("fk_report_version_author_id_person")
+        ),
+        sa.ForeignKeyConstraint(["study_id"], ["study.id"], name=op.f("fk_report_version_study_id_study")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_report_version")),
+    )
+    op.create_index("ix_report_version_study_number", "report_version", ["study_id", "number"], unique=True)
+    op.create_table(
+        "study_event",
+        sa.Column("id", sa.Uuid(), nullable=False),
+        sa.Column("origin", sa.String(length=16), nullable=False),
+        sa.Column("study_id", sa.Uuid(), nullable=False),
+        sa.Column("step", sa.String(length=20), nullable=False),
+        sa.Column("before", sa.String(length=16), nullable=False),
+        sa.Column("after", sa.String(length=16), nullable=False),
+        sa.Column("at", UtcTime(), nullable=False),
+        sa.Column("by", sa.Uuid(), nullable=False),
+        sa.ForeignKeyConstraint(["study_id"], ["study.id"], name=op.f("fk_study_event_study_id_study")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_study_event")),
+    )
+    op.create_index(op.f("ix_study_event_at"), "study_event", ["at"], unique=False)
+    op.create_index("ix_study_event_study_at", "study_event", ["study_id", "at"], unique=False)
+    dialect = op.get_bind().dialect.name
+    for table in ("audit_entry", "report_version", "study_event"):
+        for statement in triggers(table, dialect):
+            op.get_bind().exec_driver_sql(statement)
+
+
+def downgrade() -> None:
+    raise NotImplementedError("The first version has nothing before it: restore a backup instead.")
