@@ -20,7 +20,7 @@ import typst
 from core.errors import Refused
 from core.rules.report_dicom import SAST, with_final_newline
 
-MOST_CHARACTERS = 400_000  # Some 130 pages: no report, but a pasted file.
+MOST_CHARACTERS = 400_000  # Some ninety pages: no report, but a pasted file.
 UNBROKEN = 60  # Longer words than this are cut, or they would run off the paper.
 
 
