@@ -20,7 +20,7 @@ def triggers(table: str, dialect: str) -> list[str]:
         ]
     return [
         "create or replace function append_only() returns trigger language plpgsql as "
-        "$$ begin raise exception '% is append-only', tg_table_name; end $$",
+        "$$ begin raise exception using message = tg_table_name || ' is append-only'; end $$",
         f"create trigger {table}_append_only before update or delete or truncate on {table} "
         "for each statement execute function append_only()",
     ]
