@@ -2,8 +2,11 @@
 
 import configparser
 import json
+import os
 import re
+import shutil
 import subprocess
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -59,6 +62,39 @@ def test_the_debian_packages_say_who_needs_them_and_why():
     assert [] == [line for line in packages if len(line) != 4]
     assert {group for _, group, _, _ in packages} == {"run", "test"}
     assert {need for _, _, need, _ in packages} == {"required", "optional"}
+
+
+@pytest.fixture
+def debian():
+    """Call debian.sh with another list of packages, as somebody who is not root."""
+    with tempfile.TemporaryDirectory() as folder:
+        setup = shutil.copytree(ROOT / "deploy/setup", Path(folder) / "setup")
+        os.chmod(folder, 0o755)
+
+        def debian(packages: str) -> subprocess.CompletedProcess:
+            (setup / "debian-packages").write_text(packages)
+            nobody = {"user": 65534, "group": 65534, "extra_groups": []} if os.geteuid() == 0 else {}
+            return subprocess.run(
+                ["sh", setup / "debian.sh", "run"], capture_output=True, text=True, **nobody
+            )
+
+        yield debian
+
+
+def test_whoever_is_not_root_is_told_what_to_type(debian):
+    done = debian("coreutils run required x\nno-such-package run required x\nnor-this test required x\n")
+    assert 1 == done.returncode
+    assert "sudo sh deploy/setup/debian.sh run" in done.stderr
+    assert "It installs no-such-package." in done.stderr
+
+
+def test_nothing_is_said_when_only_an_optional_package_or_none_is_missing(debian):
+    for packages in (
+        "coreutils run required x\n",
+        "coreutils run required x\nno-such-package run optional x\n",
+    ):
+        done = debian(packages)
+        assert (0, "", "") == (done.returncode, done.stdout, done.stderr)
 
 
 def test_every_verb_module_has_its_place_in_the_import_contracts():
