@@ -45,7 +45,8 @@ def append(db: Session, key: bytes, event: dict[str, Any], *, at: datetime) -> i
     """Add an entry inside the caller's write transaction; the writer's lock keeps the tail still until it commits."""
     if db.get_bind().dialect.name == "postgresql":
         db.execute(text("select pg_advisory_xact_lock(:n)"), {"n": _LOCK})
-    last = db.execute(select(AuditEntry.seq, AuditEntry.mac).order_by(AuditEntry.seq.desc()).limit(1)).first()
+    tail = select(AuditEntry.seq, AuditEntry.mac).order_by(AuditEntry.seq.desc()).limit(1)
+    last = db.execute(tail.execution_options(the_gates_own=True)).first()
     seq, prev = (last.seq + 1, last.mac) if last else (1, FIRST)
     body = canonical(event)
     db.add(
