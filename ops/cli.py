@@ -1,0 +1,139 @@
+"""The command line: `sorg`. Every command opens the practice, calls verbs, prints, and says errors in a sentence."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from functools import wraps
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from core.errors import SorgError
+from ops import opening, settings
+
+app = typer.Typer(
+    no_args_is_help=True, add_completion=False, help="Ubuntu Patient Sorg: the practice, from here."
+)
+audit_app = typer.Typer(no_args_is_help=True, help="The audit chain.")
+app.add_typer(audit_app, name="audit")
+
+
+def told(command: Callable[..., Any]) -> Callable[..., Any]:
+    """A refusal is a sentence on stderr and exit code 1; a surprise stays a surprise."""
+
+    @wraps(command)
+    def run(*args: Any, **kwargs: Any) -> Any:
+        try:
+            return command(*args, **kwargs)
+        except SorgError as error:
+            typer.echo(error.sentence, err=True)
+            for problem in error.problems:
+                typer.echo(f"  - {problem.sentence}", err=True)
+            raise typer.Exit(1) from None
+
+    return run
+
+
+@app.command()
+@told
+def up() -> None:
+    """Start the whole practice, with a demo practice when there is none; Ctrl-C stops it."""
+    from ops import demo_practice, supervisor
+
+    chosen = settings.read()
+    is_new = not (chosen.home / "keys" / "keyring.json").exists()
+    opening.found(chosen)
+    house = opening.open_house(chosen, upgrade=True)
+    if is_new:
+        demo_practice.found(house, chosen.home)
+    house.engine.dispose()
+
+    def ready() -> None:
+        if is_new:
+            demo_practice.fill(chosen)
+        typer.echo(demo_practice.welcome(chosen))
+
+    supervisor.run_practice(chosen, when_ready=ready, say=typer.echo)
+
+
+@app.command()
+@told
+def codes() -> None:
+    """Print the demo people's passwords and current codes again."""
+    from ops import demo_practice
+
+    typer.echo(demo_practice.welcome(settings.read()))
+
+
+@app.command()
+@told
+def demo(
+    json: Annotated[Path | None, typer.Option(help="Write the stages and their times to this file.")] = None,
+    keep: Annotated[
+        Path | None, typer.Option(help="Keep report, claim, remittance, link and screenshot here.")
+    ] = None,
+) -> None:
+    """Run the whole chain once, headless, in a throwaway practice; exit 1 names the stage that failed."""
+    from ops import demo as chain
+
+    failed = chain.run(json_file=json, keep=keep, say=typer.echo)
+    if failed:
+        typer.echo(f"The demo failed at: {failed}", err=True)
+        raise typer.Exit(1)
+
+
+@app.command()
+@told
+def upgrade() -> None:
+    """Bring the database to this version of the program."""
+    opening.open_house(settings.read(), upgrade=True).engine.dispose()
+    typer.echo("The database is at this version.")
+
+
+@app.command()
+@told
+def bench(
+    only: Annotated[str, typer.Option(help="Run only rows whose name holds this word.")] = "",
+    json: Annotated[Path | None, typer.Option(help="Write the table to this file as well.")] = None,
+) -> None:
+    """Measure the speed bars of docs/bench.md, each beside its reference in the same run."""
+    from ops.bench import table
+
+    table.run(only=only, json_file=json, say=typer.echo)
+
+
+@app.command()
+@told
+def docs() -> None:
+    """Write the generated pages of docs/ again."""
+    from ops import docs as pages
+
+    for path in pages.write_all():
+        typer.echo(f"written: {path}")
+
+
+@audit_app.command("verify")
+@told
+def audit_verify() -> None:
+    """Walk the audit chain; exit 1 names the first broken link."""
+    from core import privacy
+    from core.store.work import system
+
+    house = opening.open_house(settings.read())
+    with house.work(system("command line")) as work:
+        verdict = privacy.verify_chain(work)
+    if verdict.broken_at is not None:
+        typer.echo(f"BROKEN at entry {verdict.broken_at}: {verdict.why}.", err=True)
+        raise typer.Exit(1)
+    typer.echo(f"Whole: {verdict.entries} entries, tail {verdict.tail}.")
+
+
+def main() -> None:
+    """For `python -m ops.cli`."""
+    app()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
