@@ -56,22 +56,28 @@ function leaveOut() {
   };
 }
 
-export default defineConfig({
+/**
+ * Each face is its own build (`--mode patient`, then `--mode staff`): sharing a chunk would make the patient's phone
+ * carry whatever of Cornerstone the staff's tools need.
+ */
+const PAGES = { patient: 'index.html', staff: 'staff.html' };
+
+export default defineConfig(({ mode }) => ({
   base: '/view/',
   plugins: [leaveOut(), preloadWhatIsCertain()],
   logLevel: 'warn',
   worker: { format: 'es' },
   build: {
     outDir: 'dist',
-    emptyOutDir: true,
+    emptyOutDir: mode === 'patient',
     target: 'es2022',
     assetsInlineLimit: 0,
     modulePreload: { polyfill: false },
     chunkSizeWarningLimit: 6000,
     rollupOptions: {
-      input: ['index.html'],
+      input: [PAGES[mode]],
       // The codecs' loaders mention Node's fs and path in branches that a browser never takes.
       onwarn: (warning, warn) => /externalized for browser/.test(warning.message) || warn(warning),
     },
   },
-});
+}));

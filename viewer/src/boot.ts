@@ -13,7 +13,23 @@ function drawsInSoftware(): boolean {
   const named = gl.getExtension('WEBGL_debug_renderer_info');
   const renderer = String(gl.getParameter(named ? named.UNMASKED_RENDERER_WEBGL : gl.RENDERER));
   gl.getExtension('WEBGL_lose_context')?.loseContext();
-  return SOFTWARE.test(renderer);
+  const software = SOFTWARE.test(renderer);
+  if (software) sparesTextureTrials(renderer);
+  return software;
+}
+
+/**
+ * Cornerstone tries out texture formats on its first decoded image and remembers the outcome under this key.
+ * A software rasteriser's outcome is known and its textures are never used, so we write it down before it is needed.
+ */
+function sparesTextureTrials(renderer: string): void {
+  const known = { norm16: false, norm16Linear: false, float: true, floatLinear: true, halfFloat: true, halfFloatLinear: true };
+  try {
+    localStorage.setItem('cornerstone3D.renderingCapabilities',
+      JSON.stringify({ probeVersion: 1, renderer, webgl2: true, formats: known }));
+  } catch {
+    // Storage may be switched off; then the trials are made, which is only slower.
+  }
 }
 
 export function startEarly(base: string): Early {

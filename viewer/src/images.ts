@@ -34,9 +34,9 @@ const baseOf = (imageId: string) => imageId.split('?')[0]!;
 export function startCornerstone(early: Early): boolean {
   if (early.cpu) setUseCPURendering(true);
   else startCore();
-  dicomImageLoader.init({ maxWebWorkers: 1 });
-  // The decoder's worker was started by the first script, so that it compiles while this one does.
-  getWebWorkerManager().registerWorker('dicomImageLoader', () => early.worker, { maxWorkerInstances: 1, overwrite: true });
+  // What dicomImageLoader.init() does, but for its worker: ours was started by the first script and compiles meanwhile.
+  dicomImageLoader.wadouri.register({});
+  getWebWorkerManager().registerWorker('dicomImageLoader', () => early.worker, { maxWorkerInstances: 1 });
   cache.setMaxCacheSize(MEMORY_CAP);
   return early.cpu;
 }
@@ -142,7 +142,7 @@ export class ImageStore {
     const many = imageId.includes('?');
     await this.fetchFile(base);
     try {
-      const image = (await dicomImageLoader.wadouri.loadImage(imageId, options as never).promise) as unknown as Types.IImage;
+      const image = (await dicomImageLoader.wadouri.loadImageFromNaturalizedMetadata(imageId, options as never).promise) as unknown as Types.IImage;
       (this.held.get(base) ?? this.held.set(base, new Set()).get(base)!).add(imageId);
       // A single picture is decoded now: its raw bytes would double what it costs to keep.
       if (!many) this.dropBytes(base);

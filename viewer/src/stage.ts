@@ -81,7 +81,10 @@ export class Stage {
       if (turn !== this.turn || this.gone) return;
       this.waiting = false;
       this.onChange(this);
-      this.store.prefetchAround(pictures, index, this.direction);
+      // The neighbours wait until this picture is on the glass.
+      requestAnimationFrame(() => setTimeout(() => {
+        if (turn === this.turn && !this.gone) this.store.prefetchAround(pictures, index, this.direction);
+      }));
     } catch (error) {
       if (turn !== this.turn || this.gone) return;
       this.waiting = false;
