@@ -9,14 +9,16 @@ import hashlib
 import ipaddress
 import json
 import os
+import re
 import shutil
 import socket
 import subprocess
+import threading
 import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Literal, Self
+from typing import IO, Literal, Self
 
 import requests
 
@@ -28,6 +30,9 @@ PLUGIN_FOLDERS = ("/usr/share/orthanc/plugins", "/usr/local/share/orthanc/plugin
 PLUGINS = ("libOrthancDicomWeb.so", "libOrthancGdcm.so")
 LOOPBACK = "127.0.0.1"
 BACKOFF_FIRST_S, BACKOFF_MOST_S, HEALTHY_AFTER_S = 1.0, 60.0, 60.0
+LOG_MOST_BYTES = 5_000_000
+# Orthanc logs no values of images it stores, but those of one that lacks an identifier, as "PatientID=..., ...".
+PERSONAL = re.compile(rb"\b(Patient\w*|Accession\w*|Other\w*|Referring\w*|StudyID|Study\w*UID)=[^,\r\n]*")
 
 # PR_SET_PDEATHSIG fires when the thread that forked ends, not only when the process does. So one thread
 # of ours forks every child, and it lives as long as the interpreter.
@@ -145,6 +150,7 @@ class OrthancChild:
         self.extra_settings = dict(extra_settings or {})
         self.start_timeout_s = start_timeout_s
         self._process: subprocess.Popen | None = None
+        self._clerk: threading.Thread | None = None
         self._wanted = False
         self._started_at_s = 0.0
         self._wait_s = BACKOFF_FIRST_S
@@ -290,20 +296,28 @@ class OrthancChild:
         }
         if self.dicom_address != LOOPBACK:
             environment["SORG_DICOM_BIND"] = f"{self.dicom_port} {self.dicom_address}"
+        process = subprocess.Popen(
+            [str(binary), str(self.config_path)],
+            cwd=self.home,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            umask=0o077,
+            start_new_session=True,  # Ctrl-C is for us; we then stop it in our own order.
+        )
+        self._clerk = threading.Thread(target=self._keep_log, args=(process.stdout,), daemon=True)
+        self._clerk.start()
+        return process
+
+    def _keep_log(self, told: IO[bytes]) -> None:
+        """Write down what Orthanc says, without the patients it names when it refuses their images."""
+        if self.log_path.exists() and self.log_path.stat().st_size > LOG_MOST_BYTES:
+            self.log_path.replace(self.log_path.with_suffix(".log.1"))
         log = os.open(self.log_path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-        try:
-            return subprocess.Popen(
-                [str(binary), str(self.config_path)],
-                cwd=self.home,
-                env=environment,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                umask=0o077,
-                start_new_session=True,  # Ctrl-C is for us; we then stop it in our own order.
-            )
-        finally:
-            os.close(log)
+        with told, os.fdopen(log, "wb", buffering=0) as file:
+            for line in told:
+                file.write(PERSONAL.sub(rb"\1=(left out)", line))
 
     def _wait_until_answering(self) -> None:
         deadline_s = time.monotonic() + self.start_timeout_s
@@ -350,6 +364,8 @@ class OrthancChild:
             )
 
     def _last_error(self) -> str:
+        if self._clerk and not self.alive():
+            self._clerk.join(timeout=2)
         lines = self.log_path.read_text(errors="replace").splitlines() if self.log_path.exists() else []
         told = [line for line in lines if line.startswith("E")] or lines
         return told[-1].split("] ", 1)[-1][:200] if told else "it wrote nothing to its log."
