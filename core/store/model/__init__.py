@@ -5,9 +5,10 @@ from core.store.model.patients import Consent, Patient, Referrer
 from core.store.model.people import Person, SignInSession
 from core.store.model.practice import Counter, Practice
 from core.store.model.record import AuditEntry, Document, Errand
+from core.store.model.sharing import Share, ShareInstance
 from core.store.model.studies import ReportVersion, Study, StudyEvent
 
 __all__ = [
     "AuditEntry", "Base", "Consent", "Counter", "Document", "Errand", "Owned", "Patient", "Person", "Practice",
-    "Referrer", "ReportVersion", "SignInSession", "Study", "StudyEvent",
+    "Referrer", "ReportVersion", "Share", "ShareInstance", "SignInSession", "Study", "StudyEvent",
 ]  # fmt: skip

@@ -257,6 +257,50 @@ def upgrade() -> None:
     )
     op.create_index(op.f("ix_study_event_at"), "study_event", ["at"], unique=False)
     op.create_index("ix_study_event_study_at", "study_event", ["study_id", "at"], unique=False)
+    op.create_table(
+        "share",
+        sa.Column("token_hash", sa.String(length=64), nullable=False),
+        sa.Column("study_id", sa.Uuid(), nullable=False),
+        sa.Column("patient_id", sa.Uuid(), nullable=False),
+        sa.Column("version_id", sa.Uuid(), nullable=False),
+        sa.Column("signed_by", sa.String(length=120), nullable=False),
+        sa.Column("note", sa.Text(), nullable=False),
+        sa.Column("minted_by", sa.Uuid(), nullable=False),
+        sa.Column("minted_at", UtcTime(), nullable=False),
+        sa.Column("expires_at", UtcTime(), nullable=False),
+        sa.Column("session_hash", sa.String(length=64), nullable=True),
+        sa.Column("opened_at", UtcTime(), nullable=True),
+        sa.Column("opened_with", sa.String(length=60), nullable=False),
+        sa.Column("left_at", UtcTime(), nullable=True),
+        sa.Column("wrong_answers", sa.Integer(), nullable=False),
+        sa.Column("closed_at", UtcTime(), nullable=True),
+        sa.Column("revoked_at", UtcTime(), nullable=True),
+        sa.Column("revoked_by", sa.Uuid(), nullable=True),
+        sa.Column("id", sa.Uuid(), nullable=False),
+        sa.Column("origin", sa.String(length=16), nullable=False),
+        sa.Column("version", sa.Integer(), nullable=False),
+        sa.ForeignKeyConstraint(["minted_by"], ["person.id"], name=op.f("fk_share_minted_by_person")),
+        sa.ForeignKeyConstraint(["patient_id"], ["patient.id"], name=op.f("fk_share_patient_id_patient")),
+        sa.ForeignKeyConstraint(["revoked_by"], ["person.id"], name=op.f("fk_share_revoked_by_person")),
+        sa.ForeignKeyConstraint(["study_id"], ["study.id"], name=op.f("fk_share_study_id_study")),
+        sa.ForeignKeyConstraint(
+            ["version_id"], ["report_version.id"], name=op.f("fk_share_version_id_report_version")
+        ),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_share")),
+        sa.UniqueConstraint("session_hash", name=op.f("uq_share_session_hash")),
+        sa.UniqueConstraint("token_hash", name=op.f("uq_share_token_hash")),
+    )
+    op.create_index(op.f("ix_share_minted_at"), "share", ["minted_at"], unique=False)
+    op.create_index(op.f("ix_share_patient_id"), "share", ["patient_id"], unique=False)
+    op.create_index(op.f("ix_share_study_id"), "share", ["study_id"], unique=False)
+    op.create_table(
+        "share_instance",
+        sa.Column("share_id", sa.Uuid(), nullable=False),
+        sa.Column("orthanc_id", sa.String(length=64), nullable=False),
+        sa.Column("origin", sa.String(length=16), nullable=False),
+        sa.ForeignKeyConstraint(["share_id"], ["share.id"], name=op.f("fk_share_instance_share_id_share")),
+        sa.PrimaryKeyConstraint("share_id", "orthanc_id", name=op.f("pk_share_instance")),
+    )
     dialect = op.get_bind().dialect.name
     for table in ("audit_entry", "report_version", "study_event"):
         for statement in triggers(table, dialect):
