@@ -1,0 +1,141 @@
+"""One study's way through the practice, told in the practice's own verbs: used by `sorg demo` and the demo practice."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+import pyotp
+
+from core import pacs, patients, reporting, sharing, workflow
+from core.rules.dicom_identity import Identity
+from core.rules.examinations import examinations
+from core.rules.names import person_name
+from core.rules.roles import Role
+from core.store.work import Actor, House
+from ops import demo_images, worker
+from ops.demo_people import REFERRERS, Case
+
+
+@dataclass
+class Cast:
+    """Who acts in the story: actors by login, and the secrets of those who need a second factor."""
+
+    actors: dict[str, Actor]
+    secrets: dict[str, str]
+
+
+@dataclass
+class Story:
+    """A house, its people, and where scanners send. `at` is this story's clock when it is told in the past."""
+
+    house: House
+    cast: Cast
+    dicom_port: int
+    aet: str = "SORG"
+    referrers: list[UUID] = field(default_factory=list)
+
+    def do(self, login: str, verb: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        """One verb by one of the cast, committed."""
+        with self.house.work(self.cast.actors[login]) as work:
+            return verb(work, *args, **kwargs)
+
+    def code(self, login: str, *, ahead: int = 0) -> str:
+        """The code of now, or of a neighbouring step: each is accepted once."""
+        return pyotp.TOTP(self.cast.secrets[login]).at(self.house.clock(), counter_offset=ahead)
+
+    def told_at(self, at: datetime) -> Story:
+        """The same story with its clock at `at`, moving two seconds at each look."""
+        house = replace(self.house, clock=_creeping(at))
+        return Story(house, self.cast, self.dicom_port, self.aet, self.referrers)
+
+    # The stages ---------------------------------------------------------------------------------------------------
+
+    def meet_referrers(self) -> None:
+        """The doctors who send patients."""
+        for name, number, phone, email in REFERRERS:
+            self.referrers.append(
+                self.do(
+                    "reception",
+                    patients.add_referrer,
+                    name=name,
+                    practice_number=number,
+                    phone=phone,
+                    email=email,
+                )
+            )
+
+    def register(self, case: Case) -> UUID:
+        """The patient's file and consents."""
+        patient = self.do("reception", patients.register, case.patient)
+        for purpose in patients.PURPOSES:
+            self.do("reception", patients.record_consent, patient, purpose=purpose, given=True, how="signed")
+        return patient
+
+    def book(self, case: Case, patient: UUID, *, at: datetime, referrer: int = 0) -> UUID:
+        """The order with its accession number."""
+        chosen = examinations()[case.examination]
+        booking = workflow.Booking(
+            patient_id=patient, examination=chosen.key, description=chosen.name, modality=chosen.modality,
+            booked_for_at=at, referrer_id=self.referrers[referrer % len(self.referrers)],
+            clinical_history=case.history, urgency=case.urgency,
+        )  # fmt: skip
+        return self.do("reception", workflow.book, booking)
+
+    def scan(self, case: Case, study: UUID, **changes: Any) -> int:
+        """The scanner sends the images by C-STORE; how many."""
+        card = self.do("radiographer", workflow.open_study, study)
+        identity = Identity(
+            patient_id=card.row.file_number, patient_name=person_name(case.patient.family_name, case.patient.given_names),
+            birth_on=case.patient.born_on, sex=case.patient.sex, accession=card.row.accession, study_uid=card.study_uid,
+        )  # fmt: skip
+        images = demo_images.make(case.images, replace(identity, **changes), taken_at=self.house.clock(),
+                                  description=card.row.description)  # fmt: skip
+        sent = demo_images.send(images, host="127.0.0.1", port=self.dicom_port, aet=self.aet)
+        if lost := [s.reason for s in sent if not s.ok]:
+            raise RuntimeError(f"The PACS refused {len(lost)} images: {lost[0]}")
+        return len(sent)
+
+    def settle(self) -> None:
+        """What the worker does, until nothing is left to do."""
+        worker.run_until_quiet(self.house)
+
+    def draft(self, case: Case, study: UUID, *, radiologist: str = "radiologist") -> UUID:
+        """The radiologist looks at the images and types."""
+        self.do(radiologist, reporting.begin, study)
+        self.do(radiologist, pacs.open_images, study)
+        return self.do(radiologist, reporting.pass_on, study, text=case.draft, based_on=None)
+
+    def transcribe(self, case: Case, study: UUID, *, transcriptionist: str = "transcriptionist") -> UUID:
+        """A transcriptionist takes the draft, corrects it and passes it back."""
+        desk = self.do(transcriptionist, reporting.take, study)
+        based_on = desk.current.id if desk.current else None
+        return self.do(transcriptionist, reporting.pass_back, study, text=case.corrected, based_on=based_on)
+
+    def sign(self, study: UUID, *, radiologist: str = "radiologist", code: str | None = None) -> UUID:
+        """The radiologist proof-reads the marked-up difference and signs with a fresh code."""
+        reading = self.do(radiologist, reporting.proof_read, study)
+        return self.do(radiologist, reporting.sign, study, text=reading.after.text, based_on=reading.after.id,
+                       code=code or self.code(radiologist))  # fmt: skip
+
+    def share(self, study: UUID) -> Any:
+        """Reception makes the patient's link."""
+        return self.do("reception", sharing.mint, study)
+
+
+def _creeping(start: datetime) -> Callable[[], datetime]:
+    passed = [start]
+
+    def now() -> datetime:
+        passed[0] += timedelta(seconds=2)
+        return passed[0]
+
+    return now
+
+
+def actor(person_id: UUID, name: str, role: Role, *, channel: str) -> Actor:
+    """One of the cast, as if signed in."""
+    return Actor(str(person_id), name, frozenset({role}), channel)
