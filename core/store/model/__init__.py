@@ -1,5 +1,6 @@
 """The tables, one file a subject. Importing this package knows them all."""
 
+from core.store.model.arrivals import Arrival, FeedCursor, Heartbeat, Instance
 from core.store.model.base import Base, Owned
 from core.store.model.patients import Consent, Patient, Referrer
 from core.store.model.people import Person, SignInSession
@@ -9,6 +10,7 @@ from core.store.model.sharing import Share, ShareInstance
 from core.store.model.studies import ReportVersion, Study, StudyEvent
 
 __all__ = [
-    "AuditEntry", "Base", "Consent", "Counter", "Document", "Errand", "Owned", "Patient", "Person", "Practice",
-    "Referrer", "ReportVersion", "Share", "ShareInstance", "SignInSession", "Study", "StudyEvent",
+    "Arrival", "AuditEntry", "Base", "Consent", "Counter", "Document", "Errand", "FeedCursor", "Heartbeat",
+    "Instance", "Owned", "Patient", "Person", "Practice", "Referrer", "ReportVersion", "Share",
+    "ShareInstance", "SignInSession", "Study", "StudyEvent",
 ]  # fmt: skip

@@ -70,6 +70,20 @@ def upgrade() -> None:
     )
     op.create_index("ix_errand_state_due", "errand", ["state", "due_at"], unique=False)
     op.create_table(
+        "feed_cursor",
+        sa.Column("name", sa.String(length=40), nullable=False),
+        sa.Column("position", sa.Integer(), nullable=False),
+        sa.Column("moved_at", UtcTime(), nullable=False),
+        sa.PrimaryKeyConstraint("name", name=op.f("pk_feed_cursor")),
+    )
+    op.create_table(
+        "heartbeat",
+        sa.Column("name", sa.String(length=40), nullable=False),
+        sa.Column("at", UtcTime(), nullable=False),
+        sa.Column("trouble", sa.String(length=200), nullable=False),
+        sa.PrimaryKeyConstraint("name", name=op.f("pk_heartbeat")),
+    )
+    op.create_table(
         "patient",
         sa.Column("file_number", sa.String(length=20), nullable=False),
         sa.Column("family_name", sa.String(length=64), nullable=False),
@@ -222,6 +236,42 @@ def upgrade() -> None:
     op.create_index(op.f("ix_study_referrer_id"), "study", ["referrer_id"], unique=False)
     op.create_index("ix_study_status_booked", "study", ["status", "booked_for_at"], unique=False)
     op.create_table(
+        "arrival",
+        sa.Column("orthanc_id", sa.String(length=44), nullable=True),
+        sa.Column("state", sa.String(length=12), nullable=False),
+        sa.Column("study_id", sa.Uuid(), nullable=True),
+        sa.Column("study_uid", sa.String(length=64), nullable=False),
+        sa.Column("accession", sa.String(length=64), nullable=False),
+        sa.Column("patient_number", sa.String(length=64), nullable=False),
+        sa.Column("patient_name", sa.String(length=200), nullable=False),
+        sa.Column("birth_date", sa.String(length=32), nullable=False),
+        sa.Column("sex", sa.String(length=16), nullable=False),
+        sa.Column("study_date", sa.String(length=32), nullable=False),
+        sa.Column("description", sa.String(length=200), nullable=False),
+        sa.Column("modality", sa.String(length=40), nullable=False),
+        sa.Column("instance_count", sa.Integer(), nullable=False),
+        sa.Column("image_count", sa.Integer(), nullable=False),
+        sa.Column("digest", sa.String(length=64), nullable=False),
+        sa.Column("reasons", sa.JSON(), nullable=False),
+        sa.Column("first_seen_at", UtcTime(), nullable=False),
+        sa.Column("last_change_at", UtcTime(), nullable=False),
+        sa.Column("settles_at", UtcTime(), nullable=True),
+        sa.Column("resolved_by", sa.Uuid(), nullable=True),
+        sa.Column("resolved_at", UtcTime(), nullable=True),
+        sa.Column("resolution", sa.Text(), nullable=False),
+        sa.Column("id", sa.Uuid(), nullable=False),
+        sa.Column("origin", sa.String(length=16), nullable=False),
+        sa.Column("version", sa.Integer(), nullable=False),
+        sa.ForeignKeyConstraint(["study_id"], ["study.id"], name=op.f("fk_arrival_study_id_study")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_arrival")),
+        sa.UniqueConstraint("orthanc_id", name=op.f("uq_arrival_orthanc_id")),
+    )
+    op.create_index(op.f("ix_arrival_accession"), "arrival", ["accession"], unique=False)
+    op.create_index(op.f("ix_arrival_settles_at"), "arrival", ["settles_at"], unique=False)
+    op.create_index("ix_arrival_state_changed", "arrival", ["state", "last_change_at"], unique=False)
+    op.create_index(op.f("ix_arrival_study_id"), "arrival", ["study_id"], unique=False)
+    op.create_index(op.f("ix_arrival_study_uid"), "arrival", ["study_uid"], unique=False)
+    op.create_table(
         "report_version",
         sa.Column("id", sa.Uuid(), nullable=False),
         sa.Column("origin", sa.String(length=16), nullable=False),
@@ -257,6 +307,36 @@ def upgrade() -> None:
     )
     op.create_index(op.f("ix_study_event_at"), "study_event", ["at"], unique=False)
     op.create_index("ix_study_event_study_at", "study_event", ["study_id", "at"], unique=False)
+    op.create_table(
+        "instance",
+        sa.Column("id", sa.Uuid(), nullable=False),
+        sa.Column("origin", sa.String(length=16), nullable=False),
+        sa.Column("arrival_id", sa.Uuid(), nullable=False),
+        sa.Column("study_id", sa.Uuid(), nullable=True),
+        sa.Column("orthanc_id", sa.String(length=44), nullable=False),
+        sa.Column("sop_uid", sa.String(length=64), nullable=False),
+        sa.Column("sop_class", sa.String(length=64), nullable=False),
+        sa.Column("series_uid", sa.String(length=64), nullable=False),
+        sa.Column("series_number", sa.Integer(), nullable=True),
+        sa.Column("series_description", sa.String(length=200), nullable=False),
+        sa.Column("modality", sa.String(length=16), nullable=False),
+        sa.Column("number", sa.Integer(), nullable=True),
+        sa.Column("frames", sa.Integer(), nullable=False),
+        sa.Column("rows", sa.Integer(), nullable=True),
+        sa.Column("columns", sa.Integer(), nullable=True),
+        sa.Column("syntax", sa.String(length=64), nullable=False),
+        sa.Column("is_image", sa.Boolean(), nullable=False),
+        sa.Column("identity", sa.String(length=64), nullable=False),
+        sa.Column("turned_away", sa.Boolean(), nullable=False),
+        sa.Column("gone_at", UtcTime(), nullable=True),
+        sa.ForeignKeyConstraint(["arrival_id"], ["arrival.id"], name=op.f("fk_instance_arrival_id_arrival")),
+        sa.ForeignKeyConstraint(["study_id"], ["study.id"], name=op.f("fk_instance_study_id_study")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_instance")),
+        sa.UniqueConstraint("orthanc_id", name=op.f("uq_instance_orthanc_id")),
+    )
+    op.create_index(op.f("ix_instance_arrival_id"), "instance", ["arrival_id"], unique=False)
+    op.create_index(op.f("ix_instance_sop_uid"), "instance", ["sop_uid"], unique=False)
+    op.create_index("ix_instance_study_series", "instance", ["study_id", "series_uid"], unique=False)
     op.create_table(
         "share",
         sa.Column("token_hash", sa.String(length=64), nullable=False),
