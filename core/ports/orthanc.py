@@ -105,6 +105,9 @@ class Orthanc(Protocol):
     def newest_change(self) -> int: ...
     def study(self, study_id: str) -> StudyFound: ...
     def study_of_instance(self, instance_id: str) -> str: ...
+    def studies_of_instances(self, instance_ids: Sequence[str]) -> tuple[str, ...]: ...
+    def study_ids(self, *, after: int = 0, limit: int = 500) -> tuple[str, ...]: ...
+    def instance_count(self, study_id: str) -> int: ...
     def find_studies(
         self, *, accession: str = "", uid: str = "", patient_id: str = ""
     ) -> tuple[StudyFound, ...]: ...
@@ -191,6 +194,21 @@ class OrthancRest:
     def study_of_instance(self, instance_id: str) -> str:
         """The Orthanc id of the study an instance belongs to."""
         return self._json("GET", f"/instances/{_safe(instance_id)}/study")["ID"]
+
+    def studies_of_instances(self, instance_ids: Sequence[str]) -> tuple[str, ...]:
+        """The Orthanc ids of the studies they belong to, each once, in one question; instances that are gone are left out."""
+        if not instance_ids:
+            return ()
+        question = {"Resources": list(instance_ids), "Level": "Study", "Metadata": False}
+        return tuple(s["ID"] for s in self._json("POST", "/tools/bulk-content", json=question))
+
+    def study_ids(self, *, after: int = 0, limit: int = 500) -> tuple[str, ...]:
+        """A page of the Orthanc ids of all studies, for comparing with what we know."""
+        return tuple(self._json("GET", "/studies", params={"since": after, "limit": limit}))
+
+    def instance_count(self, study_id: str) -> int:
+        """How many instances a study holds; Missing when it is gone."""
+        return self._json("GET", f"/studies/{_safe(study_id)}/statistics")["CountInstances"]
 
     def find_studies(
         self, *, accession: str = "", uid: str = "", patient_id: str = ""
