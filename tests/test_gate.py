@@ -29,7 +29,7 @@ INNER = {
     "people.confirm", "people.new_token",
     "workflow.move", "workflow.hold", "workflow.list_studies", "workflow.card_of", "workflow.name_of",
     "workflow.new_study_uid",
-    "reporting.signed_report", "reporting.is_intact", "reporting.digest_of",
+    "practice.card", "reporting.signed_report", "reporting.is_intact", "reporting.digest_of",
 }  # fmt: skip
 
 # Who may call what, by hand. One letter a role: a admin, m manager, r reception, g radiographer, d radiologist,
@@ -39,6 +39,7 @@ VERBS = {
     "people.check_password": "0", "people.check_code": "0", "people.actor_of": "0", "people.keep_awake": "0",
     "people.sign_out": "0", "people.end_session": "a", "people.add_person": "a", "people.set_roles": "a",
     "people.set_active": "a", "people.people": "am", "people.sessions": "am", "people.me": "amrgdtbn",
+    "practice.describe": "as", "practice.particulars": "amrgdtbn",
     "patients.register": "rg", "patients.correct": "rg", "patients.record_consent": "rg",
     "patients.find": "amrgdb", "patients.open_patient": "amrgdb", "patients.add_referrer": "rg",
     "patients.referrers": "amrgdb",

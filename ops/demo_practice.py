@@ -1,0 +1,150 @@
+"""The practice that `make up` starts when there is none: invented people, real images, every page with something on it."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+from datetime import UTC, datetime, time, timedelta
+from pathlib import Path
+
+import pyotp
+import uuid6
+
+from core import people, practice, workflow
+from core.rules.roles import Role
+from core.rules.za_time import SAST
+from core.store.work import Actor, House
+from ops import demo_people, opening
+from ops.orthanc_child import OrthancChild
+from ops.settings import Settings
+from ops.story import Cast, Story
+
+NOTEBOOK = "demo-signin.json"
+
+
+def found(house: House, home: Path) -> Cast:
+    """The practice's particulars and one account a role; passwords and secrets go to a file of mode 0600 in home."""
+    founder = Actor(str(uuid6.uuid7()), "Set-up", frozenset({Role.ADMIN}), "command line")
+    with house.work(founder) as work:
+        practice.describe(work, **demo_people.PRACTICE, is_demo=True)
+    cast, notes = Cast({}, {}), []
+    for member in demo_people.STAFF:
+        password = new_password()
+        with house.work(founder) as work:
+            welcome = people.add_person(
+                work, login=member.login, name=member.name, roles=(member.role,), password=password,
+                registration=member.registration, practice_number=member.practice_number,
+            )  # fmt: skip
+        cast.actors[member.login] = Actor(
+            str(welcome.person.id), member.name, frozenset({member.role}), "demo"
+        )
+        cast.secrets[member.login] = welcome.secret
+        notes.append({"id": str(welcome.person.id), "login": member.login, "name": member.name, "role": member.role,
+                      "password": password, "secret": welcome.secret})  # fmt: skip
+    with os.fdopen(os.open(home / NOTEBOOK, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
+        json.dump(notes, file, indent=1)
+    return cast
+
+
+def new_password() -> str:
+    """Eighty random bits that a person can type: four groups of four, without letters that look alike."""
+    return "-".join(
+        "".join(secrets.choice("abcdefghjkmnpqrstuvwxyz23456789") for _ in range(4)) for _ in range(4)
+    )
+
+
+def welcome(settings: Settings) -> str:
+    """Where to sign in, as whom, with which password and current code. Empty for a practice that is not the demo's."""
+    path = settings.home / NOTEBOOK
+    console = f"http://{settings.console_host}:{settings.console_port}"
+    lines = [
+        "",
+        f"  The practice is open: {console}",
+        f"  Patients' links: {settings.gateway_url or 'http://%s:%d' % (settings.gateway_host, settings.gateway_port)}",
+        "",
+    ]
+    if not path.exists():
+        return "\n".join(lines)
+    lines.append(f"  {'role':<17}{'sign in as':<19}{'password':<34}{'code now':<9}")
+    for note in json.loads(path.read_text()):
+        code = pyotp.TOTP(note["secret"]).now()
+        lines.append(f"  {note['role']:<17}{note['login']:<19}{note['password']:<34}{code[:3]} {code[3:]}")
+    lines += [
+        "",
+        "  Codes change every 30 seconds: `.venv/bin/sorg codes` prints them again.",
+        "  Demo people, demo prices. Ctrl-C stops everything.",
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def fill(settings: Settings, cast: Cast) -> None:
+    """Two weeks of invented history through the same verbs, with real images in the practice's own Orthanc."""
+    password = opening.orthanc_password(settings)
+    child = OrthancChild(
+        settings.home / "orthanc", http_port=settings.orthanc_http_port, dicom_port=settings.orthanc_dicom_port,
+        user=settings.orthanc_user, password=password, aet=settings.orthanc_aet,
+    )  # fmt: skip
+    with child:
+        house = opening.open_house(settings)
+        try:
+            tell(Story(house, cast, child.dicom_port, settings.orthanc_aet))
+        finally:
+            house.engine.dispose()
+
+
+def tell(story: Story) -> None:
+    """Studies at every stage: some paid, one rejected, some waiting, one in quarantine, some still to come."""
+    today = datetime.combine(datetime.now(SAST).date(), time(8), tzinfo=SAST).astimezone(UTC)
+    begun = story.told_at(today - timedelta(days=13))
+    begun.meet_referrers()
+    far = (
+        "paid",
+        "paid",
+        "claimed",
+        "signed",
+        "proofreading",
+        "transcribing",
+        "scanned",
+        "quarantined",
+        "waiting",
+        "booked",
+    )
+    for number, (case, goal) in enumerate(zip(demo_people.CASES, far, strict=True)):
+        at = today - timedelta(days=max(9 - 2 * number, 0)) + timedelta(minutes=20 * number - 120)
+        carry(begun.told_at(at), case, goal, number)
+
+
+def carry(story: Story, case: demo_people.Case, goal: str, number: int) -> None:
+    """One study as far as its goal."""
+    stages = ("booked", "waiting", "scanned", "transcribing", "proofreading", "signed", "claimed", "paid")
+    wanted = stages.index("scanned" if goal == "quarantined" else goal)
+    patient = story.register(case)
+    study = story.book(case, patient, at=story.house.clock(), referrer=number)
+    if wanted >= 1:
+        story.do("reception", workflow.arrive, study)
+    if wanted >= 2:
+        story.scan(
+            case,
+            study,
+            **({"birth_on": case.patient.born_on.replace(year=1999)} if goal == "quarantined" else {}),
+        )
+        story.settle()
+    radiologist = ("radiologist", "radiologist2")[number % 2]
+    if wanted >= 3:
+        story.draft(case, study, radiologist=radiologist)
+    if wanted >= 4:
+        story.transcribe(
+            case,
+            study,
+            transcriptionist=("transcriptionist", "transcriptionist2", "transcriptionist3")[number % 3],
+        )
+    if wanted >= 5:
+        story.sign(study, radiologist=radiologist)
+        story.settle()
+        story.share(study)
+    if wanted >= 6:
+        story.claim(study, case)
+    if wanted >= 7:
+        story.settle()
