@@ -431,14 +431,14 @@ NUMBERS = {
 
 
 def _header(orthanc_id: str, tags: dict[str, Any], transfer_syntax: str) -> InstanceHeader:
-    texts = {field: _text(tags.get(tag)) for field, tag in TEXTS.items()}
-    numbers = {field: _number(tags.get(tag)) for field, tag in NUMBERS.items()}
+    texts: dict[str, Any] = {field: _text(tags.get(tag)) for field, tag in TEXTS.items()}
+    numbers: dict[str, Any] = {field: _number(tags.get(tag)) for field, tag in NUMBERS.items()}
     return InstanceHeader(
         orthanc_id=orthanc_id,
         transfer_syntax=transfer_syntax,
         frames=max(1, _number(tags.get("0028,0008")) or 1),
         **texts,
-        **numbers,  # type: ignore[arg-type]
+        **numbers,
     )
 
 

@@ -13,7 +13,7 @@ from uuid import UUID, uuid5
 
 from pydicom import dcmread
 from pydicom.dataset import Dataset, FileMetaDataset
-from pydicom.uid import ExplicitVRLittleEndian
+from pydicom.uid import UID, ExplicitVRLittleEndian
 
 from core.rules.dicom_identity import ENCAPSULATED_PDF, InstanceHeader
 
@@ -101,8 +101,8 @@ def encapsulate(
     d.EncapsulatedDocument = pdf + b"\0" * (len(pdf) % 2)
 
     d.file_meta = FileMetaDataset()
-    d.file_meta.MediaStorageSOPClassUID = d.SOPClassUID
-    d.file_meta.MediaStorageSOPInstanceUID = d.SOPInstanceUID
+    d.file_meta.MediaStorageSOPClassUID = UID(d.SOPClassUID)
+    d.file_meta.MediaStorageSOPInstanceUID = UID(d.SOPInstanceUID)
     d.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
     file = io.BytesIO()
     d.save_as(file, enforce_file_format=True)

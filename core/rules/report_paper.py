@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from functools import cache
 from importlib.resources import files
+from typing import Any
 
 import typst
 
@@ -199,7 +200,7 @@ def _born(patient: PaperPatient) -> str:
     return f"born {_day(patient.birth_on)}" if patient.birth_on else f"patient no. {patient.number}"
 
 
-def _clean(value):
+def _clean(value: Any) -> Any:
     """Drop what a printer cannot show and what could turn a line's reading direction; part overlong words."""
     if isinstance(value, str):
         kept = "".join(

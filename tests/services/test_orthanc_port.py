@@ -252,14 +252,18 @@ def test_a_truncated_file_is_refused_by_c_store(child, orthanc, who, tmp_path, m
         pynetdicom._config, "STORE_SEND_CHUNKED_DATASET", True
     )  # Sends the file as it lies there.
     ae = pynetdicom.AE()
+    ae.dimse_timeout = 3  # Orthanc gives such a sender no answer at all.
     ae.add_requested_context(instance.SOPClassUID, instance.file_meta.TransferSyntaxUID)
     association = ae.associate("127.0.0.1", child.dicom_port, ae_title=child.aet)
     try:
         status = association.send_c_store(cut)
     finally:
-        association.release()
+        if association.is_established:
+            association.release()
     assert status.get("Status") != 0
     assert orthanc.find_studies(accession=who.accession) == ()
+    monkeypatch.undo()
+    assert [s.ok for s in send_to(child, [instance])] == [True], "the next sender is served as ever"
 
 
 def test_one_bad_instance_does_not_hide_what_became_of_the_others(child, orthanc, who):
