@@ -1,32 +1,22 @@
-"""What can be booked: data/examinations.csv, read once. A practice edits that file to match its rooms."""
+"""The lists that ship in data/ and that a practice edits to match its rooms and payers, read once."""
 
 from __future__ import annotations
 
-import csv
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-FILE = Path(__file__).resolve().parents[2] / "data" / "examinations.csv"
+from core.rules.catalogue import Examination, SchemeRow, parse_examinations, parse_schemes
 
-
-@dataclass(frozen=True)
-class Examination:
-    """key: what an order keeps; modality: DICOM code; laterality: L, R or empty; tariff_code: the usual one, or empty."""
-
-    key: str
-    name: str
-    modality: str
-    body_part: str
-    laterality: str
-    tariff_code: str
-    minutes: int
+DATA = Path(__file__).resolve().parents[2] / "data"
 
 
 @cache
 def examinations() -> dict[str, Examination]:
-    """By key, in the file's order."""
-    with FILE.open(encoding="utf-8", newline="") as file:
-        return {
-            row["key"]: Examination(**{**row, "minutes": int(row["minutes"])}) for row in csv.DictReader(file)
-        }  # type: ignore[arg-type]
+    """What can be booked, by key, in the file's order (data/examinations.csv)."""
+    return {row.key: row for row in parse_examinations((DATA / "examinations.csv").read_bytes()).rows}
+
+
+@cache
+def schemes() -> dict[str, SchemeRow]:
+    """Whom claims can go to, by key, in the file's order (data/schemes.csv)."""
+    return {row.key: row for row in parse_schemes((DATA / "schemes.csv").read_bytes()).rows}

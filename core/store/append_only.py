@@ -7,7 +7,7 @@ from sqlalchemy.engine import Connection
 
 from core.store.model.base import Base
 
-APPEND_ONLY: tuple[str, ...] = ("audit_entry", "study_event", "report_version", "posting")
+APPEND_ONLY: tuple[str, ...] = ("audit_entry", "study_event", "report_version", "posting", "claim_event")
 
 
 def triggers(table: str, dialect: str) -> list[str]:

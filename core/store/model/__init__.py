@@ -2,6 +2,9 @@
 
 from core.store.model.arrivals import Arrival, FeedCursor, Heartbeat, Instance
 from core.store.model.base import Base, Owned
+from core.store.model.billing import (
+    Claim, ClaimEvent, ClaimLine, CodeTable, Icd10Row, Posting, Remittance, RemittanceLine, SwitchPosition, TariffRow,
+)  # fmt: skip
 from core.store.model.patients import Consent, Patient, Referrer
 from core.store.model.people import Person, SignInSession
 from core.store.model.practice import Counter, Practice
@@ -10,7 +13,9 @@ from core.store.model.sharing import Share, ShareInstance
 from core.store.model.studies import ReportVersion, Study, StudyEvent
 
 __all__ = [
-    "Arrival", "AuditEntry", "Base", "Consent", "Counter", "Document", "Errand", "FeedCursor", "Heartbeat",
-    "Instance", "Owned", "Patient", "Person", "Practice", "Referrer", "ReportVersion", "Share",
-    "ShareInstance", "SignInSession", "Study", "StudyEvent",
+    "Arrival", "AuditEntry", "Base", "Claim", "ClaimEvent", "ClaimLine", "CodeTable", "Consent",
+    "Counter", "Document", "Errand", "FeedCursor", "Heartbeat", "Icd10Row", "Instance", "Owned",
+    "Patient", "Person", "Posting", "Practice", "Referrer", "Remittance", "RemittanceLine",
+    "ReportVersion", "Share", "ShareInstance", "SignInSession", "Study", "StudyEvent", "SwitchPosition",
+    "TariffRow",
 ]  # fmt: skip

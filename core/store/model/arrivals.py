@@ -69,8 +69,7 @@ class Arrival(Owned, Base):
 class Instance(Base):
     """One stored instance. Only rows with a study_id are ever shown: this table is the list of what may be fetched.
 
-    `identity` fingerprints what the header says of patient and order, so that a later image that says the same
-    as one already accepted needs no second decision.
+    What the header says of patient and order is kept as it was written there, image by image.
     """
 
     __tablename__ = "instance"
@@ -94,6 +93,12 @@ class Instance(Base):
     columns: Mapped[int | None] = mapped_column()
     syntax: Mapped[str] = mapped_column(String(64), default="")
     is_image: Mapped[bool] = mapped_column()
-    identity: Mapped[str] = mapped_column(String(64))
+    patient_number: Mapped[str] = mapped_column(String(64), default="")
+    patient_name: Mapped[str] = mapped_column(String(200), default="")
+    birth_date: Mapped[str] = mapped_column(String(32), default="")
+    sex: Mapped[str] = mapped_column(String(16), default="")
+    accession: Mapped[str] = mapped_column(String(64), default="")
+    study_uid: Mapped[str] = mapped_column(String(64), default="")
+    study_date: Mapped[str] = mapped_column(String(32), default="")
     turned_away: Mapped[bool] = mapped_column(default=False)
     gone_at: Mapped[datetime | None] = mapped_column(default=None)

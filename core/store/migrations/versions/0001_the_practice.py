@@ -33,6 +33,19 @@ def upgrade() -> None:
     op.create_index(op.f("ix_audit_entry_at"), "audit_entry", ["at"], unique=False)
     op.create_index("ix_audit_entry_patient_seq", "audit_entry", ["patient_id", "seq"], unique=False)
     op.create_table(
+        "code_table",
+        sa.Column("name", sa.String(length=120), nullable=False),
+        sa.Column("sha256", sa.String(length=64), nullable=False),
+        sa.Column("is_starter", sa.Boolean(), nullable=False),
+        sa.Column("is_active", sa.Boolean(), nullable=False),
+        sa.Column("rows", sa.Integer(), nullable=False),
+        sa.Column("loaded_at", UtcTime(), nullable=False),
+        sa.Column("id", sa.Uuid(), nullable=False),
+        sa.Column("origin", sa.String(length=16), nullable=False),
+        sa.Column("version", sa.Integer(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_code_table")),
+    )
+    op.create_table(
         "counter",
         sa.Column("name", sa.String(length=40), nullable=False),
         sa.Column("value", sa.Integer(), nullable=False),
@@ -161,6 +174,45 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_referrer")),
     )
     op.create_table(
+        "remittance",
+        sa.Column("number", sa.String(length=60), nullable=False),
+        sa.Column("payer", sa.String(length=120), nullable=False),
+        sa.Column("paid_on", sa.Date(), nullable=False),
+        sa.Column("total_cents", sa.Integer(), nullable=False),
+        sa.Column("received_at", UtcTime(), nullable=False),
+        sa.Column("posted_at", UtcTime(), nullable=True),
+        sa.Column("id", sa.Uuid(), nullable=False),
+        sa.Column("origin", sa.String(length=16), nullable=False),
+        sa.Column("version", sa.Integer(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_remittance")),
+    )
+    op.create_index("ix_remittance_payer_number", "remittance", ["payer", "number"], unique=True)
+    op.create_table(
+        "switch_position",
+        sa.Column("name", sa.String(length=40), nullable=False),
+        sa.Column("cursor", sa.String(length=200), nullable=False),
+        sa.PrimaryKeyConstraint("name", name=op.f("pk_switch_position")),
+    )
+    op.create_table(
+        "tariff_row",
+        sa.Column("code", sa.String(length=10), nullable=False),
+        sa.Column("description", sa.String(length=300), nullable=False),
+        sa.Column("kind", sa.String(length=10), nullable=False),
+        sa.Column("cents", sa.Integer(), nullable=True),
+        sa.Column("factor", sa.String(length=20), nullable=True),
+        sa.Column("valid_from", sa.Date(), nullable=False),
+        sa.Column("valid_until", sa.Date(), nullable=True),
+        sa.Column("scheme", sa.String(length=40), nullable=False),
+        sa.Column("source", sa.String(length=200), nullable=False),
+        sa.Column("is_demo", sa.Boolean(), nullable=False),
+        sa.Column("id", sa.Uuid(), nullable=False),
+        sa.Column("origin", sa.String(length=16), nullable=False),
+        sa.Column("version", sa.Integer(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_tariff_row")),
+    )
+    op.create_index(op.f("ix_tariff_row_code"), "tariff_row", ["code"], unique=False)
+    op.create_index("ix_tariff_row_key", "tariff_row", ["scheme", "code", "valid_from"], unique=True)
+    op.create_table(
         "consent",
         sa.Column("patient_id", sa.Uuid(), nullable=False),
         sa.Column("purpose", sa.String(length=20), nullable=False),
@@ -176,6 +228,27 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_consent")),
     )
     op.create_index(op.f("ix_consent_patient_id"), "consent", ["patient_id"], unique=False)
+    op.create_table(
+        "icd10_row",
+        sa.Column("table_id", sa.Uuid(), nullable=False),
+        sa.Column("code", sa.String(length=10), nullable=False),
+        sa.Column("description", sa.String(length=300), nullable=False),
+        sa.Column("search_text", sa.String(length=320), nullable=False),
+        sa.Column("chapter", sa.String(length=6), nullable=False),
+        sa.Column("clinical", sa.Boolean(), nullable=False),
+        sa.Column("primary", sa.Boolean(), nullable=False),
+        sa.Column("asterisk", sa.Boolean(), nullable=False),
+        sa.Column("dagger", sa.Boolean(), nullable=False),
+        sa.Column("sequelae", sa.Boolean(), nullable=False),
+        sa.Column("ages", sa.String(length=12), nullable=False),
+        sa.Column("sex", sa.String(length=1), nullable=False),
+        sa.Column("valid_from", sa.Date(), nullable=True),
+        sa.Column("valid_until", sa.Date(), nullable=True),
+        sa.ForeignKeyConstraint(
+            ["table_id"], ["code_table.id"], name=op.f("fk_icd10_row_table_id_code_table")
+        ),
+        sa.PrimaryKeyConstraint("table_id", "code", name=op.f("pk_icd10_row")),
+    )
     op.create_table(
         "sign_in_session",
         sa.Column("id", sa.Uuid(), nullable=False),
@@ -308,6 +381,43 @@ def upgrade() -> None:
     op.create_index(op.f("ix_study_event_at"), "study_event", ["at"], unique=False)
     op.create_index("ix_study_event_study_at", "study_event", ["study_id", "at"], unique=False)
     op.create_table(
+        "claim",
+        sa.Column("study_id", sa.Uuid(), nullable=False),
+        sa.Column("patient_id", sa.Uuid(), nullable=False),
+        sa.Column("report_version_id", sa.Uuid(), nullable=True),
+        sa.Column("number", sa.String(length=20), nullable=False),
+        sa.Column("scheme", sa.String(length=40), nullable=False),
+        sa.Column("state", sa.String(length=12), nullable=False),
+        sa.Column("tracking", sa.String(length=20), nullable=False),
+        sa.Column("correction", sa.String(length=3), nullable=False),
+        sa.Column("attempt", sa.Integer(), nullable=False),
+        sa.Column("coding", sa.JSON(), nullable=False),
+        sa.Column("service_on", sa.Date(), nullable=False),
+        sa.Column("total_cents", sa.Integer(), nullable=False),
+        sa.Column("paid_cents", sa.Integer(), nullable=False),
+        sa.Column("batch_number", sa.Integer(), nullable=True),
+        sa.Column("message_id", sa.Uuid(), nullable=True),
+        sa.Column("submitted_at", UtcTime(), nullable=True),
+        sa.Column("received_at", UtcTime(), nullable=True),
+        sa.Column("answered_at", UtcTime(), nullable=True),
+        sa.Column("id", sa.Uuid(), nullable=False),
+        sa.Column("origin", sa.String(length=16), nullable=False),
+        sa.Column("version", sa.Integer(), nullable=False),
+        sa.ForeignKeyConstraint(["patient_id"], ["patient.id"], name=op.f("fk_claim_patient_id_patient")),
+        sa.ForeignKeyConstraint(
+            ["report_version_id"],
+            ["report_version.id"],
+            name=op.f("fk_claim_report_version_id_report_version"),
+        ),
+        sa.ForeignKeyConstraint(["study_id"], ["study.id"], name=op.f("fk_claim_study_id_study")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_claim")),
+        sa.UniqueConstraint("number", name=op.f("uq_claim_number")),
+        sa.UniqueConstraint("study_id", name=op.f("uq_claim_study_id")),
+    )
+    op.create_index(op.f("ix_claim_patient_id"), "claim", ["patient_id"], unique=False)
+    op.create_index(op.f("ix_claim_service_on"), "claim", ["service_on"], unique=False)
+    op.create_index(op.f("ix_claim_state"), "claim", ["state"], unique=False)
+    op.create_table(
         "instance",
         sa.Column("id", sa.Uuid(), nullable=False),
         sa.Column("origin", sa.String(length=16), nullable=False),
@@ -326,7 +436,13 @@ def upgrade() -> None:
         sa.Column("columns", sa.Integer(), nullable=True),
         sa.Column("syntax", sa.String(length=64), nullable=False),
         sa.Column("is_image", sa.Boolean(), nullable=False),
-        sa.Column("identity", sa.String(length=64), nullable=False),
+        sa.Column("patient_number", sa.String(length=64), nullable=False),
+        sa.Column("patient_name", sa.String(length=200), nullable=False),
+        sa.Column("birth_date", sa.String(length=32), nullable=False),
+        sa.Column("sex", sa.String(length=16), nullable=False),
+        sa.Column("accession", sa.String(length=64), nullable=False),
+        sa.Column("study_uid", sa.String(length=64), nullable=False),
+        sa.Column("study_date", sa.String(length=32), nullable=False),
         sa.Column("turned_away", sa.Boolean(), nullable=False),
         sa.Column("gone_at", UtcTime(), nullable=True),
         sa.ForeignKeyConstraint(["arrival_id"], ["arrival.id"], name=op.f("fk_instance_arrival_id_arrival")),
@@ -374,6 +490,89 @@ def upgrade() -> None:
     op.create_index(op.f("ix_share_patient_id"), "share", ["patient_id"], unique=False)
     op.create_index(op.f("ix_share_study_id"), "share", ["study_id"], unique=False)
     op.create_table(
+        "claim_event",
+        sa.Column("id", sa.Uuid(), nullable=False),
+        sa.Column("origin", sa.String(length=16), nullable=False),
+        sa.Column("claim_id", sa.Uuid(), nullable=True),
+        sa.Column("at", UtcTime(), nullable=False),
+        sa.Column("what", sa.String(length=20), nullable=False),
+        sa.Column("source_key", sa.String(length=120), nullable=True),
+        sa.Column("facts", sa.JSON(), nullable=False),
+        sa.ForeignKeyConstraint(["claim_id"], ["claim.id"], name=op.f("fk_claim_event_claim_id_claim")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_claim_event")),
+        sa.UniqueConstraint("source_key", name=op.f("uq_claim_event_source_key")),
+    )
+    op.create_index(op.f("ix_claim_event_claim_id"), "claim_event", ["claim_id"], unique=False)
+    op.create_table(
+        "claim_line",
+        sa.Column("claim_id", sa.Uuid(), nullable=False),
+        sa.Column("number", sa.Integer(), nullable=False),
+        sa.Column("kind", sa.String(length=10), nullable=False),
+        sa.Column("code", sa.String(length=10), nullable=False),
+        sa.Column("description", sa.String(length=300), nullable=False),
+        sa.Column("quantity", sa.String(length=12), nullable=False),
+        sa.Column("cents", sa.Integer(), nullable=True),
+        sa.Column("icd10", sa.JSON(), nullable=False),
+        sa.Column("tracer", sa.String(length=35), nullable=False),
+        sa.Column("is_demo", sa.Boolean(), nullable=False),
+        sa.Column("status", sa.String(length=12), nullable=False),
+        sa.Column("approved_cents", sa.Integer(), nullable=True),
+        sa.Column("paid_cents", sa.Integer(), nullable=False),
+        sa.Column("reasons", sa.JSON(), nullable=False),
+        sa.Column("id", sa.Uuid(), nullable=False),
+        sa.Column("origin", sa.String(length=16), nullable=False),
+        sa.Column("version", sa.Integer(), nullable=False),
+        sa.ForeignKeyConstraint(["claim_id"], ["claim.id"], name=op.f("fk_claim_line_claim_id_claim")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_claim_line")),
+    )
+    op.create_index("ix_claim_line_claim_number", "claim_line", ["claim_id", "number"], unique=True)
+    op.create_table(
+        "posting",
+        sa.Column("id", sa.Uuid(), nullable=False),
+        sa.Column("origin", sa.String(length=16), nullable=False),
+        sa.Column("entry_id", sa.Uuid(), nullable=False),
+        sa.Column("at", UtcTime(), nullable=False),
+        sa.Column("account", sa.String(length=24), nullable=False),
+        sa.Column("claim_id", sa.Uuid(), nullable=True),
+        sa.Column("patient_id", sa.Uuid(), nullable=True),
+        sa.Column("cents", sa.Integer(), nullable=False),
+        sa.Column("memo", sa.Text(), nullable=False),
+        sa.ForeignKeyConstraint(["claim_id"], ["claim.id"], name=op.f("fk_posting_claim_id_claim")),
+        sa.ForeignKeyConstraint(["patient_id"], ["patient.id"], name=op.f("fk_posting_patient_id_patient")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_posting")),
+    )
+    op.create_index(op.f("ix_posting_account"), "posting", ["account"], unique=False)
+    op.create_index(op.f("ix_posting_claim_id"), "posting", ["claim_id"], unique=False)
+    op.create_index(op.f("ix_posting_entry_id"), "posting", ["entry_id"], unique=False)
+    op.create_index(op.f("ix_posting_patient_id"), "posting", ["patient_id"], unique=False)
+    op.create_table(
+        "remittance_line",
+        sa.Column("remittance_id", sa.Uuid(), nullable=False),
+        sa.Column("claim_id", sa.Uuid(), nullable=True),
+        sa.Column("claim_number", sa.String(length=35), nullable=False),
+        sa.Column("line_number", sa.Integer(), nullable=False),
+        sa.Column("tracer", sa.String(length=35), nullable=False),
+        sa.Column("status", sa.String(length=12), nullable=False),
+        sa.Column("submitted_cents", sa.Integer(), nullable=False),
+        sa.Column("calculated_cents", sa.Integer(), nullable=False),
+        sa.Column("levy_cents", sa.Integer(), nullable=False),
+        sa.Column("co_payment_cents", sa.Integer(), nullable=False),
+        sa.Column("paid_cents", sa.Integer(), nullable=False),
+        sa.Column("reasons", sa.JSON(), nullable=False),
+        sa.Column("id", sa.Uuid(), nullable=False),
+        sa.Column("origin", sa.String(length=16), nullable=False),
+        sa.Column("version", sa.Integer(), nullable=False),
+        sa.ForeignKeyConstraint(["claim_id"], ["claim.id"], name=op.f("fk_remittance_line_claim_id_claim")),
+        sa.ForeignKeyConstraint(
+            ["remittance_id"], ["remittance.id"], name=op.f("fk_remittance_line_remittance_id_remittance")
+        ),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_remittance_line")),
+    )
+    op.create_index(op.f("ix_remittance_line_claim_id"), "remittance_line", ["claim_id"], unique=False)
+    op.create_index(
+        op.f("ix_remittance_line_remittance_id"), "remittance_line", ["remittance_id"], unique=False
+    )
+    op.create_table(
         "share_instance",
         sa.Column("share_id", sa.Uuid(), nullable=False),
         sa.Column("orthanc_id", sa.String(length=64), nullable=False),
@@ -382,7 +581,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("share_id", "orthanc_id", name=op.f("pk_share_instance")),
     )
     dialect = op.get_bind().dialect.name
-    for table in ("audit_entry", "report_version", "study_event"):
+    for table in ("audit_entry", "report_version", "study_event", "claim_event", "posting"):
         for statement in triggers(table, dialect):
             op.get_bind().exec_driver_sql(statement)
 
