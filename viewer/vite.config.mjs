@@ -75,6 +75,7 @@ export default defineConfig(({ mode }) => ({
     modulePreload: { polyfill: false },
     chunkSizeWarningLimit: 6000,
     rollupOptions: {
+      checks: { pluginTimings: false },
       input: [PAGES[mode]],
       // The codecs' loaders mention Node's fs and path in branches that a browser never takes.
       onwarn: (warning, warn) => /externalized for browser/.test(warning.message) || warn(warning),

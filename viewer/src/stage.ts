@@ -1,6 +1,6 @@
 /** One pane with one stack of pictures in it: what is shown, how bright, how near. Both faces stand on it. */
 
-import { Enums, utilities, type RenderingEngine, type Types } from '@cornerstonejs/core';
+import { Enums, getShouldUseCPURendering, utilities, type RenderingEngine, type Types } from '@cornerstonejs/core';
 import { troubleFrom, type Trouble } from './api';
 import type { ImageStore, Picture } from './images';
 
@@ -27,6 +27,7 @@ export class Stage {
 
   private turn = 0;
   private fit = 1;
+  private level = 1;
   private direction: 1 | -1 = 1;
   private staged: Picture[] | null = null;
   private gone = false;
@@ -41,6 +42,7 @@ export class Stage {
       // The event also comes for an empty canvas, so it counts only once our own picture was decoded and handed over.
       if (this.image && !this.trouble) requestAnimationFrame(() => this.onPainted(this));
     });
+    element.addEventListener(Enums.Events.CAMERA_MODIFIED, () => { this.level = this.zoom; });
     this.watcher = new ResizeObserver(() => this.resize());
     this.watcher.observe(element);
   }
@@ -99,6 +101,7 @@ export class Stage {
     const before = this.image;
     this.image = image;
     if (this.staged !== pictures) {
+      this.useEveryPixel();
       await viewport.setStack(pictures.map((one) => one.imageId), index);
       this.staged = pictures;
       this.measureFit();
@@ -144,12 +147,13 @@ export class Stage {
   }
 
   private measureFit(): void {
-    this.fit = this.viewport.getCamera().parallelScale || 1;
+    // Asked of the viewport, not of its camera: on the CPU the camera's parallelScale forgets the device's pixel ratio.
+    this.fit = this.viewport.getZoom() || 1;
   }
 
   get zoom(): number {
     if (!this.image || !this.staged) return 1;
-    return this.fit / (this.viewport.getCamera().parallelScale || this.fit);
+    return (this.viewport.getZoom() || this.fit) / this.fit;
   }
 
   get near(): boolean {
@@ -160,6 +164,7 @@ export class Stage {
     if (!this.image) return;
     this.viewport.resetCamera();
     this.measureFit();
+    this.level = 1;
     this.viewport.render();
     this.onChange(this);
   }
@@ -170,7 +175,7 @@ export class Stage {
     const viewport = this.viewport;
     const wanted = Math.max(FARTHEST, Math.min(NEAREST, this.zoom * factor));
     const before = viewport.canvasToWorld(at);
-    viewport.setCamera({ parallelScale: this.fit / wanted });
+    viewport.setZoom(this.fit * wanted);
     this.slide(before, viewport.canvasToWorld(at));
     viewport.render();
     this.onChange(this);
@@ -190,11 +195,26 @@ export class Stage {
     this.viewport.setCamera({ focalPoint: moved(focalPoint!), position: moved(position!) });
   }
 
+  /** A new size starts from the whole image again, and then as near as before. */
   private resize(): void {
     if (this.gone || !this.element.clientWidth || !this.element.clientHeight) return;
-    const near = this.near;
-    this.engine.resize(true, near);
-    if (this.image && this.staged && !near) this.resetView();
+    const level = this.level;
+    this.engine.resize(true, false);
+    this.useEveryPixel();
+    if (!this.image || !this.staged) return;
+    this.resetView();
+    if (level > 1.04) this.zoomBy(level, [this.element.clientWidth / 2, this.element.clientHeight / 2]);
+  }
+
+  /**
+   * Cornerstone's CPU path sizes its canvas in CSS pixels but maps points in device pixels (core 5.14.0): on a sharp
+   * screen a pinch would land beside the fingers. Giving the canvas its device pixels makes both agree.
+   */
+  private useEveryPixel(): void {
+    if (!getShouldUseCPURendering()) return;
+    const canvas = this.viewport.getCanvas();
+    canvas.width = Math.round(canvas.clientWidth * devicePixelRatio);
+    canvas.height = Math.round(canvas.clientHeight * devicePixelRatio);
   }
 
   clear(): void {

@@ -123,7 +123,7 @@ export const words = {
       ['L', 'Measure a length'],
       ['I', 'Invert'],
       ['R', 'Reset the pane'],
-      ['1 … 6', 'Window presets of this modality'],
+      ['1 … 5', 'Window presets of this modality'],
       ['↑ ↓', 'Previous, next image'],
       ['Page up, down', 'Ten images back, on'],
       ['Home, End', 'First, last image'],

@@ -103,7 +103,7 @@ class PatientPage {
   private readonly on = h('button', { class: 'bare', 'aria-label': words.next }, icon('next'));
   private readonly travel = h('div', { class: 'travel' }, this.back, this.slider, this.on);
   private readonly playButton = this.tool('play', words.play, () => this.player.toggle());
-  private readonly lightButton = this.tool('contrast', words.light, () => this.toggleLight());
+  private readonly lightButton = this.tool('contrast', words.light, () => this.showLight(this.lightPanel.hidden !== false));
   private readonly resetButton = this.tool('reset', words.reset, () => this.reset());
   private readonly fullButton = this.tool('full', words.fullScreen, () => void this.toggleFull());
   private readonly lightPanel = h('div', { class: 'light', hidden: true, role: 'group', 'aria-label': words.light });
@@ -223,13 +223,14 @@ class PatientPage {
     document.body.dataset['series'] = series.id;
     for (const [i, button] of [...this.strip.children].entries()) {
       button.setAttribute('aria-pressed', String(i === at));
-      if (i === at) button.scrollIntoView({ block: 'nearest', inline: 'nearest' });
+      if (i === at) this.strip.scrollLeft = (button as HTMLElement).offsetLeft - this.strip.clientWidth / 2 + (button as HTMLElement).clientWidth / 2;
     }
     const pictures = picturesOf(this.early.base, series);
     const start = instance === undefined ? Math.floor((series.instances.length - 1) / 2) : instance;
     const chosen = series.instances[start];
-    this.drawLight();
     await this.stage.open(pictures, Math.max(0, pictures.findIndex((one) => one.instance === chosen)));
+    if (this.stage.color) this.showLight(false);
+    this.drawLight();
     this.offerHint();
   }
 
@@ -331,10 +332,11 @@ class PatientPage {
 
   // Light: presets and two sliders that start from the picture's own window.
 
-  private toggleLight(): void {
-    this.lightPanel.hidden = !this.lightPanel.hidden;
-    this.lightButton.setAttribute('aria-pressed', String(!this.lightPanel.hidden));
-    if (!this.lightPanel.hidden) this.drawLight();
+  private showLight(open: boolean): void {
+    this.lightPanel.hidden = !open;
+    this.theatre.classList.toggle('lit', open);
+    this.lightButton.setAttribute('aria-pressed', String(open));
+    this.drawLight();
   }
 
   private drawLight(): void {
@@ -410,7 +412,7 @@ class PatientPage {
     const many = this.stage.pictures.length > 1;
     this.hint.textContent = touch ? (many ? words.hintTouch : words.hintTouchOne) : many ? words.hintMouse : words.hintMouseOne;
     this.hint.hidden = false;
-    setTimeout(() => this.dropHint(), 9000);
+    setTimeout(() => this.dropHint(), 6000);
   }
 
   private dropHint(): void {

@@ -83,10 +83,6 @@ class Pane {
       this.redrawCorners();
     }) as EventListener);
     this.image.addEventListener(Enums.Events.CAMERA_MODIFIED, () => this.redrawCorners());
-    // Cornerstone's scroll tool moves the viewport itself; the stage is told, so that its number stays true.
-    this.image.addEventListener(Enums.Events.STACK_VIEWPORT_SCROLL, ((event: CustomEvent<{ newImageIdIndex: number }>) => {
-      if (event.detail.newImageIdIndex !== this.stage.index) void this.stage.show(event.detail.newImageIdIndex);
-    }) as EventListener);
     let rest = 0;
     this.image.addEventListener('wheel', (event) => {
       event.preventDefault();
@@ -97,6 +93,7 @@ class Pane {
       rest -= whole;
       if (whole) void this.stage.show(this.stage.index + whole);
     }, { passive: false });
+    this.followDrags();
     this.element.addEventListener('pointerdown', () => home.choosePane(this), true);
     this.element.addEventListener('dragover', (event) => { event.preventDefault(); this.element.classList.add('over'); });
     this.element.addEventListener('dragleave', () => this.element.classList.remove('over'));
@@ -106,6 +103,31 @@ class Pane {
       home.choosePane(this);
       void home.openSeries(this, Number(event.dataTransfer?.getData('text/plain')));
     });
+  }
+
+  /** The right button zooms whatever the tool; the left one zooms or scrolls when that is the tool. */
+  private followDrags(): void {
+    const step = () => Math.max(2, Math.min(10, this.image.clientHeight / Math.max(1, this.stage.pictures.length)));
+    let drag: { does: 'zoom' | 'scroll'; from: [number, number]; y: number; rest: number } | null = null;
+    this.image.addEventListener('contextmenu', (event) => event.preventDefault());
+    this.image.addEventListener('pointerdown', (event) => {
+      const does = event.button === 2 ? 'zoom' : event.button === 0 ? this.home.tool : null;
+      if (does !== 'zoom' && does !== 'scroll') return;
+      this.player.stop();
+      this.image.setPointerCapture(event.pointerId);
+      drag = { does, from: [event.offsetX, event.offsetY], y: event.clientY, rest: 0 };
+    });
+    this.image.addEventListener('pointermove', (event) => {
+      if (!drag) return;
+      const moved = event.clientY - drag.y;
+      drag.y = event.clientY;
+      if (drag.does === 'zoom') return this.stage.zoomBy(Math.exp(moved * 0.008), drag.from);
+      drag.rest += moved / step();
+      const whole = Math.trunc(drag.rest);
+      drag.rest -= whole;
+      if (whole) void this.stage.show(this.stage.index + whole);
+    });
+    for (const end of ['pointerup', 'pointercancel'] as const) this.image.addEventListener(end, () => { drag = null; });
   }
 
   redraw(): void {
@@ -173,7 +195,7 @@ class StaffPage {
   private panes: Pane[] = [];
   private active!: Pane;
   private layout: Layout = '1x1';
-  private tool: ToolName = 'window';
+  tool: ToolName = 'window';
   private made = 0;
 
   private readonly grid = h('div', { class: 'grid' });
