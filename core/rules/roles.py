@@ -20,6 +20,7 @@ class Permission(StrEnum):
     STUDY_READ = "study-read"
     IMAGES_VIEW = "images-view"
     IMAGES_RECEIVE = "images-receive"
+    IMAGES_SEND = "images-send"
     QUARANTINE_SEE = "quarantine-see"
     QUARANTINE_RESOLVE = "quarantine-resolve"
     READING_LIST_SEE = "reading-list-see"
@@ -100,7 +101,7 @@ ROLES: dict[Role, frozenset[Permission]] = {
     },
     Role.RADIOGRAPHER: _DESK
     | {
-        P.PATIENT_WRITE, P.ORDER_BOOK, P.ORDER_ARRIVE, P.ORDER_CANCEL, P.IMAGES_VIEW, P.QUARANTINE_SEE,
+        P.PATIENT_WRITE, P.ORDER_BOOK, P.ORDER_ARRIVE, P.ORDER_CANCEL, P.IMAGES_VIEW, P.IMAGES_SEND, P.QUARANTINE_SEE,
         P.QUARANTINE_RESOLVE,
     },
     Role.RADIOLOGIST: _DESK
@@ -118,7 +119,7 @@ ROLES: dict[Role, frozenset[Permission]] = {
     Role.PATIENT: frozenset({P.SHARED_VIEW}),
     Role.REFERRER: frozenset({P.SHARED_VIEW}),
     Role.SYSTEM: frozenset(
-        {P.IMAGES_RECEIVE, P.REPORT_ATTACH, P.CLAIM_TRANSMIT, P.ERRANDS_RUN, P.SYSTEM_SEE, P.SYSTEM_MANAGE}
+        {P.IMAGES_RECEIVE, P.IMAGES_SEND, P.REPORT_ATTACH, P.CLAIM_TRANSMIT, P.ERRANDS_RUN, P.SYSTEM_SEE, P.SYSTEM_MANAGE}
     ),
     Role.NOBODY: frozenset({P.SIGN_IN, P.SHARE_OPEN}),
 }  # fmt: skip

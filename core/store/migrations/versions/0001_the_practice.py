@@ -18,14 +18,13 @@ def upgrade() -> None:
             "seq", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=False, nullable=False
         ),
         sa.Column("at", UtcTime(), nullable=False),
-        sa.Column("actor_id", sa.String(length=36), nullable=False),
+        sa.Column("actor_id", sa.String(length=64), nullable=False),
         sa.Column("act", sa.String(length=32), nullable=False),
         sa.Column("outcome", sa.String(length=8), nullable=False),
         sa.Column("subject_kind", sa.String(length=16), nullable=False),
         sa.Column("subject_id", sa.String(length=64), nullable=False),
         sa.Column("patient_id", sa.String(length=36), nullable=False),
         sa.Column("body", sa.Text(), nullable=False),
-        sa.Column("prev", sa.LargeBinary(length=32), nullable=False),
         sa.Column("mac", sa.LargeBinary(length=32), nullable=False),
         sa.PrimaryKeyConstraint("seq", name=op.f("pk_audit_entry")),
     )
