@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import socket
+import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -20,6 +21,7 @@ from pydicom import dcmread
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import UID
 from pynetdicom import AE, evt
+from pynetdicom.association import Association
 from pynetdicom.presentation import build_context
 
 from core.errors import Away
@@ -157,10 +159,8 @@ def _instance(
         d.SliceLocation = d.ImagePositionPatient[2]
 
     d.file_meta = FileMetaDataset()
-    d.file_meta.MediaStorageSOPClassUID, d.file_meta.MediaStorageSOPInstanceUID = (
-        d.SOPClassUID,
-        d.SOPInstanceUID,
-    )
+    d.file_meta.MediaStorageSOPClassUID = d.SOPClassUID
+    d.file_meta.MediaStorageSOPInstanceUID = UID(d.SOPInstanceUID)
     d.file_meta.TransferSyntaxUID = sample.file_meta.TransferSyntaxUID
     if how.change and not UID(d.file_meta.TransferSyntaxUID).is_compressed:
         _vary(d, sample.pixel_array, number=number, size=size)
@@ -227,10 +227,12 @@ def send(
     )
     if not association.is_established:
         raise Away("The image store does not take images over DICOM just now.")
+    reactor = association._reactor_checkpoint = _Checkpoint()
     try:
-        return [_store(association, instance) for instance in instances]
+        return [_store(association, reactor, instance) for instance in instances]
     finally:
         if association.is_established:
+            reactor.close()
             association.release()
 
 
@@ -241,17 +243,47 @@ def _no_delay(event: evt.Event) -> None:
         connection.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
 
-def _store(association, instance: Dataset) -> Sent:
+class _Checkpoint(threading.Event):
+    """Where pynetdicom's reactor thread waits while we talk: here we can see that it really does.
+
+    pynetdicom 3.0 asks only whether the reactor is about to wait. One time in some thousand it is just leaving,
+    takes the answer meant for us ("Received unexpected C-STORE service message"), and we wait for it in vain.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.set()
+        self._turn = threading.Lock()
+        self._parked = threading.Event()
+
+    def wait(self, timeout: float | None = None) -> bool:
+        while True:
+            self._parked.set()
+            super().wait(timeout)
+            with self._turn:
+                if self.is_set() or timeout is not None:
+                    self._parked.clear()
+                    return self.is_set()
+
+    def close(self) -> None:
+        with self._turn:
+            self.clear()
+        self._parked.wait(timeout=1)
+
+
+def _store(association: Association, reactor: _Checkpoint, instance: Dataset) -> Sent:
     if not association.is_established:
         return Sent(instance.SOPInstanceUID, False, None, "The connection was lost.")
+    reactor.close()
     try:
         answer = association.send_c_store(instance)
-    except (
-        ValueError
-    ) as refused:  # No context accepted for this class and syntax, or it could not be encoded.
+    except ValueError as refused:
+        # The receiver accepts no such class in this syntax, or the instance could not be encoded.
         return Sent(instance.SOPInstanceUID, False, None, str(refused))
     except RuntimeError:
         return Sent(instance.SOPInstanceUID, False, None, "The connection was lost.")
+    finally:
+        reactor.set()
     if "Status" not in answer:
         return Sent(instance.SOPInstanceUID, False, None, "No answer.")
     ok = answer.Status == 0 or answer.Status >> 12 == 0xB  # Bxxx is stored with a warning.

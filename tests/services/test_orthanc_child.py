@@ -15,6 +15,7 @@ from core.errors import Unfit
 from ops import orthanc_child
 from ops.orthanc_child import OrthancChild, build_guard, free_port, listening
 
+pytestmark = pytest.mark.needs("orthanc")
 PASSWORD = "a password made for this test"
 
 

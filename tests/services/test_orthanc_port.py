@@ -20,6 +20,7 @@ from core.rules.report_dicom import encapsulate, pdf_inside
 from ops.demo_images import RECIPES, as_file, make, send
 from ops.orthanc_child import OrthancChild, free_port
 
+pytestmark = pytest.mark.needs("orthanc")
 WHEN = datetime(2026, 11, 24, 6, 15, tzinfo=UTC)
 NUMBERS = count(1)
 
@@ -180,6 +181,25 @@ def test_a_search_is_exact_and_wildcards_in_it_are_only_characters(orthanc, who)
     assert orthanc.find_studies() == ()
     assert orthanc.find_studies(uid="9.9.9") == ()
     assert len(orthanc.find_studies(patient_id=who.patient_id)) == 1
+
+
+def test_the_studies_of_many_instances_are_asked_for_at_once(orthanc, who):
+    other = replace(who, study_uid=str(generate_uid()))
+    stored = [orthanc.store(as_file(i)) for i in (*slices(who, 2), *slices(other, 1))]
+    asked = [s.orthanc_id for s in stored]
+    studies = {s.study_id for s in stored}
+    found = orthanc.studies_of_instances(asked)
+    assert (set(found), len(found)) == (studies, 2)
+    assert orthanc.studies_of_instances([]) == ()
+    assert orthanc.instance_count(stored[0].study_id) == 2
+    paged, page = [], orthanc.study_ids(limit=2)
+    while page:
+        paged += page
+        page = orthanc.study_ids(after=len(paged), limit=2)
+    assert studies <= set(paged)
+    assert len(paged) == len(set(paged)) == orthanc.statistics().studies
+    orthanc.delete_instance(asked[2])
+    assert orthanc.studies_of_instances(asked) == (stored[0].study_id,)
 
 
 def test_a_file_can_be_read_in_pieces(orthanc, who):
