@@ -404,15 +404,17 @@ def _approved(state: _State, event: Row) -> None:
 
 
 def _paid(state: _State, event: Row) -> None:
-    mine = [
-        row for row in state.due if (row["practice"], row["payer"]) == (event["practice"], event["payer"])
-    ]
-    state.due = [row for row in state.due if row not in mine]
+    payee = (event["practice"], event["payer"])
+    mine = [row for row in state.due if (row["practice"], row["payer"]) == payee]
+    state.due = [row for row in state.due if (row["practice"], row["payer"]) != payee]
     state.payments.append(event | {"lines": mine})
-    for name in dict.fromkeys((row["practice"], row["claim"]) for row in mine):
+    by_claim: dict[tuple[str, str], list[Row]] = {}
+    for row in mine:
+        by_claim.setdefault((row["practice"], row["claim"]), []).append(row)
+    for name, lines in by_claim.items():
         claim = state.claims[name]
         # What is being taken back ("Paid" already) is not paid a second time.
-        claim["settled"] += [row for row in mine if row["claim"] == name[1] and row["status"] != "Paid"]
+        claim["settled"] += [row for row in lines if row["status"] != "Paid"]
         if claim["rule"] == "50" and claim["settled"]:
             _take_back(state, name, "SIM-S59")
 
