@@ -29,7 +29,7 @@ INNER = {
     "people.confirm", "people.new_token",
     "workflow.move", "workflow.hold", "workflow.list_studies", "workflow.card_of", "workflow.name_of",
     "workflow.new_study_uid",
-    "practice.card", "reporting.signed_report", "reporting.is_intact", "reporting.digest_of",
+    "pacs.image_set_of", "pacs.image_source_of", "pacs.sealed_report", "practice.card", "reporting.signed_report", "reporting.is_intact", "reporting.digest_of",
 }  # fmt: skip
 
 # Who may call what, by hand. One letter a role: a admin, m manager, r reception, g radiographer, d radiologist,
@@ -60,7 +60,8 @@ VERBS = {
     "sharing.look_at": "0", "sharing.redeem": "0", "sharing.actor_of": "0", "sharing.passes": "0",
     "sharing.why_shut": "0", "sharing.open_shared": "pf", "sharing.shared_report_pdf": "pf", "sharing.leave": "pf",
     "errands.take_due": "s", "errands.done": "s", "errands.failed": "s", "errands.open_errands": "ams",
-    "errands.counts": "ams", "errands.try_again": "as",
+    "errands.counts": "ams", "errands.try_again": "as", "errands.regain": "s",
+    "health.beat": "s", "health.beats": "ams", "health.sweep_sessions": "s",
 }  # fmt: skip
 
 

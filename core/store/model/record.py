@@ -13,7 +13,7 @@ from core.store.model.base import Base, Owned
 
 
 class AuditEntry(Base):
-    """One act. `body` is what the MAC covers; the other columns are copies to search by, checked on verify."""
+    """One act: columns to search by, the rest as JSON in `body`; `mac` covers them all and the entry before."""
 
     __tablename__ = "audit_entry"
     __table_args__ = (
@@ -24,14 +24,13 @@ class AuditEntry(Base):
     seq: Mapped[int] = mapped_column(BigInteger().with_variant(Integer(), "sqlite"), primary_key=True,
                                      autoincrement=False)  # fmt: skip
     at: Mapped[datetime] = mapped_column(index=True)
-    actor_id: Mapped[str] = mapped_column(String(36))
+    actor_id: Mapped[str] = mapped_column(String(64))
     act: Mapped[str] = mapped_column(String(32))
     outcome: Mapped[str] = mapped_column(String(8))  # done, refused
     subject_kind: Mapped[str] = mapped_column(String(16))
     subject_id: Mapped[str] = mapped_column(String(64))
     patient_id: Mapped[str] = mapped_column(String(36))
     body: Mapped[str] = mapped_column(Text)
-    prev: Mapped[bytes] = mapped_column(LargeBinary(32))
     mac: Mapped[bytes] = mapped_column(LargeBinary(32))
 
 
