@@ -273,8 +273,6 @@ def redeem(work: Work, token: str, *, born_on: date, agent: str = "") -> Redeeme
         state = _state(work, share)
         if state is not LinkState.WAITING:
             raise Refused(SENTENCES[state])
-        if not _agreed(work, share.patient_id):
-            raise Refused(SENTENCES[LinkState.REVOKED])
         if not _same_day(born_on, work.get(Patient, share.patient_id).born_on):
             raise _count_wrong(work, share)
         report = signed_report(work, work.get(Study, share.study_id))
@@ -314,8 +312,7 @@ def why_shut(work: Work, session: str) -> LinkState | None:
         share = work.db.scalars(select(Share).where(Share.session_hash == hash_token(session))).one_or_none()
         if share is None:
             return None
-        state = _state(work, share, held=session)
-        return LinkState.REVOKED if state is LinkState.HERE else state
+        return _state(work, share, held=session)
 
 
 def open_shared(work: Work) -> SharedStudy:
@@ -399,6 +396,9 @@ def _state(work: Work, share: Share, *, held: str = "") -> LinkState:
         return LinkState.CLOSED
     if share.expires_at <= work.now():
         return LinkState.EXPIRED
+    if not _agreed(work, share.patient_id):
+        # Taking the consent back withdraws every link of this patient.
+        return LinkState.REVOKED
     if share.session_hash is None:
         return LinkState.WAITING
     if not held or not hmac.compare_digest(hash_token(held), share.session_hash):
