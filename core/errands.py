@@ -67,6 +67,17 @@ def failed(work: Work, errand_id: UUID, *, trouble: str, hopeless: bool = False)
             errand.due_at = work.now() + timedelta(days=3650)
 
 
+def regain(work: Work) -> int:
+    """Free every lease: for the one worker of a practice, whose start means that the one before it fell."""
+    with work.tend(Permission.ERRANDS_RUN):
+        held = list(
+            work.db.scalars(select(Errand).where(Errand.state != "done", Errand.lease_until.is_not(None)))
+        )
+        for errand in held:
+            errand.lease_until = None
+        return len(held)
+
+
 def open_errands(work: Work, *, size: int = 100) -> tuple[ErrandCard, ...]:
     """What is waiting or stuck, stuck first."""
     with work.look(Permission.SYSTEM_SEE):

@@ -11,12 +11,12 @@ import hashlib
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy import func, or_, select
 
 from core import reporting, workflow
-from core.errands import ErrandCard
 from core.errors import Missing, Outside, Refused, Turned
 from core.ports.orthanc import Orthanc
 from core.rules.dicom_identity import (
@@ -958,13 +958,13 @@ class Attachment:
     is_done: bool
 
 
-def attach_report(house: House, errand: ErrandCard) -> None:
+def attach_report(house: House, payload: dict[str, Any]) -> None:
     """Errand: the signed report as a PDF into its study in the PACS, read back, and sealed with us.
 
     May run any number of times: instance and document carry the version's own number. Raises Away when Orthanc
     does not answer, so that the errand is tried again.
     """
-    study_id, version_id = UUID(errand.payload["study"]), UUID(errand.payload["version"])
+    study_id, version_id = UUID(payload["study"]), UUID(payload["version"])
     with house.work(system()) as work:
         what = to_attach(work, study_id, version_id)
     if what.is_done:

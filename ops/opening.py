@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from sqlalchemy import Engine
 from core.errors import Unfit
 from core.ports import Ports
 from core.ports.directory import LocalDirectory
+from core.ports.orthanc import OrthancRest
 from core.store import db, keys, migrate
 from core.store.blobs import Blobs
 from core.store.work import House
@@ -44,7 +46,37 @@ def open_house(settings: Settings, *, ports: Ports | None = None, upgrade: bool 
 
 def open_ports(settings: Settings) -> Ports:
     """The outside world as the settings describe it. Nothing is contacted yet."""
-    return Ports(directory=LocalDirectory())
+    return Ports(
+        orthanc=OrthancRest(orthanc_address(settings), orthanc_auth(settings)), directory=LocalDirectory()
+    )
+
+
+def orthanc_address(settings: Settings) -> str:
+    """Where Orthanc answers: the one that is given, or our child."""
+    return settings.orthanc_url or f"http://127.0.0.1:{settings.orthanc_http_port}"
+
+
+def orthanc_auth(settings: Settings) -> tuple[str, str] | None:
+    """User and password at Orthanc; None for a given one that was named without a password."""
+    if settings.orthanc_url and settings.orthanc_password_file is None:
+        return None
+    return settings.orthanc_user, orthanc_password(settings)
+
+
+def orthanc_password(settings: Settings) -> str:
+    """The password at Orthanc: from the file that is named, or the child's own, made at its first use."""
+    if settings.orthanc_password_file is not None:
+        try:
+            return settings.orthanc_password_file.read_text().strip()
+        except OSError as error:
+            raise Unfit(f"SORG_ORTHANC_PASSWORD_FILE cannot be read: {error.strerror}.") from None
+    path = settings.home / "keys" / "orthanc.password"
+    with (
+        suppress(FileExistsError),
+        os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file,
+    ):
+        file.write(secrets.token_urlsafe(24))
+    return path.read_text()
 
 
 def _engine(settings: Settings, keyring: keys.Keyring) -> Engine:

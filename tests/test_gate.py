@@ -59,6 +59,8 @@ VERBS = {
     "sharing.mint": "rd", "sharing.revoke": "amrd", "sharing.shares": "amrd", "sharing.front_door": "0",
     "sharing.look_at": "0", "sharing.redeem": "0", "sharing.actor_of": "0", "sharing.passes": "0",
     "sharing.why_shut": "0", "sharing.open_shared": "pf", "sharing.shared_report_pdf": "pf", "sharing.leave": "pf",
+    "analytics.export": "mn", "analytics.insight": "amn", "analytics.activity": "amn",
+    "analytics.open_for_analysis": "mn",
     "errands.take_due": "s", "errands.done": "s", "errands.failed": "s", "errands.open_errands": "ams",
     "errands.counts": "ams", "errands.try_again": "as", "errands.regain": "s",
     "health.beat": "s", "health.beats": "ams", "health.sweep_sessions": "s",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from datetime import datetime
 from pathlib import Path
 from uuid import UUID
 
@@ -49,6 +50,13 @@ class Blobs:
             raise Missing("This document is not in the store.") from None
         except InvalidTag:
             raise Unfit("A stored document was changed on disk and cannot be trusted.") from None
+
+    def sweep(self, *, before: datetime) -> int:
+        """Remove what a `put` interrupted before then left unfinished; how many files. Sealed files are never touched."""
+        unfinished = [p for p in self.folder.glob("*/*.part") if p.stat().st_mtime < before.timestamp()]
+        for path in unfinished:
+            path.unlink(missing_ok=True)
+        return len(unfinished)
 
     def _path(self, blob_id: UUID) -> Path:
         return self.folder / blob_id.hex[-2:] / f"{blob_id}.sealed"

@@ -1,0 +1,53 @@
+"""Is the practice well? What its parts last did, and what is tidied up when nobody is waiting."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from sqlalchemy import select
+
+from core.rules.roles import Permission
+from core.store.model import Heartbeat, SignInSession
+from core.store.work import Work
+
+_KEPT = timedelta(days=30)  # an ended session stays this long, for whoever asks where a person was signed in
+
+
+@dataclass(frozen=True)
+class Beat:
+    """When a part last went round, and what stopped it then ('' when nothing did)."""
+
+    name: str
+    at: datetime
+    trouble: str
+
+
+def beat(work: Work, name: str, *, trouble: str = "") -> None:
+    """This part is alive; or it went round and met trouble."""
+    with work.tend(Permission.ERRANDS_RUN):
+        row = work.db.get(Heartbeat, name)
+        if row is None:
+            work.db.add(Heartbeat(name=name, at=work.now(), trouble=trouble[:200]))
+        else:
+            row.at, row.trouble = work.now(), trouble[:200]
+
+
+def beats(work: Work) -> tuple[Beat, ...]:
+    """Every part's last sign of life."""
+    with work.look(Permission.SYSTEM_SEE):
+        rows = work.db.scalars(select(Heartbeat).order_by(Heartbeat.name))
+        return tuple(Beat(r.name, r.at, r.trouble) for r in rows)
+
+
+def sweep_sessions(work: Work, *, size: int = 500) -> int:
+    """Take away sign-in sessions that ended long ago; how many."""
+    with work.tend(Permission.ERRANDS_RUN):
+        rows = list(
+            work.db.scalars(
+                select(SignInSession).where(SignInSession.ends_at < work.now() - _KEPT).limit(size)
+            )
+        )
+        for row in rows:
+            work.db.delete(row)
+        return len(rows)
