@@ -49,6 +49,10 @@ class Settings(BaseSettings):
     orthanc_aet: str = Field("SORG", max_length=16, description="AE title of the child Orthanc.")
     console_host: str = Field("127.0.0.1", description="Address the console listens on.")
     console_port: int = Field(8501, description="Port of the console.")
+    console_names: str = Field(
+        "",
+        description="Host names, with commas, by which staff reach the console through a proxy; others are refused.",
+    )
     gateway_host: str = Field("127.0.0.1", description="Address the patients' gateway listens on.")
     gateway_port: int = Field(8600, description="Port of the patients' gateway.")
     gateway_url: str = Field(

@@ -1,0 +1,30 @@
+"""`python -m console`: open the practice and serve its desk until SIGTERM or Ctrl-C."""
+
+from __future__ import annotations
+
+import sys
+
+import uvicorn
+
+from console.asgi import create_app
+from core.errors import SorgError
+from ops import opening, settings
+
+
+def main() -> int:
+    """0 after a clean stop, 1 with a sentence when the practice cannot be opened."""
+    try:
+        chosen = settings.read()
+        house = opening.open_house(chosen)
+    except SorgError as error:
+        print(error.sentence, file=sys.stderr)
+        return 1
+    # Access logs would hold the ids of patients in query strings.
+    uvicorn.run(create_app(house, chosen), host=chosen.console_host, port=chosen.console_port, access_log=False,
+                log_level="warning", server_header=False, timeout_graceful_shutdown=3, ws="websockets-sansio")  # fmt: skip
+    house.engine.dispose()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,98 @@
+"""The door: this process's practice, and who stands behind a session cookie."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from core import people
+from core.store.work import Actor, House, Openings, Work, nobody
+
+CHANNEL = "console"
+_KEPT_OPENINGS = 5_000  # sittings whose openings are remembered; an older one only records its openings anew
+_TOUCH_EVERY = timedelta(minutes=1)
+
+
+@dataclass
+class Door:
+    """The opened practice as this process serves it."""
+
+    house: House
+    https: bool = False
+    hosts: tuple[str, ...] = ("127.0.0.1", "localhost")
+    _openings: OrderedDict[UUID, Openings] = field(default_factory=OrderedDict)
+    _touched: OrderedDict[UUID, datetime] = field(default_factory=OrderedDict)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    @property
+    def cookie(self) -> str:
+        """The session cookie's name; under HTTPS the prefix makes browsers refuse it from anywhere else."""
+        return "__Host-sorg-staff" if self.https else "sorg-staff"
+
+    def who(self, token: str | None, *, address: str = "") -> Actor | None:
+        """The actor behind a cookie, asked of the database each time: an ended session is over at once."""
+        if not token or len(token) > 100:
+            return None
+        with self.stranger(address) as work:
+            return people.actor_of(work, token=token, channel=CHANNEL, address=address)
+
+    def stranger(self, address: str = "") -> Work:
+        """A piece of work by somebody who has not signed in."""
+        return self.house.work(nobody(channel=CHANNEL, address=address))
+
+    def work(self, actor: Actor) -> Work:
+        """A piece of work by this actor, who has opened before what this sitting has opened."""
+        return self.house.work(actor, openings=self._openings_of(actor))
+
+    def keep_awake(self, actor: Actor, token: str) -> None:
+        """A person did something: remember it, at most once a minute."""
+        now = self.house.clock()
+        if actor.session is None:
+            return
+        with self._lock:
+            if now - self._touched.get(actor.session, now - _TOUCH_EVERY) < _TOUCH_EVERY:
+                return
+            self._touched[actor.session] = now
+            _shorten(self._touched)
+        with self.stranger(actor.address) as work:
+            people.keep_awake(work, token=token)
+
+    def _openings_of(self, actor: Actor) -> Openings:
+        if actor.session is None:
+            return Openings()
+        with self._lock:
+            found = self._openings.setdefault(actor.session, Openings())
+            self._openings.move_to_end(actor.session)
+            _shorten(self._openings)
+            return found
+
+
+def _shorten(kept: OrderedDict) -> None:
+    while len(kept) > _KEPT_OPENINGS:
+        kept.popitem(last=False)
+
+
+_door: Door | None = None
+
+
+def hang(door: Door) -> None:
+    """Make `door` the one of this process, where the Streamlit script finds it."""
+    global _door
+    _door = door
+
+
+def door() -> Door:
+    """This process's door."""
+    if _door is None:
+        raise RuntimeError("The console was not started through console.asgi.")
+    return _door
+
+
+def hosts_of(*names: str, more: Iterable[str] = ()) -> tuple[str, ...]:
+    """Host names that a browser may use for us, in lower case, without those that mean every address."""
+    every = {"0.0.0.0", "::", ""}
+    return tuple(dict.fromkeys(n.strip().lower() for n in (*names, *more) if n.strip() not in every))

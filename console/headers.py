@@ -1,0 +1,77 @@
+"""What every answer of the console tells the browser it may do with it."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import re
+from functools import cache
+from pathlib import Path
+
+import streamlit
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+_SHARED = {
+    "x-content-type-options": "nosniff",
+    "referrer-policy": "no-referrer",
+    "cross-origin-opener-policy": "same-origin",
+    "permissions-policy": "camera=(), geolocation=(), microphone=(self)",
+}
+# The staff viewer lies in a frame of the study page, so the console itself may frame it, and nobody else.
+_VIEWER = (
+    "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; worker-src 'self'; connect-src 'self'; "
+    "img-src 'self' blob: data:; style-src 'self' 'unsafe-inline'; font-src 'self'; base-uri 'none'; "
+    "form-action 'none'; frame-ancestors 'self'"
+)
+_SIGN_IN = (
+    "default-src 'none'; style-src 'self'; img-src 'self'; base-uri 'none'; form-action 'self'; "
+    "frame-ancestors 'none'"
+)
+
+
+@cache
+def _inline_scripts() -> str:
+    """Hashes of the inline scripts of Streamlit's page: read from it, since they change with its version."""
+    page = (Path(streamlit.__file__).parent / "static" / "index.html").read_text()
+    found = re.findall(r"<script(?![^>]*\bsrc=)[^>]*>(.*?)</script>", page, re.DOTALL)
+    return " ".join(
+        f"'sha256-{base64.b64encode(hashlib.sha256(s.encode()).digest()).decode()}'" for s in found
+    )
+
+
+@cache
+def _console() -> str:
+    return (
+        f"default-src 'self'; script-src 'self' 'wasm-unsafe-eval' {_inline_scripts()}; "
+        "style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:; font-src 'self' data:; "
+        "connect-src 'self' ws: wss:; media-src 'self' blob:; worker-src 'self' blob:; "
+        "frame-src 'self'; frame-ancestors 'none'; base-uri 'self'; form-action 'self'; object-src 'none'"
+    )
+
+
+def headers_for(path: str) -> dict[str, str]:
+    """The headers of one path: the viewer may be framed by us, the sign-in page runs no script at all."""
+    if path.startswith("/view/"):
+        return {**_SHARED, "content-security-policy": _VIEWER, "x-frame-options": "SAMEORIGIN"}
+    policy = _SIGN_IN if path == "/login" or path.startswith("/login/") else _console()
+    return {**_SHARED, "content-security-policy": policy, "x-frame-options": "DENY"}
+
+
+class SecurityHeaders:
+    """Pure ASGI, around everything; a header that the answer carries already is replaced."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            return await self.app(scope, receive, send)
+        ours = [(k.encode(), v.encode()) for k, v in headers_for(scope["path"]).items()]
+        names = {k for k, _ in ours}
+
+        async def out(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                message["headers"] = [*(h for h in message["headers"] if h[0].lower() not in names), *ours]
+            await send(message)
+
+        await self.app(scope, receive, out)

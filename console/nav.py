@@ -1,0 +1,50 @@
+"""The pages as a table: which permission opens a page, where it stands in the menu, and where each role begins."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from core.rules.roles import Permission as P
+from core.rules.roles import Role, allowed
+
+
+@dataclass(frozen=True)
+class PageRow:
+    """One page. `needs` opens it; a page with `in_menu` False is reached from another one that says what about."""
+
+    key: str
+    title: str
+    icon: str
+    group: str
+    needs: P
+    in_menu: bool = True
+
+    @property
+    def module(self) -> str:
+        return f"console.pages.{self.key}"
+
+
+PAGES = (
+    PageRow("board", "Board", "view_list", "Front desk", P.BOARD_SEE),
+    PageRow("my_account", "My account", "account_circle", "Practice", P.ACCOUNT_SELF),
+)
+
+GROUPS = ("Front desk", "Imaging", "Reporting", "Billing", "Practice")
+HOME = {
+    Role.RADIOLOGIST: "reading_list",
+    Role.TRANSCRIPTIONIST: "transcription",
+    Role.BILLING: "billing_queue",
+    Role.ANALYST: "insight",
+}
+
+
+def pages_for(roles: frozenset[Role]) -> tuple[PageRow, ...]:
+    """The pages that these roles may open, in the table's order."""
+    return tuple(page for page in PAGES if allowed(roles, page.needs))
+
+
+def home_for(roles: frozenset[Role]) -> str:
+    """Where these people begin their day."""
+    mine = [page.key for page in pages_for(roles)]
+    wished = [HOME[role] for role in Role if role in roles and role in HOME]
+    return next((key for key in wished if key in mine), mine[0])

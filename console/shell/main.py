@@ -1,0 +1,46 @@
+"""Streamlit's entry script: session -> actor -> exactly the pages this actor may open.
+
+Keep no `pages/` folder beside this file: Streamlit would run its files for anyone who knows their address.
+"""
+
+import importlib
+
+import streamlit as st
+
+from console import desk, nav, widgets
+
+
+def main() -> None:
+    st.set_page_config(
+        page_title="Sorg", page_icon=widgets.MARK, layout="wide", initial_sidebar_state="expanded"
+    )
+    widgets.style()
+    actor = desk.arrive()
+    if actor is None:
+        st.navigation(
+            [st.Page(desk.signed_out, title="Signed out", url_path="signed_out")], position="hidden"
+        ).run()
+        return
+    mine = nav.pages_for(actor.roles)
+    pages = {row.key: _page(row) for row in mine}
+    desk.know_pages(pages)
+    home = st.Page(lambda: desk.go(nav.home_for(actor.roles)), title="Sorg", url_path="home", default=True,
+                   visibility="hidden")  # fmt: skip
+    menu = {group: [pages[row.key] for row in mine if row.group == group] for group in nav.GROUPS}
+    chosen = st.navigation(
+        {"": [home], **{g: p for g, p in menu.items() if p}}, position="sidebar", expanded=True
+    )
+    widgets.who_is_here(actor)
+    desk.speak()
+    chosen.run()
+
+
+def _page(row: nav.PageRow):
+    draw = importlib.import_module(row.module).render
+    return st.Page(
+        desk.guarded(draw), title=row.title, icon=f":material/{row.icon}:", url_path=row.key,
+        visibility="visible" if row.in_menu else "hidden",
+    )  # fmt: skip
+
+
+main()
