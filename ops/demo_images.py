@@ -45,7 +45,11 @@ LEFT_BEHIND = ("DeviceSerialNumber", "DateOfLastCalibration", "TimeOfLastCalibra
 
 @dataclass(frozen=True)
 class Recipe:
-    """One examination that can be made. change: what varies from slice to slice, so that scrolling shows movement."""
+    """One examination that can be made.
+
+    change: slices differ a little, so that scrolling shows movement. blank_rows: so many at the top are blackened,
+    because the picture itself names a place.
+    """
 
     sample: str
     description: str
@@ -54,15 +58,18 @@ class Recipe:
     spacing_mm: float = 0.0
     window: tuple[int, int] | None = None
     change: bool = False
+    blank_rows: int = 0
 
 
 RECIPES = {
     "ct": Recipe("CT_small.dcm", "CT thoracic spine", "Axial 5 mm", 24, 5.0, (40, 400), change=True),
-    "ct_head_j2k": Recipe("693_J2KI.dcm", "CT brain", "Axial 5 mm", 6, 5.0, (40, 80)),
+    "ct_head_j2k": Recipe("693_J2KI.dcm", "CT brain", "Axial 5 mm, bone", 6, 5.0, (400, 2000)),
     "mr": Recipe("MR_small.dcm", "MR angiogram", "3D TOF", 12, 0.8, change=True),
     "mr_abdomen": Recipe("examples_overlay.dcm", "MR upper abdomen", "T1 arterial", 12, 4.0, change=True),
     "us_cine": Recipe("examples_ybr_color.dcm", "Echocardiogram", "Apical cine", 1),
-    "us_colour": Recipe("examples_rgb_color.dcm", "Ultrasound colour Doppler", "Doppler", 1),
+    "us_colour": Recipe(
+        "examples_rgb_color.dcm", "Ultrasound, lymph node", "Power Doppler", 1, blank_rows=51
+    ),
 }
 
 
@@ -147,7 +154,11 @@ def _instance(
     d.StudyDescription, d.SeriesDescription = description, how.series
     d.ReferringPhysicianName = referrer
     d.Manufacturer, d.InstitutionName = "Demonstration scanner", "Demonstration practice"
-    d.SeriesNumber, d.InstanceNumber = 1, number
+    d.SeriesNumber, d.InstanceNumber, d.AcquisitionNumber = 1, number, 1
+    # Required of some classes, though they may be empty (Type 2C).
+    d.PatientOrientation = d.get("PatientOrientation", "")
+    if "BodyPartExamined" not in d:
+        d.Laterality = d.get("Laterality", "")
     d.PatientID, d.PatientName = identity.patient_id, identity.patient_name
     d.PatientBirthDate = identity.birth_on.strftime("%Y%m%d") if identity.birth_on else ""
     d.PatientSex = identity.sex
@@ -162,6 +173,10 @@ def _instance(
     d.file_meta.MediaStorageSOPClassUID = d.SOPClassUID
     d.file_meta.MediaStorageSOPInstanceUID = UID(d.SOPInstanceUID)
     d.file_meta.TransferSyntaxUID = sample.file_meta.TransferSyntaxUID
+    if how.blank_rows:
+        picture = sample.pixel_array.copy()
+        picture[: how.blank_rows] = 0
+        d.PixelData = picture.tobytes()
     if how.change and not UID(d.file_meta.TransferSyntaxUID).is_compressed:
         _vary(d, sample.pixel_array, number=number, size=size)
     return d

@@ -1,6 +1,7 @@
 """The demo's images: real pictures, invented people."""
 
 import io
+import subprocess
 from dataclasses import replace
 from datetime import UTC, date, datetime
 
@@ -40,6 +41,16 @@ def test_each_recipe_is_a_picture_of_the_given_person_and_nobody_else(recipe):
             old = str(origin.get(keyword, ""))
             assert not old or old not in text
         assert not any(e.tag.is_private for e in instance)
+
+
+@pytest.mark.needs("dicom3tools")
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_each_recipe_conforms_to_the_standard(recipe, tmp_path):
+    file = tmp_path / "image.dcm"
+    file.write_bytes(as_file(make(recipe, WHO, taken_at=WHEN, slices=1)[0]))
+    checked = subprocess.run(["dciodvfy", str(file)], capture_output=True, text=True)
+    assert [line for line in checked.stderr.splitlines() if line.startswith("Error")] == []
+    assert checked.returncode == 0
 
 
 def test_the_same_call_makes_the_same_instances_and_salt_makes_others():
