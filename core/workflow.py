@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from uuid import UUID
@@ -299,6 +299,11 @@ def list_studies(work: Work, filters: Filters, *, page: int, size: int) -> Board
     order = (_URGENT_FIRST, Study.booked_for_at, Study.id)
     rows = work.db.execute(query.order_by(*order).limit(size).offset((page - 1) * size))
     return Board(tuple(_board_row(*r) for r in rows), total, counts)
+
+
+def rows_of(work: Work, study_ids: Sequence[UUID]) -> tuple[BoardRow, ...]:
+    """These studies as board rows, for verbs inside their own gate."""
+    return tuple(_board_row(*r) for r in work.db.execute(_rows().where(Study.id.in_(study_ids))))
 
 
 def card_of(work: Work, study: Study) -> StudyCard:

@@ -27,7 +27,7 @@ from tests.fixtures.house import TestHouse, book_thando
 # Helpers that sibling verbs call inside their own gate; they take `work` but open no door.
 INNER = {
     "people.confirm", "people.new_token",
-    "workflow.move", "workflow.hold", "workflow.list_studies", "workflow.card_of", "workflow.name_of",
+    "workflow.move", "workflow.hold", "workflow.rows_of", "workflow.list_studies", "workflow.card_of", "workflow.name_of",
     "workflow.new_study_uid",
     "pacs.image_set_of", "pacs.image_source_of", "pacs.sealed_report", "practice.card", "reporting.signed_report", "reporting.is_intact", "reporting.digest_of",
 }  # fmt: skip
@@ -61,6 +61,11 @@ VERBS = {
     "sharing.why_shut": "0", "sharing.open_shared": "pf", "sharing.shared_report_pdf": "pf", "sharing.leave": "pf",
     "analytics.export": "mn", "analytics.insight": "amn", "analytics.activity": "amn",
     "analytics.open_for_analysis": "mn",
+    "billing.queue": "mb", "billing.claims": "mb", "billing.unread_answers": "mb", "billing.open_claim": "mb",
+    "billing.find_codes": "mb", "billing.find_tariffs": "mb", "billing.code": "b", "billing.submit": "b",
+    "billing.message_of": "mb", "billing.remittances": "mb", "billing.open_remittance": "mb",
+    "billing.import_remittances": "b", "billing.post": "b", "billing.balances": "mb", "billing.tables": "amb",
+    "billing.import_icd10": "ab", "billing.preview_tariff": "ab", "billing.import_tariff": "ab",
     "errands.take_due": "s", "errands.done": "s", "errands.failed": "s", "errands.open_errands": "ams",
     "errands.counts": "ams", "errands.try_again": "as", "errands.regain": "s",
     "health.beat": "s", "health.beats": "ams", "health.sweep_sessions": "s",

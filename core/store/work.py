@@ -18,11 +18,12 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from functools import cache
 from types import TracebackType
 from typing import Any, TypeVar
 from uuid import UUID
 
-from sqlalchemy import Engine, event, false, select
+from sqlalchemy import Engine, event, false, inspect, select
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import ORMExecuteState, Session, with_loader_criteria
 from sqlalchemy.orm.exc import StaleDataError
@@ -223,9 +224,15 @@ class Work:
             raise RuntimeError("The database was asked for outside Work.act, look, reading or tend.")
         return self._session
 
-    def get(self, model: type[Row], row_id: UUID | str, *, what: str = "") -> Row:
-        """The row, or Missing: which is also what a row outside this actor's reach looks like."""
-        row = self.db.scalars(select(model).where(model.id == row_id)).one_or_none()  # type: ignore[attr-defined]
+    def get(self, model: type[Row], row_id: UUID | str, *, what: str = "", lock: bool = False) -> Row:
+        """The row, or Missing: which is also what a row outside this actor's reach looks like.
+
+        lock: on PostgreSQL nobody else changes it until this act is over; SQLite has one writer in any case.
+        """
+        query = select(model).where(model.id == row_id)  # type: ignore[attr-defined]
+        if lock:
+            query = query.with_for_update(key_share=True).execution_options(populate_existing=True)
+        row = self.db.scalars(query).one_or_none()
         if row is None:
             raise Missing(
                 f"This {what or model.__tablename__.replace('_', ' ')} does not exist, or is not yours to see."
@@ -403,6 +410,21 @@ def _stamp(session: Session, context: Any, instances: Any) -> None:
     for row in session.new:
         if hasattr(row, "origin") and row.origin is None:
             row.origin = work.house.origin
+    for row in (*session.new, *session.dirty):
+        _refuse_too_long(row)
+
+
+def _refuse_too_long(row: Base) -> None:
+    """SQLite keeps any length and PostgreSQL refuses it with words of its own; here both say the same sentence."""
+    for name, longest in _lengths(type(row)):
+        if isinstance(value := getattr(row, name), str) and len(value) > longest:
+            raise Refused(f"The {name.replace('_', ' ')} is longer than {longest} characters.")
+
+
+@cache
+def _lengths(model: type[Base]) -> tuple[tuple[str, int], ...]:
+    columns = inspect(model).column_attrs
+    return tuple((c.key, length) for c in columns if (length := getattr(c.columns[0].type, "length", None)))
 
 
 def unfit(error: DBAPIError) -> SorgError:
