@@ -8,8 +8,7 @@ asks the database again, so that a revoked or expired link is shut at the next i
 from __future__ import annotations
 
 import hmac
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
 from enum import StrEnum
 from uuid import UUID
@@ -18,6 +17,7 @@ from sqlalchemy import Select, func, select
 
 from core import practice
 from core.errors import Denied, Missing, Refused, WrongAnswer
+from core.pacs import ImageSet, image_set_of, sealed_report
 from core.people import hash_token, new_token
 from core.reporting import signed_report
 from core.rules.report_text import sections
@@ -25,7 +25,6 @@ from core.rules.roles import Permission, Role
 from core.store.model import (
     AuditEntry,
     Consent,
-    Document,
     Instance,
     Patient,
     Person,
@@ -100,48 +99,16 @@ class Redeemed:
 
 
 @dataclass(frozen=True)
-class SharedInstance:
-    """One image of the link; rows and columns are 0 where the image does not say."""
-
-    id: str
-    number: int | None
-    frames: int
-    rows: int
-    columns: int
-    syntax: str
-
-
-@dataclass(frozen=True)
-class SharedSeries:
-    """A set of images."""
-
-    id: str
-    number: int | None
-    description: str
-    modality: str
-    instances: tuple[SharedInstance, ...]
-
-
-@dataclass(frozen=True)
 class SharedStudy:
-    """Everything a link shows: the study, its images, and the signed text it was minted for."""
+    """Everything a link shows: its images, and the signed text it was minted for."""
 
     share_id: UUID
-    description: str
-    done_at: datetime
-    accession: str
-    patient_name: str
-    born_on: date
-    series: tuple[SharedSeries, ...]
+    images: ImageSet
     signed_at: datetime
     signed_by: str
     text: str
     sections: tuple[tuple[str, str], ...]
     until: datetime
-
-    @property
-    def modalities(self) -> tuple[str, ...]:
-        return tuple(dict.fromkeys(s.modality for s in self.series if s.modality))
 
 
 @dataclass(frozen=True)
@@ -190,7 +157,7 @@ def mint(work: Work, study_id: UUID, *, lasts: timedelta | None, note: str = "")
             raise Refused(
                 "The patient has not agreed to a link. Ask, and record the consent on the patient's page first."
             )
-        images = _images(work, study_id)
+        images = [i.id for s in image_set_of(work, study).series for i in s.instances]
         token, now = new_token(work), work.now()
         share = Share(
             id=work.new_id(), token_hash=hash_token(token), study_id=study_id, patient_id=study.patient_id,
@@ -200,7 +167,7 @@ def mint(work: Work, study_id: UUID, *, lasts: timedelta | None, note: str = "")
         work.db.add(share)
         work.db.flush()
         work.db.add_all(
-            ShareInstance(share_id=share.id, orthanc_id=i, origin=work.house.origin) for i in images
+            ShareInstance(share_id=share.id, instance_id=i, origin=work.house.origin) for i in images
         )
         facts |= {"share": share.id, "until": share.expires_at.isoformat(), "images": len(images)}
         return MintedLink(share.id, f"{work.rule('gateway_url').rstrip('/')}/s/{token}", share.expires_at)
@@ -292,18 +259,22 @@ def actor_of(work: Work, session: str, *, address: str = "") -> Actor | None:
         return None if row is None else _holder(row, address)
 
 
-def passes(work: Work, session: str, instance_id: str) -> bool | None:
-    """May this browser have this image? None: it has no open link at all. One question, since it is asked per image."""
+def image_behind(work: Work, session: str, instance_id: UUID) -> str | None:
+    """Orthanc's id of an image for this browser; empty when it is not in the link, None when there is no open link.
+
+    One question, because it is asked for every image; only images that were listed at the minting and still belong
+    to the study are answered.
+    """
     with work.look(Permission.SHARE_OPEN):
-        images = (
-            select(Instance.id).join(ShareInstance, ShareInstance.orthanc_id == Instance.orthanc_id)
-            .where(ShareInstance.share_id == Share.id, ShareInstance.orthanc_id == instance_id[:64],
-                   Instance.study_id == Share.study_id, Instance.gone_at.is_(None))
+        listed = (
+            select(Instance.orthanc_id).join(ShareInstance, ShareInstance.instance_id == Instance.id)
+            .where(ShareInstance.share_id == Share.id, ShareInstance.instance_id == instance_id,
+                   Instance.study_id == Share.study_id, Instance.gone_at.is_(None), Instance.turned_away.is_(False))
         )  # fmt: skip
         row = work.db.execute(
-            _visit(work, session).add_columns(images.exists().label("listed"))
+            _visit(work, session).add_columns(listed.scalar_subquery().label("orthanc_id"))
         ).one_or_none()
-        return None if row is None else bool(row.listed)
+        return None if row is None else row.orthanc_id or ""
 
 
 def why_shut(work: Work, session: str) -> LinkState | None:
@@ -320,13 +291,13 @@ def open_shared(work: Work) -> SharedStudy:
     with work.reading(Permission.SHARED_VIEW, _subject(work)) as facts:
         reach = _reach(work)
         facts |= {"patient": reach.patient_id, "study": reach.study_id}
-        share, study = work.get(Share, reach.share_id, what="link"), work.get(Study, reach.study_id)
-        patient, version = work.get(Patient, reach.patient_id), work.get(ReportVersion, reach.version_id)
-        return SharedStudy(
-            share.id, study.description, study.booked_for_at, study.accession,
-            f"{patient.family_name}^{patient.given_names}", patient.born_on, _series(work, share.id), version.at,
-            share.signed_by, version.text, sections(version.text), share.expires_at,
-        )  # fmt: skip
+        share, version = (
+            work.get(Share, reach.share_id, what="link"),
+            work.get(ReportVersion, reach.version_id),
+        )
+        images = _only_listed(work, share.id, image_set_of(work, work.get(Study, reach.study_id)))
+        return SharedStudy(share.id, images, version.at, share.signed_by, version.text, sections(version.text),
+                           share.expires_at)  # fmt: skip
 
 
 def shared_report_pdf(work: Work) -> bytes:
@@ -334,13 +305,7 @@ def shared_report_pdf(work: Work) -> bytes:
     with work.reading(Permission.SHARED_VIEW, Subject("report", _subject(work).id)) as facts:
         reach = _reach(work)
         facts |= {"patient": reach.patient_id, "study": reach.study_id}
-        document = work.db.scalars(
-            select(Document).where(Document.kind == "report", Document.owner_id == reach.version_id)
-            .order_by(Document.at.desc(), Document.id.desc()).limit(1)
-        ).first()  # fmt: skip
-        if document is None:
-            raise Missing("The report is still being prepared as a PDF. Try again in a minute.")
-        return work.blobs.get(document.id, kind="report", owner=reach.version_id)
+        return sealed_report(work, reach.version_id)
 
 
 def leave(work: Work) -> None:
@@ -375,12 +340,10 @@ def _agreed(work: Work, patient_id: UUID) -> bool:
     return bool(newest)
 
 
-def _images(work: Work, study_id: UUID) -> Sequence[str]:
-    return work.db.scalars(
-        select(Instance.orthanc_id).where(
-            Instance.study_id == study_id, Instance.is_image, Instance.gone_at.is_(None)
-        )
-    ).all()
+def _only_listed(work: Work, share_id: UUID, images: ImageSet) -> ImageSet:
+    listed = set(work.db.scalars(select(ShareInstance.instance_id).where(ShareInstance.share_id == share_id)))
+    series = (replace(s, instances=tuple(i for i in s.instances if i.id in listed)) for s in images.series)
+    return replace(images, series=tuple(s for s in series if s.instances))
 
 
 def _by_token(work: Work, token: str, *, locked: bool = False) -> Share | None:
@@ -468,24 +431,6 @@ def _subject(work: Work) -> Subject:
 def _front_door(work: Work) -> FrontDoor:
     us = practice.card(work)
     return FrontDoor(us.name, us.phone)
-
-
-def _series(work: Work, share_id: UUID) -> tuple[SharedSeries, ...]:
-    rows = work.db.scalars(
-        select(Instance).join(ShareInstance, ShareInstance.orthanc_id == Instance.orthanc_id)
-        .where(ShareInstance.share_id == share_id, Instance.gone_at.is_(None))
-        .order_by(Instance.series_number, Instance.series_uid, Instance.number, Instance.sop_uid)
-    )  # fmt: skip
-    grouped: dict[str, list[Instance]] = {}
-    for row in rows:
-        grouped.setdefault(row.series_uid, []).append(row)
-    return tuple(
-        SharedSeries(
-            uid, some[0].series_number, some[0].series_description, some[0].modality,
-            tuple(SharedInstance(i.orthanc_id, i.number, i.frames, i.rows or 0, i.columns or 0, i.syntax) for i in some),
-        )
-        for uid, some in grouped.items()
-    )  # fmt: skip
 
 
 _BROWSERS = (("edg", "Edge"), ("samsungbrowser", "Samsung Internet"), ("firefox", "Firefox"), ("fxios", "Firefox"),

@@ -46,5 +46,5 @@ class ShareInstance(Base):
     scope = ("share_id", "share_id")
 
     share_id: Mapped[UUID] = mapped_column(ForeignKey("share.id"), primary_key=True)
-    orthanc_id: Mapped[str] = mapped_column(String(64), primary_key=True)
+    instance_id: Mapped[UUID] = mapped_column(ForeignKey("instance.id"), primary_key=True)
     origin: Mapped[str] = mapped_column(String(16))

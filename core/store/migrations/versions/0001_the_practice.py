@@ -574,10 +574,13 @@ def upgrade() -> None:
     op.create_table(
         "share_instance",
         sa.Column("share_id", sa.Uuid(), nullable=False),
-        sa.Column("orthanc_id", sa.String(length=64), nullable=False),
+        sa.Column("instance_id", sa.Uuid(), nullable=False),
         sa.Column("origin", sa.String(length=16), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["instance_id"], ["instance.id"], name=op.f("fk_share_instance_instance_id_instance")
+        ),
         sa.ForeignKeyConstraint(["share_id"], ["share.id"], name=op.f("fk_share_instance_share_id_share")),
-        sa.PrimaryKeyConstraint("share_id", "orthanc_id", name=op.f("pk_share_instance")),
+        sa.PrimaryKeyConstraint("share_id", "instance_id", name=op.f("pk_share_instance")),
     )
     dialect = op.get_bind().dialect.name
     for table in ("audit_entry", "report_version", "study_event", "claim_event", "posting"):
