@@ -118,6 +118,8 @@ class PatientPage {
     this.store.onVisitTrouble = (trouble) => this.end(trouble);
     this.draw();
     this.stage = new Stage(this.image, new RenderingEngine('sorg'), 'patient', this.store);
+    // Cornerstone takes its element out of the tab order; the image is this page's main control.
+    this.image.tabIndex = 0;
     this.player = new Player(() => this.stage);
   }
 

@@ -19,8 +19,10 @@ export function openToolbox(engineId: string) {
   tools.forEach(addTool);
   const group = ToolGroupManager.createToolGroup(GROUP)!;
   tools.forEach((tool) => group.addTool(tool.toolName));
+  const style = annotation.config.style.getDefaultToolStyles();
   annotation.config.style.setDefaultToolStyles({
-    global: { color: 'rgb(98, 211, 191)', colorHighlighted: 'rgb(243, 197, 104)', colorSelected: 'rgb(243, 197, 104)',
+    ...style,
+    global: { ...style.global, color: 'rgb(98, 211, 191)', colorHighlighted: 'rgb(243, 197, 104)', colorSelected: 'rgb(243, 197, 104)',
       lineWidth: '1.5', textBoxFontSize: '13px', textBoxFontFamily: 'system-ui, sans-serif', textBoxColor: 'rgb(98, 211, 191)' },
   } as never);
 
