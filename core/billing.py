@@ -436,6 +436,9 @@ def fetch_remittances(house: House) -> int:
     return len(taken)
 
 
+HANDLERS = {"transmit_claim": transmit_claim}
+
+
 # Remittances ----------------------------------------------------------------------------------------------------
 
 

@@ -46,13 +46,14 @@ def up() -> None:
     is_new = not (chosen.home / "keys" / "keyring.json").exists()
     opening.found(chosen)
     house = opening.open_house(chosen, upgrade=True)
-    if is_new:
-        demo_practice.found(house, chosen.home)
-    house.engine.dispose()
+    try:
+        if is_new:
+            typer.echo("Setting up a demo practice: this takes a minute, once.")
+            demo_practice.fill(chosen, demo_practice.found(house, chosen.home))
+    finally:
+        house.engine.dispose()
 
     def ready() -> None:
-        if is_new:
-            demo_practice.fill(chosen)
         typer.echo(demo_practice.welcome(chosen))
 
     supervisor.run_practice(chosen, when_ready=ready, say=typer.echo)

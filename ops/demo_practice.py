@@ -17,7 +17,7 @@ from core.rules.za_time import SAST
 from core.store.work import Actor, House
 from ops import demo_people, opening
 from ops.orthanc_child import OrthancChild
-from ops.settings import Settings
+from ops.settings import Settings, rules
 from ops.story import Cast, Story
 
 NOTEBOOK = "demo-signin.json"
@@ -58,10 +58,11 @@ def welcome(settings: Settings) -> str:
     """Where to sign in, as whom, with which password and current code. Empty for a practice that is not the demo's."""
     path = settings.home / NOTEBOOK
     console = f"http://{settings.console_host}:{settings.console_port}"
+    gateway = rules(settings)["gateway_url"]
     lines = [
         "",
         f"  The practice is open: {console}",
-        f"  Patients' links: {settings.gateway_url or 'http://%s:%d' % (settings.gateway_host, settings.gateway_port)}",
+        f"  Patients' links: {gateway}",
         "",
     ]
     if not path.exists():
@@ -96,9 +97,11 @@ def fill(settings: Settings, cast: Cast) -> None:
 
 def tell(story: Story) -> None:
     """Studies at every stage: some paid, one rejected, some waiting, one in quarantine, some still to come."""
-    today = datetime.combine(datetime.now(SAST).date(), time(8), tzinfo=SAST).astimezone(UTC)
+    now = story.house.clock()
+    today = datetime.combine(now.astimezone(SAST).date(), time(8), tzinfo=SAST).astimezone(UTC)
     begun = story.told_at(today - timedelta(days=13))
     begun.meet_referrers()
+    begun.load_tables()
     far = (
         "paid",
         "paid",
@@ -113,7 +116,7 @@ def tell(story: Story) -> None:
     )
     for number, (case, goal) in enumerate(zip(demo_people.CASES, far, strict=True)):
         at = today - timedelta(days=max(9 - 2 * number, 0)) + timedelta(minutes=20 * number - 120)
-        carry(begun.told_at(at), case, goal, number)
+        carry(begun.told_at(min(at, now - timedelta(hours=3))), case, goal, number)
 
 
 def carry(story: Story, case: demo_people.Case, goal: str, number: int) -> None:
@@ -145,6 +148,8 @@ def carry(story: Story, case: demo_people.Case, goal: str, number: int) -> None:
         story.settle()
         story.share(study)
     if wanted >= 6:
-        story.claim(study, case)
-    if wanted >= 7:
+        story.code_claim(case, study)
+        story.submit(study)
         story.settle()
+    if wanted >= 7:
+        story.post_payments()

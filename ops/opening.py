@@ -15,6 +15,9 @@ from core.errors import Unfit
 from core.ports import Ports
 from core.ports.directory import LocalDirectory
 from core.ports.orthanc import OrthancRest
+from core.ports.switch import FolderSwitch, Switch
+from core.ports.switch_simulator import SwitchSimulator
+from core.rules.za_time import local_day
 from core.store import db, keys, migrate
 from core.store.blobs import Blobs
 from core.store.work import House
@@ -47,8 +50,22 @@ def open_house(settings: Settings, *, ports: Ports | None = None, upgrade: bool 
 def open_ports(settings: Settings) -> Ports:
     """The outside world as the settings describe it. Nothing is contacted yet."""
     return Ports(
-        orthanc=OrthancRest(orthanc_address(settings), orthanc_auth(settings)), directory=LocalDirectory()
+        orthanc=OrthancRest(orthanc_address(settings), orthanc_auth(settings)),
+        switch=open_switch(settings),
+        directory=LocalDirectory(),
     )
+
+
+def open_switch(settings: Settings) -> Switch:
+    """The built-in simulator, or the two folders that a switch's own client watches."""
+    if settings.switch == "simulator":
+        return SwitchSimulator(settings.home / "switch", today=lambda: local_day(datetime.now(UTC)))
+    if settings.switch_folder is None:
+        raise Unfit(
+            "SORG_SWITCH=folder needs SORG_SWITCH_FOLDER: the folder that the switch's client watches."
+        )
+    outbox, inbox = settings.switch_folder / "outbox", settings.switch_folder / "inbox"
+    return FolderSwitch(outbox, inbox, home=settings.home)
 
 
 def orthanc_address(settings: Settings) -> str:

@@ -10,9 +10,9 @@ from uuid import UUID
 
 import pyotp
 
-from core import pacs, patients, reporting, sharing, workflow
+from core import billing, pacs, patients, reporting, sharing, workflow
 from core.rules.dicom_identity import Identity
-from core.rules.examinations import examinations
+from core.rules.examinations import DATA, examinations
 from core.rules.names import person_name
 from core.rules.roles import Role
 from core.store.work import Actor, House
@@ -121,9 +121,41 @@ class Story:
         return self.do(radiologist, reporting.sign, study, text=reading.after.text, based_on=reading.after.id,
                        code=code or self.code(radiologist))  # fmt: skip
 
+    def load_tables(self) -> None:
+        """The starter codes and the demo's prices, both marked as what they are."""
+        codes = (DATA / "icd10_starter.csv").read_bytes()
+        self.do(
+            "billing",
+            billing.import_icd10,
+            content=codes,
+            name="Starter set (not the national table)",
+            is_starter=True,
+        )
+        self.do("billing", billing.import_tariff, content=(DATA / "demo_tariff.csv").read_bytes())
+
+    def code_claim(self, case: Case, study: UUID) -> int:
+        """The clerk puts the diagnoses to the usual tariff code: the total in cents."""
+        desk = self.do("billing", billing.open_claim, study)
+        lines = tuple(replace(line, icd10=case.codes) for line in desk.coding.lines)
+        self.do(
+            "billing", billing.code, study, coding=replace(desk.coding, lines=lines), version=desk.version
+        )
+        return self.do("billing", billing.open_claim, study).total_cents
+
+    def submit(self, study: UUID) -> str:
+        """The claim's number; its message leaves as an errand."""
+        return self.do("billing", billing.submit, study)
+
+    def post_payments(self) -> int:
+        """Every payment that waits is posted: how many."""
+        waiting = self.do("billing", billing.remittances, open_only=True)[0]
+        for payment in waiting:
+            self.do("billing", billing.post, payment.id)
+        return len(waiting)
+
     def share(self, study: UUID) -> Any:
         """Reception makes the patient's link."""
-        return self.do("reception", sharing.mint, study)
+        return self.do("reception", sharing.mint, study, lasts=None)
 
 
 def _creeping(start: datetime) -> Callable[[], datetime]:

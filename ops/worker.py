@@ -20,7 +20,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from core import errands, health, pacs
+from core import billing, errands, health, pacs
 from core.errors import Missing, Outside, Refused, SorgError, Unfit
 from core.store.work import House, system
 from ops import opening, settings
@@ -34,7 +34,7 @@ BEAT_S = 5.0
 
 Handler = Callable[[House, dict[str, Any]], None]
 # Every kind of errand, and who does it. A handler may be run twice for one errand.
-HANDLERS: dict[str, Handler] = {**pacs.HANDLERS}
+HANDLERS: dict[str, Handler] = {**pacs.HANDLERS, **billing.HANDLERS}
 
 
 @dataclass(frozen=True)
@@ -89,6 +89,10 @@ def _settle(house: House, going: Callable[[], bool]) -> bool:
     return pacs.settle(house) > 0
 
 
+def _hear(house: House, going: Callable[[], bool]) -> bool:
+    return billing.fetch_answers(house) + billing.fetch_remittances(house) > 0
+
+
 def _reconcile(house: House, going: Callable[[], bool]) -> bool:
     return pacs.reconcile(house, going=going) > 0
 
@@ -103,6 +107,7 @@ ROUNDS = [
     Round("images", 0, _follow),
     Round("arrivals", 0, _settle),
     Round("errands", 0, run_errands),
+    Round("switch", 5, _hear),
     Round("reconcile", 300, _reconcile),
     Round("sweep", 3600, _sweep),
 ]
@@ -175,11 +180,12 @@ def run_until_quiet(house: House, *, within_s: float = 120) -> None:
             pass
         judged = pacs.settle(house)
         run_errands(house)
+        heard = _hear(house, lambda: True)
         with house.work(system()) as work:
             _, waiting = pacs.tally(work)
-        if not judged and not waiting:
+        if not judged and not waiting and not heard:
             return
-        if not judged:
+        if not judged and not heard:
             time.sleep(0.05)
     raise Unfit(f"The worker's rounds did not come to rest within {within_s:.0f} s.")
 
