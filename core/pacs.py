@@ -495,10 +495,10 @@ def tally(work: Work) -> tuple[int, int]:
 
 
 def counted(work: Work, *, after: UUID | None, size: int = 200) -> tuple[tuple[UUID, str, int], ...]:
-    """A page of (arrival, Orthanc id, instances as we know them), by arrival."""
+    """A page of (arrival, Orthanc id, instances as we know them) of those judged, by arrival."""
     with work.look(Permission.IMAGES_RECEIVE):
         query = select(Arrival.id, Arrival.orthanc_id, Arrival.instance_count).where(
-            Arrival.orthanc_id.is_not(None)
+            Arrival.orthanc_id.is_not(None), Arrival.settles_at.is_(None)
         )
         if after is not None:
             query = query.where(Arrival.id > after)

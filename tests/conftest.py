@@ -6,4 +6,5 @@ pytest_plugins = [
     "tests.fixtures.browser",
     "tests.fixtures.orthanc",
     "tests.fixtures.house",
+    "tests.fixtures.scanner",
 ]
