@@ -479,3 +479,12 @@ def test_assets_have_compressed_copies_and_no_inline_script():
         assert html.count("<script") == html.count('<script type="module" crossorigin src="/view/assets/')
     for path in (DIST / "assets").glob("*.js"):
         assert path.with_name(path.name + ".gz").is_file()
+
+
+def test_a_slow_connection_is_told_to_wait_and_then_gets_its_image(server: ViewerServer, phone: Page):
+    server.study.slow_s["s1-i6"] = 7
+    phone.goto(server.url + PATIENT)
+    phone.get_by_text("Your connection is slow.").wait_for()
+    shown(phone, 6)
+    painted(phone)
+    assert not phone.get_by_text("Your connection is slow.").is_visible()
