@@ -5,23 +5,31 @@ from __future__ import annotations
 import base64
 import hashlib
 import hmac
+import re
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
 
 import pyotp
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-from sqlalchemy import func, select
+from sqlalchemy import func, or_, select
 
 from core.errors import Denied, Refused, WrongAnswer
+from core.ports.directory import LONGEST_PASSWORD
+from core.rules.problems import Problem
 from core.rules.roles import STAFF, Permission, Role
 from core.store.model import Person, SignInSession
 from core.store.work import Actor, Subject, Work
 
-WRONG = "That did not match. Check the name, the password and the code, and try again."
+WRONG = (
+    "That did not match. Check the name, the password and the code, and try again. "
+    "After eight wrong tries an account rests for fifteen minutes."
+)
 LOCKED = "Too many wrong tries. Wait fifteen minutes, or ask your practice's admin."
+SHORTEST_PASSWORD = 12
 _TRIES, _LOCK = 8, timedelta(minutes=15)
 _PASSWORD_STAGE = timedelta(minutes=5)
+_LENGTHS = {"name": 120, "registration": 40, "practice_number": 13, "email": 120}
 
 
 @dataclass(frozen=True)
@@ -67,28 +75,36 @@ class Welcome:
 
 
 def check_password(work: Work, *, login: str, password: str) -> str:
-    """First half of signing in: a token for the second half, valid five minutes. Raises WrongAnswer."""
-    with work.act(Permission.SIGN_IN, Subject("login", _fold(login)[:64])) as facts:
-        person = _by_login(work, login)
-        verifier = person.password_hash if person and person.is_active else ""
-        right = work.ports.directory.password_is_right(_fold(login), password, verifier=verifier)
+    """First half of signing in: a token for the second half, valid five minutes. Raises WrongAnswer.
+
+    The password is checked between two transactions: it takes long on purpose, or asks a server elsewhere. Unknown,
+    shut out, locked and wrong all cost the same time and get the same sentence, so that nobody learns which it was.
+    """
+    with work.look(Permission.SIGN_IN):
+        found = _by_login(work, login)
+        verifier = found.password_hash if found and found.is_active else ""
+    right = work.ports.directory.password_is_right(_fold(login), password, verifier=verifier)
+    # What was typed for an unknown login may be a password in the wrong field: it does not go on record.
+    with work.act(Permission.SIGN_IN, Subject("login", found.login if found else "unknown")) as facts:
         facts["stage"] = "password"
-        if person is None or not person.is_active or not right:
+        person = work.get(Person, found.id, lock=True) if found else None
+        if person is None or not person.is_active or _is_locked(work, person):
+            raise WrongAnswer(WRONG)
+        facts["person"] = person.id
+        if not right or person.password_hash != verifier:
             _count_wrong(work, person)
             raise WrongAnswer(WRONG)
-        _refuse_locked(work, person)
         return _new_session(work, person, stage="password", lasts=_PASSWORD_STAGE)
 
 
 def check_code(work: Work, *, token: str, code: str) -> str:
     """Second half: the session's token, rotated. Raises WrongAnswer, or Denied when the first half is gone."""
     with work.act(Permission.SIGN_IN, Subject("login")) as facts:
-        session = _session(work, token)
+        session = _session(work, token, lock=True)
         if session is None or session.stage != "password":
             raise Denied("Sign in again: that took too long.")
-        person = work.get(Person, session.person_id)
+        person = work.get(Person, session.person_id, lock=True)
         facts |= {"stage": "code", "person": person.id}
-        _refuse_locked(work, person)
         _check_code(work, person, code)
         session.ended_at = work.now()
         person.last_sign_in_at = work.now()
@@ -116,24 +132,28 @@ def keep_awake(work: Work, *, token: str) -> None:
 
 
 def sign_out(work: Work, *, token: str) -> None:
-    """End this session; an unknown token is no error."""
-    with work.act(Permission.SIGN_IN, Subject("session")) as facts:
-        facts["stage"] = "out"
+    """End this session; an unknown token is no error, and leaves no entry."""
+    with work.look(Permission.SIGN_IN):
+        known = _session(work, token)
+    if known is None:
+        return
+    with work.act(Permission.SIGN_IN, Subject("session", str(known.id))) as facts:
+        facts |= {"stage": "out", "person": known.person_id}
         if session := _session(work, token):
             session.ended_at = work.now()
-            facts["person"] = session.person_id
 
 
 def end_session(work: Work, session_id: UUID) -> None:
     """An admin ends somebody's session: it is over at that browser's next rerun."""
-    with work.act(Permission.PEOPLE_MANAGE, Subject("session", str(session_id))):
-        work.get(SignInSession, session_id, what="session").ended_at = work.now()
+    with work.act(Permission.PEOPLE_MANAGE, Subject("session", str(session_id))) as facts:
+        session = work.get(SignInSession, session_id, what="session")
+        session.ended_at = session.ended_at or work.now()
+        facts["person"] = session.person_id
 
 
-def confirm(work: Work, person: Person, code: str) -> None:
-    """A fresh second factor inside a verb that needs one (signing a report). Raises WrongAnswer; see core.reporting."""
-    _refuse_locked(work, person)
-    _check_code(work, person, code)
+def confirm(work: Work, person_id: UUID, code: str) -> None:
+    """A fresh second factor inside a verb that needs one (signing a report). Raises WrongAnswer."""
+    _check_code(work, work.get(Person, person_id, lock=True), code)
 
 
 # Accounts -------------------------------------------------------------------------------------------------------
@@ -141,16 +161,12 @@ def confirm(work: Work, person: Person, code: str) -> None:
 
 def add_person(work: Work, *, login: str, name: str, roles: tuple[str, ...], password: str, registration: str = "",
                practice_number: str = "", email: str = "") -> Welcome:  # fmt: skip
-    """A local account. Raises Refused when the login is taken, a role is unknown, or the password is short."""
+    """A local account with a new second factor. Raises Refused with every problem at once."""
     with work.act(Permission.PEOPLE_MANAGE, Subject("login", _fold(login)[:64])) as facts:
-        if not _fold(login).isidentifier() and not _fold(login).replace(".", "").replace("-", "").isalnum():
-            raise Refused("A login has letters, digits, dots and hyphens only.")
-        if _by_login(work, login):
-            raise Refused(f"There is somebody with the login {login} already.")
-        if unknown := set(roles) - set(STAFF) or not roles:
-            raise Refused(f"Choose at least one role; unknown: {unknown}.")
-        if len(password) < 12:
-            raise Refused("A password needs at least 12 characters.")
+        problems = _account_problems(work, login=login, name=name, roles=roles, password=password, email=email,
+                                     registration=registration, practice_number=practice_number)  # fmt: skip
+        if problems:
+            raise Refused("Please mend what is marked.", problems=problems)
         secret = base64.b32encode(work.dice(20)).decode()
         person = Person(
             id=work.new_id(), login=_fold(login), name=name.strip(), roles=sorted(roles), registration=registration,
@@ -165,7 +181,7 @@ def add_person(work: Work, *, login: str, name: str, roles: tuple[str, ...], pas
 
 
 def set_roles(work: Work, person_id: UUID, *, roles: tuple[str, ...]) -> None:
-    """Replace somebody's roles; the last active admin stays one."""
+    """Replace somebody's roles, which count from their next click; the last active admin stays one."""
     with work.act(Permission.PEOPLE_MANAGE, Subject("person", str(person_id))) as facts:
         person = work.get(Person, person_id)
         if not roles or set(roles) - set(STAFF):
@@ -177,7 +193,7 @@ def set_roles(work: Work, person_id: UUID, *, roles: tuple[str, ...]) -> None:
 
 
 def set_active(work: Work, person_id: UUID, *, active: bool) -> None:
-    """Let somebody in or keep them out; open sessions end at once."""
+    """Let somebody in (an account that rests after wrong tries, too) or keep them out; open sessions end at once."""
     with work.act(Permission.PEOPLE_MANAGE, Subject("person", str(person_id))) as facts:
         person = work.get(Person, person_id)
         if not active:
@@ -195,11 +211,14 @@ def people(
 ) -> tuple[tuple[PersonCard, ...], int]:
     """One page of staff, by name, and how many there are in all."""
     with work.look(Permission.PEOPLE_SEE):
-        query = select(Person).where(
-            Person.name.icontains(search, autoescape=True) if search else Person.id.is_not(None)
-        )
+        query = select(Person)
+        if search:
+            query = query.where(or_(Person.name.icontains(search, autoescape=True),
+                                    Person.login.icontains(search, autoescape=True)))  # fmt: skip
         total = work.db.scalar(select(func.count()).select_from(query.subquery())) or 0
-        rows = work.db.scalars(query.order_by(Person.name).limit(size).offset((page - 1) * size))
+        rows = work.db.scalars(
+            query.order_by(Person.name, Person.id).limit(size).offset(max(page - 1, 0) * size)
+        )
         return tuple(_card(p) for p in rows), total
 
 
@@ -241,13 +260,43 @@ def _fold(login: str) -> str:
 
 
 def _by_login(work: Work, login: str) -> Person | None:
-    return work.db.scalars(select(Person).where(Person.login == _fold(login))).one_or_none()
+    folded = _fold(login)
+    if not folded.isprintable():  # PostgreSQL refuses a NUL even in a question.
+        return None
+    return work.db.scalars(select(Person).where(Person.login == folded)).one_or_none()
 
 
-def _session(work: Work, token: str) -> SignInSession | None:
-    found = work.db.scalars(
-        select(SignInSession).where(SignInSession.token_hash == hash_token(token))
-    ).one_or_none()
+def _account_problems(work: Work, *, login: str, roles: tuple[str, ...], password: str,
+                      **texts: str) -> tuple[Problem, ...]:  # fmt: skip
+    folded, problems = _fold(login), []
+    if not re.fullmatch(r"[a-z0-9]([a-z0-9._-]{0,62}[a-z0-9])?", folded):
+        problems.append(Problem("login-letters", "A login has letters a to z, digits, dots, hyphens and underscores, "
+                                "and at most 64 of them.", "login"))  # fmt: skip
+    elif _by_login(work, login):
+        problems.append(
+            Problem("login-taken", f"There is somebody with the login {folded} already.", "login")
+        )
+    if not roles:
+        problems.append(Problem("no-role", "Choose at least one role.", "roles"))
+    problems += [
+        Problem("role-unknown", f"There is no role '{role}'.", "roles") for role in roles if role not in STAFF
+    ]
+    if not SHORTEST_PASSWORD <= len(password) <= LONGEST_PASSWORD:
+        problems.append(Problem("password-length", f"A password has {SHORTEST_PASSWORD} to {LONGEST_PASSWORD} "
+                                "characters.", "password"))  # fmt: skip
+    if not texts["name"].strip():
+        problems.append(Problem("no-name", "Write the person's name.", "name"))
+    for field, text in texts.items():
+        if len(text) > _LENGTHS[field] or not text.isprintable():
+            problems.append(
+                Problem("text", f"At most {_LENGTHS[field]} characters, all of them printable.", field)
+            )
+    return tuple(problems)
+
+
+def _session(work: Work, token: str, *, lock: bool = False) -> SignInSession | None:
+    query = select(SignInSession).where(SignInSession.token_hash == hash_token(token))
+    found = work.db.scalars(query.with_for_update() if lock else query).one_or_none()
     now = work.now()
     if (
         found is None
@@ -267,7 +316,7 @@ def _new_session(work: Work, person: Person, *, stage: str, lasts: timedelta) ->
             token_hash=hash_token(token),
             person_id=person.id,
             stage=stage,
-            from_address=work.actor.address,
+            from_address=work.actor.address[:64],
             begun_at=now,
             seen_at=now,
             ends_at=now + lasts,
@@ -280,26 +329,30 @@ def _open_sessions(person_id: UUID):
     return select(SignInSession).where(SignInSession.person_id == person_id, SignInSession.ended_at.is_(None))
 
 
-def _refuse_locked(work: Work, person: Person) -> None:
-    if person.locked_until and person.locked_until > work.now():
-        raise WrongAnswer(LOCKED)
+def _is_locked(work: Work, person: Person) -> bool:
+    return person.locked_until is not None and person.locked_until > work.now()
 
 
-def _count_wrong(work: Work, person: Person | None) -> None:
-    if person is None:
-        return
+def _count_wrong(work: Work, person: Person) -> None:
     person.wrong_answers += 1
     if person.wrong_answers >= _TRIES:
         person.wrong_answers, person.locked_until = 0, work.now() + _LOCK
 
 
 def _check_code(work: Work, person: Person, code: str) -> None:
-    """TOTP (RFC 6238): one step either side, and each step once (pyotp alone would take a replay)."""
+    """TOTP (RFC 6238): one step either side, and each step once (pyotp alone would take a replay).
+
+    `person` is locked, so that of two requests with one code the second sees the step as used.
+    """
+    if not person.is_active:
+        raise Denied("This account is closed.")
+    if _is_locked(work, person):
+        raise WrongAnswer(LOCKED)
     if person.totp_box is None:
         raise Refused("This account has no second factor yet: ask your practice's admin.")
     totp = pyotp.TOTP(_unseal(work, person.id, person.totp_box))
     step = int(work.now().timestamp()) // totp.interval
-    code = code.replace(" ", "")
+    code = "".join(code.split())
     for candidate in (step - 1, step, step + 1):
         if candidate > person.totp_step and hmac.compare_digest(
             totp.generate_otp(candidate).encode(), code.encode()
@@ -320,8 +373,11 @@ def _unseal(work: Work, person_id: UUID, box: bytes) -> str:
 
 
 def _keep_an_admin(work: Work, person: Person) -> None:
-    others = work.db.scalars(select(Person).where(Person.is_active, Person.id != person.id))
-    if Role.ADMIN in person.roles and not any(Role.ADMIN in p.roles for p in others):
+    # All are locked, in one order: two admins who demote each other at the same moment must not both succeed.
+    active = work.db.scalars(select(Person).where(Person.is_active).order_by(Person.id)
+                             .with_for_update(key_share=True).execution_options(populate_existing=True)).all()  # fmt: skip
+    admins = {p.id for p in active if Role.ADMIN in p.roles}
+    if person.id in admins and len(admins) == 1:
         raise Refused("This is the last admin. Make somebody else one first.")
 
 

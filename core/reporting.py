@@ -132,7 +132,7 @@ def sign(work: Work, study_id: UUID, *, text: str, based_on: UUID, code: str) ->
         study = work.get(Study, study_id)
         _require_status(study, Status.PROOFREADING)
         _require_own(work, study)
-        people.confirm(work, work.get(Person, work.actor.person), code)
+        people.confirm(work, work.actor.person, code)
         current = work.db.get(ReportVersion, study.current_version_id)
         if current is None or current.id != based_on:
             raise Stale(_NEWER)

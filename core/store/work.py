@@ -15,7 +15,7 @@ tend     bookkeeping nobody did (leases, cursors, a session's last use): writes 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import cache
@@ -24,7 +24,7 @@ from typing import Any, TypeVar
 from uuid import UUID
 
 from sqlalchemy import Engine, event, false, inspect, select
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.orm import ORMExecuteState, Session, with_loader_criteria
 from sqlalchemy.orm.exc import StaleDataError
 
@@ -243,8 +243,10 @@ class Work:
         """The next number of a counter; gaps appear only where a transaction was rolled back after others."""
         counter = self.db.get(Counter, name, with_for_update=True)
         if counter is None:
-            counter = Counter(name=name, value=0)
-            self.db.add(counter)
+            # Two first numbers at once, on PostgreSQL: the second waits here, then counts on from the first.
+            with suppress(IntegrityError), self.db.begin_nested():
+                self.db.add(Counter(name=name, value=0))
+            counter = self.db.get_one(Counter, name, with_for_update=True)
         counter.value += 1
         self.db.flush()
         return counter.value
