@@ -2,7 +2,6 @@
 
 import gzip
 import io
-import os
 from datetime import date, datetime
 from pathlib import Path
 
@@ -28,12 +27,9 @@ def ids(*codes, **more):
 
 
 @pytest.fixture(scope="module")
-def national():
+def national(reference_data):
     """The official table, which the project may not ship."""
-    home = os.environ.get("SORG_REFERENCE_DATA")
-    if not home:
-        pytest.skip("not run: SORG_REFERENCE_DATA does not name the folder of the official tables")
-    return icd10.parse_official((Path(home) / "sa_icd10_mit_2021.csv.gz").read_bytes())
+    return icd10.parse_official((reference_data / "sa_icd10_mit_2021.csv.gz").read_bytes())
 
 
 # --- the starter set -----------------------------------------------------------------------------------

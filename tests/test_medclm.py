@@ -441,3 +441,34 @@ def test_codes_keep_their_order_through_packing(codes):
 
 def test_ten_codes_of_five_characters_fill_two_segments():
     assert [len(value) for value in medclm.pack_codes(["S52.50"] * 10)] == [34, 34]
+
+
+# --- other people's envelopes ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("una", "swap"),
+    [
+        ("UNA:+.? '", {}),
+        ("UNA:+.?*'", {}),
+        ("UNA|^.~ ;", {":": "|", "+": "^", "?": "~", "'": ";"}),
+        ("UNA:+.  '", {}),
+    ],
+)
+def test_the_separators_are_those_the_file_names(una, swap):
+    body = "".join(f"{part}'" for part in segments()).translate(str.maketrans(swap))
+    assert medclm.parse((una + body).encode()).messages[0].claim == medclm.parse(written()).messages[0].claim
+
+
+def test_segments_may_stand_on_lines_of_their_own():
+    content = ("UNA:+.? '" + "".join(f"{part}'\r\n" for part in segments())).encode()
+    assert medclm.parse(content) == medclm.parse(written())
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"UNA", b"UNB+x", b"UNB+x?", b"UNB+x?'", b"\r\n", b"'''", b"UNB'UNZ'"]
+)
+def test_a_file_that_breaks_off_is_refused_in_a_sentence(content):
+    assert [p.code for p in medclm.validate(content)] == ["MEDCLM"]
+    with pytest.raises(ValueError, match=r"\.$"):
+        medclm.parse(content)

@@ -1,7 +1,6 @@
 """Price lists, and the pricing of lines with modifiers."""
 
 import csv
-import os
 from datetime import date
 from decimal import Decimal
 from fractions import Fraction
@@ -264,10 +263,7 @@ def test_a_practices_own_lists_are_checked_row_by_row():
     assert [line for line, _ in listed.refused] == [3, 4, 5, 6, 7]
 
 
-def test_every_shipped_code_stands_in_the_sourced_list_and_was_not_made_up():
-    home = os.environ.get("SORG_REFERENCE_DATA")
-    if not home:
-        pytest.skip("not run: SORG_REFERENCE_DATA does not name the folder of the official tables")
-    with (Path(home) / "nrpl_codes.csv").open(newline="") as file:
+def test_every_shipped_code_stands_in_the_sourced_list_and_was_not_made_up(reference_data):
+    with (reference_data / "nrpl_codes.csv").open(newline="") as file:
         graded = {row["code"] for row in csv.DictReader(file) if row["evidence"][:1] in "AB"}
     assert {row.code for row in DEMO.new} - graded == set()

@@ -73,6 +73,8 @@ def fold(text: str, repertoire: str) -> tuple[str, str]:
     (('Daniel Muller-!Naruseb', ''), ('Zoë', ''), ('ZOE', ''), ('', '李'))
     """
     allowed = REPERTOIRES[repertoire]
+    if allowed.issuperset(text):
+        return " ".join(text.split()), ""
     text = " ".join(unicodedata.normalize("NFC", text).split())
     out, lost = [], []
     for letter in text:
@@ -292,28 +294,29 @@ def tokens(content: bytes) -> tuple[Segment, ...]:
             raise ValueError("The message breaks off within its first segment.")
         component, element, release, end = text[3], text[4], text[6], text[8]
         text = text[9:]
+    # A blank in the place of the release character means that there is none.
+    marks = re.escape(component + element + end + release.strip())
+    kept = rf"{re.escape(release)}(?P<kept>.)" if release.strip() else "(?P<kept>(?!))"
+    pieces = re.compile(rf"{kept}|(?P<mark>[{marks}])|(?P<text>[^{marks}]+)", re.DOTALL)
     segments: list[Segment] = []
     parts: list[list[str]] = [[""]]
-    released = False
-    for letter in text:
-        if released:
-            parts[-1][-1] += letter
-            released = False
-        elif letter == release and release != " ":
-            released = True
-        elif letter == end:
-            segments.append(Segment(parts[0][0], tuple(tuple(part) for part in parts[1:])))
-            parts = [[""]]
-        elif letter == element:
-            parts.append([""])
-        elif letter == component:
-            parts[-1].append("")
-        elif letter in "\r\n" and parts == [[""]]:
+    for piece in pieces.finditer(text):
+        found, kind = piece[piece.lastgroup or 0], piece.lastgroup
+        if kind == "text" and parts == [[""]]:
             # Some systems put every segment on a line of its own.
-            continue
+            parts[-1][-1] = found.lstrip("\r\n")
+        elif kind != "mark":
+            parts[-1][-1] += found
+        elif found == end:
+            segments.append(Segment(parts[0][0], tuple(map(tuple, parts[1:]))))
+            parts = [[""]]
+        elif found == element:
+            parts.append([""])
+        elif found == component:
+            parts[-1].append("")
         else:
-            parts[-1][-1] += letter
-    if parts != [[""]] or released:
+            raise ValueError("The message breaks off behind a release character.")
+    if parts != [[""]]:
         raise ValueError("The message breaks off before the end of a segment.")
     return tuple(segments)
 
