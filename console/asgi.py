@@ -26,6 +26,7 @@ from console import door as doors
 from console import nav, trouble
 from console.gate import OwnHost, RequireSession
 from console.headers import SecurityHeaders
+from console.images import image_routes
 from console.signin import routes as signin
 from console.viewer_files import viewer_routes
 from core.store.work import House
@@ -56,7 +57,7 @@ def create_app(house: House, settings: Settings, *, freeze: bool = True) -> st.A
     app = st.App(
         _ENTRY,
         lifespan=lifespan,
-        routes=[Route("/health", _health), *signin.routes(door), *viewer_routes()],
+        routes=[Route("/health", _health), *signin.routes(door), *image_routes(door), *viewer_routes()],
         middleware=[
             Middleware(SecurityHeaders),
             Middleware(OwnHost, door=door),

@@ -148,6 +148,33 @@ def signed_out() -> NoReturn:
     st.stop()
 
 
+# The parts around us --------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Part:
+    """One part of the practice's machinery, and how it does."""
+
+    name: str
+    word: str
+    tone: str
+    more: str = ""
+
+
+def parts() -> tuple[Part, ...]:
+    """Whether the image store answers. Asked by whoever may see the system's health, outside any transaction."""
+    if not may(Permission.SYSTEM_SEE):
+        raise Denied("Your role does not allow this.")
+    orthanc = door().house.ports.orthanc
+    if orthanc is None:
+        return (Part("Image store (Orthanc)", "not set up", "bad", "See SORG_ORTHANC_URL in the settings."),)
+    try:
+        told = orthanc.system()
+    except Outside as error:
+        return (Part("Image store (Orthanc)", "does not answer", "bad", error.sentence),)
+    return (Part("Image store (Orthanc)", "answers", "good", f"version {told.version}"),)
+
+
 # Moving about ---------------------------------------------------------------------------------------------------
 
 

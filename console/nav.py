@@ -26,6 +26,17 @@ class PageRow:
 
 PAGES = (
     PageRow("board", "Board", "view_list", "Front desk", P.BOARD_SEE),
+    PageRow("patients", "Patients", "groups", "Front desk", P.PATIENT_FIND),
+    PageRow("bookings", "Bookings", "calendar_month", "Front desk", P.ORDER_BOOK),
+    PageRow("shares", "Patient links", "link", "Front desk", P.SHARE_SEE),
+    PageRow("quarantine", "Quarantine", "rule", "Imaging", P.QUARANTINE_SEE),
+    PageRow("study", "Study", "radiology", "Imaging", P.STUDY_READ, in_menu=False),
+    PageRow("reading_list", "Reading list", "checklist", "Reporting", P.READING_LIST_SEE),
+    PageRow("transcription", "Transcription", "keyboard", "Reporting", P.TRANSCRIPTION_SEE),
+    PageRow("sign_off", "Sign off", "draw", "Reporting", P.REPORT_SIGN),
+    PageRow("people", "People", "badge", "Practice", P.PEOPLE_SEE),
+    PageRow("audit", "Audit trail", "policy", "Practice", P.AUDIT_READ),
+    PageRow("health", "System health", "monitor_heart", "Practice", P.SYSTEM_SEE),
     PageRow("my_account", "My account", "account_circle", "Practice", P.ACCOUNT_SELF),
 )
 

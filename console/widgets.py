@@ -306,3 +306,24 @@ def days_of(span: str) -> tuple[date | None, date | None]:
     """today, week (with today), all: first and last South African day."""
     now = today()
     return {"today": (now, now), "week": (now, now + timedelta(days=6))}.get(span, (None, None))
+
+
+def now() -> datetime:
+    """The practice's clock."""
+    return door().house.clock()
+
+
+def line(name: str, word: str, tone: str, more: str = "") -> None:
+    """One thing, how it stands, and a little more in grey."""
+    extra = f' <span class="sorg-soft">{escape(more)}</span>' if more else ""
+    st.html(f'<div class="sorg-line"><span>{escape(name)}</span>{chip(word, tone)}{extra}</div>')
+
+
+def viewer(study_id: Any, *, height: int) -> None:
+    """The staff's image viewer in a frame of our own origin."""
+    st.iframe(f"/view/staff.html?study={study_id}", height=height, alt="Image viewer")
+
+
+def code(text: str) -> None:
+    """Something to be typed off, letter by letter."""
+    st.html(f'<p class="sorg-code">{escape(text)}</p>')

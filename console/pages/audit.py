@@ -1,0 +1,101 @@
+"""The audit trail: who did what, who looked at a patient, and whether the chain is whole."""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import UUID
+
+import streamlit as st
+
+from console import desk, widgets
+from core import patients, people, privacy
+from core.privacy import EntryCard, Questions
+from core.rules.roles import Permission
+
+_OUTCOMES = {"": "Every outcome", "done": "Done", "refused": "Refused"}
+SIZE = 100
+
+
+def render() -> None:
+    if patient_id := desk.about("patient"):
+        _who_looked(patient_id)
+    else:
+        _all()
+
+
+def _all() -> None:
+    widgets.title("Audit trail", "Every act, newest first. Nothing here can be changed.")
+    a, b, c, d = st.columns([2, 2, 1.4, 2])
+    act = a.selectbox("Act", ["", *sorted(Permission)], format_func=lambda p: str(p) or "Every act", key="audit-act",
+                      label_visibility="collapsed")  # fmt: skip
+    staff = {str(p.id): p.name for p in desk.ask(people.people, size=500)[0]}
+    who = b.selectbox("Who", ["", "system", "nobody", *staff], format_func=lambda i: staff.get(i, i or "Everyone"),
+                      key="audit-who", label_visibility="collapsed")  # fmt: skip
+    outcome = c.selectbox("Outcome", list(_OUTCOMES), format_func=_OUTCOMES.__getitem__, key="audit-outcome",
+                          label_visibility="collapsed")  # fmt: skip
+    days = d.date_input("Days", (), format="DD/MM/YYYY", key="audit-days", label_visibility="collapsed",
+                        max_value=widgets.today(), help="Empty: all days")  # fmt: skip
+    span = tuple(days) if isinstance(days, tuple | list) else (days,)
+    asked = Questions(act, who, outcome, span[0] if span else None, span[-1] if span else None)
+    _entries("audit", asked, lambda before: desk.ask(privacy.entries, asked, before=before, size=SIZE))
+    if desk.may(Permission.SYSTEM_SEE):
+        _chain()
+
+
+def _who_looked(patient_id: UUID) -> None:
+    card = desk.ask(patients.open_patient, patient_id)
+    widgets.title(
+        "Who looked at this patient", f"{card.name}, file {card.file_number}. Every act, newest first."
+    )
+    if st.button("Back to the patient", icon=":material/arrow_back:", type="tertiary"):
+        desk.go("patients", patient=patient_id)
+    _entries(f"looked-{patient_id}", patient_id,
+             lambda before: desk.ask(privacy.who_looked, patient_id, before=before, size=SIZE))  # fmt: skip
+
+
+def _entries(name: str, narrowed: Any, ask: Any) -> None:
+    """One page by cursor: the trail grows for years, so that it is never counted and never skipped through."""
+    at_trail = f"trail-{name}"
+    trail: list[int] = st.session_state.setdefault(at_trail, [])
+    if st.session_state.get(f"{at_trail}-for") != narrowed:
+        st.session_state[f"{at_trail}-for"] = narrowed
+        trail.clear()
+    entries: tuple[EntryCard, ...] = ask(trail[-1] if trail else None)
+    if not entries and not trail:
+        widgets.empty("Nothing on record fits", "Widen the filters to see more.")
+        return
+    widgets.table(
+        [_row(e) for e in entries], columns={"Facts": st.column_config.TextColumn(width="large")}, height=560
+    )
+    a, b, _ = st.columns([1, 1, 4])
+    if a.button("Newer", disabled=not trail, width="stretch", key=f"newer-{name}"):
+        trail.pop()
+        st.rerun()
+    if b.button("Older", disabled=len(entries) < SIZE, width="stretch", key=f"older-{name}"):
+        trail.append(entries[-1].seq)
+        st.rerun()
+
+
+def _row(e: EntryCard) -> dict[str, object]:
+    return {
+        "No.": e.seq, "When": widgets.when(e.at), "Who": e.who, "Act": e.act,
+        "Outcome": "✓ done" if e.outcome == "done" else f"✕ {e.outcome}",
+        "About": f"{e.subject_kind} {e.subject_id[:8]}".strip(), "Facts": ", ".join(f"{k}: {v}" for k, v in e.facts.items()),
+        "From": f"{e.channel} {e.address}".strip(), "Roles": ", ".join(e.roles),
+    }  # fmt: skip
+
+
+def _chain() -> None:
+    widgets.heading("Is the chain whole?")
+    st.caption(
+        "Each entry is sealed with the one before it. A changed, missing or swapped entry breaks the chain there."
+    )
+    if st.button("Verify the chain", icon=":material/verified_user:"):
+        with st.spinner("Walking the chain …"):
+            verdict = desk.ask(privacy.verify_chain)
+        if verdict.broken_at is None:
+            st.success(f"Whole: {verdict.entries} entries.", icon=":material/check_circle:")
+            widgets.facts({"Tail": verdict.tail})
+        else:
+            st.error(f"Broken at entry {verdict.broken_at}: {verdict.why}. Tell the information officer before anything else "
+                     "is done.", icon=":material/gpp_bad:")  # fmt: skip

@@ -1,0 +1,120 @@
+"""Sign off: what the transcriptionist changed, the final text, and the signature with a fresh code."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+import streamlit as st
+
+from console import desk, editor, widgets
+from console.signed import signed_report
+from core import reporting, workflow
+from core.rules.roles import Permission
+from core.rules.steps import FINAL, Status
+from core.workflow import Filters
+
+_CODE = "sign-code"
+
+
+def render() -> None:
+    study_id = desk.about("study")
+    if study_id is None:
+        _list()
+        return
+    card = desk.ask(workflow.open_study, study_id)
+    widgets.patient_banner(card.row)
+    if card.row.status in FINAL:
+        _signed(study_id)
+    elif card.row.status == Status.PROOFREADING:
+        _sign(study_id)
+    else:
+        widgets.empty(
+            "This report is not ready to be signed",
+            f"The study is at '{widgets.said_status(card.row.status)}'.",
+        )
+        if st.button("Open the study"):
+            desk.go("study", study=study_id)
+
+
+def _list() -> None:
+    widgets.title("Sign off", "Corrected reports that wait for their radiologist.")
+    at = widgets.page_number("sign-off", narrowed="")
+    board = desk.ask(
+        workflow.reading_list, Filters(statuses=(Status.PROOFREADING,)), page=at, size=widgets.PER_PAGE
+    )
+    if not board.rows:
+        widgets.empty("Nothing to sign", "A report appears here when a transcriptionist passes it back.",
+                      "To write one, open the reading list.")  # fmt: skip
+        return
+    chosen = widgets.pick(
+        "sign-off",
+        [
+            {"Radiologist": r.radiologist, "Waits": widgets.waits(r.waits_since_at), "Patient": r.patient, "Born": r.born_on,
+             "Examination": r.description, "Mod.": r.modality, "Accession": r.accession}
+            for r in board.rows
+        ],
+        [r.id for r in board.rows], columns={"Born": st.column_config.DateColumn(format="DD/MM/YYYY")},
+    )  # fmt: skip
+    widgets.pager("sign-off", board.total, what="reports")
+    st.caption("Choose a row to proof-read. Each report is signed by the radiologist who wrote it.")
+    if chosen:
+        widgets.unpick("sign-off")
+        desk.go("sign_off", study=chosen)
+
+
+def _sign(study_id: UUID) -> None:
+    proof = desk.ask(reporting.proof_read, study_id)
+    left, right = st.columns(2, gap="large")
+    with left:
+        changed = sum(m.kind != "same" for m in proof.marks)
+        widgets.heading("What was changed")
+        before = f"Your text of {widgets.when(proof.before.at)}" if proof.before else "Your text"
+        st.caption(f"{before}, beside {proof.after.author}'s of {widgets.when(proof.after.at)}: "
+                   + (f"{changed} changes; added words are underlined, removed ones struck through."
+                      if changed else "nothing was changed."))  # fmt: skip
+        widgets.marks(proof.marks)
+        if desk.may(Permission.IMAGES_VIEW) and st.toggle("Show the images", key=f"images-{study_id}"):
+            widgets.viewer(study_id, height=520)
+    with right:
+        widgets.heading("Final text")
+        now = editor.typed(study_id, proof.after, label="Final text", height=420)
+        with st.form("sign", border=True):
+            code = st.text_input("Code from your authenticator", max_chars=7, placeholder="123 456", key=_CODE,
+                                 autocomplete="one-time-code")  # fmt: skip
+            signs = st.form_submit_button("Sign", type="primary", icon=":material/draw:", width="stretch")
+        if signs and desk.do(reporting.sign, study_id, text=now.text, based_on=now.based_on, code=code):
+            editor.forget(study_id)
+            st.session_state.pop(_CODE, None)
+            desk.again("Signed.")
+        a, b = st.columns(2)
+        if a.button("Save for later", width="stretch", icon=":material/save:", shortcut="Ctrl+S") and (
+            done := desk.do(reporting.save, study_id, text=now.text, based_on=now.based_on)
+        ):
+            editor.kept(study_id, done.value)
+            desk.again("Saved. It is not signed yet.")
+        if b.button("Send back to transcription", width="stretch") and desk.do(
+            reporting.send_back, study_id, text=now.text, based_on=now.based_on
+        ):
+            editor.forget(study_id)
+            desk.say("Back with the transcriptionists, with your remarks in the text.")
+            desk.go("sign_off")
+        st.caption("Your signature covers this text, the patient, the accession number and the images as they are now. "
+                   "A signed report is not changed again.")  # fmt: skip
+
+
+def _signed(study_id: UUID) -> None:
+    left, right = st.columns([1.7, 1], gap="large")
+    with left:
+        signed_report(study_id)
+    with right:
+        widgets.heading("What happens next")
+        st.markdown("1. The report goes into the PACS as a PDF, beside the images.\n2. Billing sees it in their queue.\n"
+                    "3. Reception can send the patient a link.")  # fmt: skip
+        if st.button("Next report to sign", type="primary", width="stretch"):
+            desk.go("sign_off")
+        if desk.has_page("reading_list") and st.button("Reading list", width="stretch"):
+            desk.go("reading_list")
+        if desk.may(Permission.SHARE_MINT) and st.button(
+            "Link for the patient", width="stretch", icon=":material/link:"
+        ):
+            desk.go("shares", study=study_id)
