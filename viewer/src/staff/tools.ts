@@ -23,7 +23,8 @@ export function openToolbox(engineId: string) {
   annotation.config.style.setDefaultToolStyles({
     ...style,
     global: { ...style.global, color: 'rgb(98, 211, 191)', colorHighlighted: 'rgb(243, 197, 104)', colorSelected: 'rgb(243, 197, 104)',
-      lineWidth: '1.5', textBoxFontSize: '13px', textBoxFontFamily: 'system-ui, sans-serif', textBoxColor: 'rgb(98, 211, 191)' },
+      lineWidth: '1.5', textBoxFontSize: '13px', textBoxFontFamily: 'system-ui, sans-serif', textBoxColor: 'rgb(98, 211, 191)',
+      textBoxColorHighlighted: 'rgb(243, 197, 104)', textBoxColorSelected: 'rgb(243, 197, 104)', textBoxLinkLineColor: 'rgb(98, 211, 191)' },
   } as never);
 
   return {
