@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
 
-import pyotp
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from pyotp.totp import TOTP
 from sqlalchemy import func, or_, select
 
 from core.errors import Denied, Refused, WrongAnswer
@@ -176,7 +176,7 @@ def add_person(work: Work, *, login: str, name: str, roles: tuple[str, ...], pas
         person.totp_box = _seal(work, person.id, secret)
         work.db.add(person)
         facts |= {"person": person.id, "roles": sorted(roles)}
-        otpauth = pyotp.TOTP(secret).provisioning_uri(name=person.login, issuer_name="Sorg")
+        otpauth = TOTP(secret).provisioning_uri(name=person.login, issuer_name="Sorg")
         return Welcome(_card(person), secret, otpauth)
 
 
@@ -350,7 +350,7 @@ def _check_code(work: Work, person: Person, code: str) -> None:
         raise WrongAnswer(LOCKED)
     if person.totp_box is None:
         raise Refused("This account has no second factor yet: ask your practice's admin.")
-    totp = pyotp.TOTP(_unseal(work, person.id, person.totp_box))
+    totp = TOTP(_unseal(work, person.id, person.totp_box))
     step = int(work.now().timestamp()) // totp.interval
     code = "".join(code.split())
     for candidate in (step - 1, step, step + 1):

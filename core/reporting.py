@@ -23,7 +23,7 @@ from core.workflow import Board, Filters, StudyCard
 
 @dataclass(frozen=True)
 class VersionCard:
-    """One text of a report. `is_intact` is None until it is asked for (signed versions only)."""
+    """One text of a report."""
 
     id: UUID
     study_id: UUID
@@ -74,7 +74,7 @@ class SignedReport:
 def begin(work: Work, study_id: UUID) -> None:
     """Start a report: the study is this radiologist's from now on."""
     with work.act(Permission.REPORT_WRITE, Subject.study(study_id)) as facts:
-        study = work.get(Study, study_id)
+        study = work.get(Study, study_id, lock=True)
         workflow.move(work, study, "begin")
         study.radiologist_id = work.actor.person
         workflow.hold(work, study)
@@ -84,7 +84,7 @@ def begin(work: Work, study_id: UUID) -> None:
 def save(work: Work, study_id: UUID, *, text: str, based_on: UUID | None) -> UUID:
     """Keep the text as it stands. `based_on` is the version that was on the screen; a newer one is never overwritten."""
     with work.act(Permission.REPORT_WRITE, Subject.study(study_id)) as facts:
-        study = work.get(Study, study_id)
+        study = work.get(Study, study_id, lock=True)
         _require_status(study, Status.REPORTING, Status.PROOFREADING)
         _require_own(work, study)
         kind = "draft" if study.status == Status.REPORTING else "proofread"
@@ -116,10 +116,7 @@ def proof_read(work: Work, study_id: UUID) -> ProofReading:
         texts = _versions(work, study_id)
         if not texts:
             raise Missing("There is no text to proof-read yet.")
-        own = [
-            v for v in texts[:-1] if v.author_id == study.radiologist_id and v.kind in ("draft", "proofread")
-        ]
-        before, after = (own[-1] if own else None), texts[-1]
+        before, after = _own_text_before(texts, study.radiologist_id), texts[-1]
         marks = differences(before.text if before else after.text, after.text)
         return ProofReading(
             workflow.card_of(work, study), before and _card(work, before), _card(work, after), marks
@@ -129,7 +126,8 @@ def proof_read(work: Work, study_id: UUID) -> ProofReading:
 def sign(work: Work, study_id: UUID, *, text: str, based_on: UUID, code: str) -> UUID:
     """Sign with a fresh code. The signature covers text, patient, accession, image set and the version before it."""
     with work.act(Permission.REPORT_SIGN, Subject.study(study_id)) as facts:
-        study = work.get(Study, study_id)
+        _require_length(text)
+        study = work.get(Study, study_id, lock=True)
         _require_status(study, Status.PROOFREADING)
         _require_own(work, study)
         people.confirm(work, work.actor.person, code)
@@ -158,17 +156,19 @@ def _make_final(work: Work, study: Study, signed: ReportVersion) -> None:
 # The transcriptionist -------------------------------------------------------------------------------------------
 
 
-def queue(work: Work, filters: Filters = Filters(statuses=(Status.TO_TRANSCRIBE, Status.TRANSCRIBING)), *, page: int = 1,
-          size: int = 50) -> Board:  # fmt: skip
+_IN_TRANSCRIPTION = (Status.TO_TRANSCRIBE, Status.TRANSCRIBING)
+
+
+def queue(work: Work, filters: Filters = Filters(), *, page: int = 1, size: int = 50) -> Board:
     """What waits for transcription, and who has what."""
     with work.look(Permission.TRANSCRIPTION_SEE):
-        return workflow.list_studies(work, filters, page=page, size=size)
+        return workflow.list_studies(work, workflow.within(filters, _IN_TRANSCRIPTION), page=page, size=size)
 
 
 def take(work: Work, study_id: UUID) -> Desk:
     """Take a draft under a lease. The lease protects people's work; the version check protects the text."""
     with work.act(Permission.TRANSCRIBE, Subject.study(study_id)) as facts:
-        study = work.get(Study, study_id)
+        study = work.get(Study, study_id, lock=True)
         if study.status == Status.TRANSCRIBING:
             # A lease that ran out is free for the next person; a running one is refused by name.
             workflow.hold(work, study)
@@ -183,7 +183,7 @@ def take(work: Work, study_id: UUID) -> Desk:
 def keep(work: Work, study_id: UUID, *, text: str, based_on: UUID) -> UUID:
     """Keep a transcriptionist's text and renew the lease."""
     with work.act(Permission.TRANSCRIBE, Subject.study(study_id)) as facts:
-        study = work.get(Study, study_id)
+        study = work.get(Study, study_id, lock=True)
         _require_status(study, Status.TRANSCRIBING)
         _require_lease(work, study)
         version = _add_version(work, study, text, kind="transcribed", based_on=based_on)
@@ -195,7 +195,7 @@ def keep(work: Work, study_id: UUID, *, text: str, based_on: UUID) -> UUID:
 def put_back(work: Work, study_id: UUID) -> None:
     """Give the draft back to the queue unchanged."""
     with work.act(Permission.TRANSCRIBE, Subject.study(study_id)) as facts:
-        study = work.get(Study, study_id)
+        study = work.get(Study, study_id, lock=True)
         workflow.move(work, study, "put_back")
         workflow.let_go(study)
         facts["step"] = "put_back"
@@ -204,7 +204,7 @@ def put_back(work: Work, study_id: UUID) -> None:
 def pass_back(work: Work, study_id: UUID, *, text: str, based_on: UUID) -> UUID:
     """Keep the corrected text and pass it to the radiologist for proof-reading."""
     with work.act(Permission.TRANSCRIBE, Subject.study(study_id)) as facts:
-        study = work.get(Study, study_id)
+        study = work.get(Study, study_id, lock=True)
         _require_status(study, Status.TRANSCRIBING)
         _require_lease(work, study)
         version = _add_version(work, study, text, kind="transcribed", based_on=based_on)
@@ -272,13 +272,17 @@ _NEWER = (
 def digest_of(work: Work, study: Study, version: ReportVersion) -> str:
     """SHA-256 over the canonical bytes of a version: one field a line, each with its length, texts in UTF-8."""
     patient = work.db.scalars(select(Patient).where(Patient.id == study.patient_id)).one()
-    previous = work.db.get(ReportVersion, version.previous_id) if version.previous_id else None
+    # A link holder sees one version only; the digest of the one before it is no secret, and the signature covers it.
+    previous = work.db.scalars(
+        select(ReportVersion.digest).where(ReportVersion.id == version.previous_id)
+        .execution_options(the_gates_own=True)
+    ).one_or_none()  # fmt: skip
     fields = {
         "format": "sorg-report-1",
         "study": str(study.id),
         "number": str(version.number),
         "kind": version.kind,
-        "previous": previous.digest if previous else "",
+        "previous": previous or "",
         "patient": str(patient.id),
         "file": patient.file_number,
         "accession": study.accession,
@@ -300,10 +304,7 @@ def _signing_key(work: Work) -> Ed25519PrivateKey:
 
 
 def _add_version(work: Work, study: Study, text: str, *, kind: str, based_on: UUID | None) -> ReportVersion:
-    if len(text) > LONGEST:
-        raise Refused(
-            f"A report holds at most {LONGEST:,} characters; this text is longer.".replace(",", " ")
-        )
+    _require_length(text)
     text = tidy(text)
     if not text:
         raise Refused("Write the report first: it is empty.")
@@ -334,7 +335,7 @@ def _keep_and_move(
     work: Work, study_id: UUID, *, text: str, based_on: UUID | None, kind: str, step: str
 ) -> UUID:
     with work.act(STEPS[step].may, Subject.study(study_id)) as facts:
-        study = work.get(Study, study_id)
+        study = work.get(Study, study_id, lock=True)
         _require_status(study, *STEPS[step].before)
         _require_own(work, study)
         version = _add_version(work, study, text, kind=kind, based_on=based_on)
@@ -342,6 +343,14 @@ def _keep_and_move(
         workflow.let_go(study)
         facts |= {"version": version.number, "step": step}
         return version.id
+
+
+def _require_length(text: str) -> None:
+    # Before anything walks the text: the writer's lock is held meanwhile.
+    if len(text) > LONGEST:
+        raise Refused(
+            f"A report holds at most {LONGEST:,} characters; this text is longer.".replace(",", " ")
+        )
 
 
 def _require_status(study: Study, *statuses: Status) -> None:
@@ -364,6 +373,18 @@ def _require_lease(work: Work, study: Study) -> None:
 def _versions(work: Work, study_id: UUID) -> list[ReportVersion]:
     return list(work.db.scalars(select(ReportVersion).where(ReportVersion.study_id == study_id)
                                 .order_by(ReportVersion.number)))  # fmt: skip
+
+
+def _own_text_before(texts: list[ReportVersion], radiologist_id: UUID | None) -> ReportVersion | None:
+    """The radiologist's last text that a transcriptionist has worked on since; without one, the last draft.
+
+    Texts saved while proof-reading come later: measured against them, the transcriptionist's changes would vanish.
+    """
+    numbers = [v.number for v in texts if v.kind == "transcribed"]
+    until = numbers[-1] if numbers else texts[-1].number
+    kinds = ("draft", "proofread") if numbers else ("draft",)
+    own = [v for v in texts if v.number < until and v.author_id == radiologist_id and v.kind in kinds]
+    return own[-1] if own else None
 
 
 def _desk(work: Work, study: Study) -> Desk:

@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime
 from uuid import UUID
 
-from pydicom.uid import generate_uid
 from sqlalchemy import case, func, select
 
 from core.errors import Refused
 from core.rules.names import fold
 from core.rules.problems import Problem
-from core.rules.report_text import conclusion_of
+from core.rules.report_text import conclusion_of, tidy
 from core.rules.roles import Permission
-from core.rules.steps import LOOKS, STEPS, Status, Step, offers
+from core.rules.steps import LOOKS, STEPS, UNREAD, Status, Step, offers
 from core.rules.za_time import day_bounds
 from core.store.model import Consent, Patient, Person, Referrer, ReportVersion, Study, StudyEvent
 from core.store.work import Subject, Work
 
+_LONGEST_HISTORY = 10_000
+BARE = ("arrive", "cancel")  # steps that carry no text, image, signature or money
 URGENCIES = {"stat": "Now (stat)", "urgent": "Today (urgent)", "routine": "Routine"}
 
 
@@ -122,18 +123,14 @@ def book(work: Work, booking: Booking) -> UUID:
         work.get(Patient, booking.patient_id)
         if booking.referrer_id:
             work.get(Referrer, booking.referrer_id)
-        if booking.urgency not in URGENCIES:
-            raise Refused("Choose how urgent it is.")
-        if not booking.description or len(booking.description) > 64 or not booking.modality:
-            raise Refused("Choose the examination.")
-        if len(booking.clinical_history) > 10_000:
-            raise Refused("The clinical history is longer than 10 000 characters.")
+        if problems := _booking_problems(booking):
+            raise Refused("Please mend what is marked.", problems=problems)
         now = work.now()
         study = Study(
             id=work.new_id(), patient_id=booking.patient_id, referrer_id=booking.referrer_id,
             accession=f"{work.house.origin}{work.number('accession'):08d}", study_uid=new_study_uid(work),
             examination=booking.examination, description=booking.description, modality=booking.modality,
-            clinical_history=booking.clinical_history, urgency=booking.urgency,
+            clinical_history=tidy(booking.clinical_history), urgency=booking.urgency,
             place_of_service=booking.place_of_service, booked_for_at=booking.booked_for_at, status=Status.BOOKED,
             status_at=now, image_count=0, image_digest="", attached_instance="",
         )  # fmt: skip
@@ -155,9 +152,11 @@ def cancel(work: Work, study_id: UUID) -> None:
 
 
 def take(work: Work, study_id: UUID, *, step: str) -> None:
-    """Move one study along one step of the table that needs no text with it."""
+    """Move one study along a step of BARE. Every other step has a verb of its own, since more must happen with it."""
+    if step not in BARE:
+        raise Refused("This step needs more than a click: open the study.")
     with work.act(STEPS[step].may, Subject.study(study_id)) as facts:
-        study = work.get(Study, study_id)
+        study = work.get(Study, study_id, lock=True)
         move(work, study, step)
         facts |= {"step": step, "status": study.status}
 
@@ -169,9 +168,9 @@ def board(work: Work, filters: Filters = Filters(), *, page: int = 1, size: int 
 
 
 def reading_list(work: Work, filters: Filters = Filters(), *, page: int = 1, size: int = 50) -> Board:
-    """Studies that wait for a radiologist: scanned, being reported, or to be signed."""
+    """Studies from the scan to the signature; `filters.statuses` can only narrow that."""
     with work.look(Permission.READING_LIST_SEE):
-        return list_studies(work, filters, page=page, size=size)
+        return list_studies(work, within(filters, UNREAD), page=page, size=size)
 
 
 def open_study(work: Work, study_id: UUID) -> StudyCard:
@@ -288,16 +287,20 @@ def let_go(study: Study) -> None:
     study.lease_by = study.lease_until = None
 
 
+def within(filters: Filters, statuses: tuple[Status, ...]) -> Filters:
+    """The same filters, kept inside these statuses: what a list is for is not the caller's to widen."""
+    asked = tuple(s for s in filters.statuses if s in statuses)
+    return replace(filters, statuses=asked or statuses)
+
+
 def list_studies(work: Work, filters: Filters, *, page: int, size: int) -> Board:
     """The list behind every board, for verbs inside their own gate."""
     query = _filtered(_rows(), filters)
-    counted = _filtered(
-        _joined(select(Study.status, func.count())), Filters(**{**vars(filters), "statuses": ()})
-    )
+    counted = _filtered(_joined(select(Study.status, func.count())), replace(filters, statuses=()))
     counts = {Status(s): n for s, n in work.db.execute(counted.group_by(Study.status))}
     total = sum(n for s, n in counts.items() if not filters.statuses or s in filters.statuses)
     order = (_URGENT_FIRST, Study.booked_for_at, Study.id)
-    rows = work.db.execute(query.order_by(*order).limit(size).offset((page - 1) * size))
+    rows = work.db.execute(query.order_by(*order).limit(size).offset(max(page - 1, 0) * size))
     return Board(tuple(_board_row(*r) for r in rows), total, counts)
 
 
@@ -330,8 +333,27 @@ def name_of(work: Work, person_id: UUID | None) -> str:
 
 
 def new_study_uid(work: Work) -> str:
-    """A Study Instance UID under 2.25 (DICOM PS3.5 §B.2), from a UUID."""
-    return str(generate_uid(prefix="2.25.", entropy_srcs=[work.new_id().hex, work.dice(16).hex()]))
+    """A Study Instance UID: 2.25 and a random UUID as one number (DICOM PS3.5 §B.2)."""
+    return f"2.25.{UUID(bytes=work.dice(16), version=4).int}"
+
+
+def _booking_problems(b: Booking) -> tuple[Problem, ...]:
+    problems = []
+    if (
+        not (b.examination and b.description and b.modality)
+        or len(b.description) > 64
+        or len(b.modality) > 4
+        or len(b.examination) > 40
+    ):
+        problems.append(Problem("no-examination", "Choose the examination.", "examination"))
+    if b.urgency not in URGENCIES:
+        problems.append(Problem("no-urgency", "Choose how urgent it is.", "urgency"))
+    if not (b.place_of_service.isascii() and b.place_of_service.isdigit() and len(b.place_of_service) == 2):
+        problems.append(Problem("no-place", "The place of service has two digits.", "place_of_service"))
+    if len(b.clinical_history) > _LONGEST_HISTORY:
+        problems.append(Problem("history-long", "The clinical history is longer than 10 000 characters.",
+                                "clinical_history"))  # fmt: skip
+    return tuple(problems)
 
 
 _URGENT_FIRST = case({"stat": 0, "urgent": 1}, value=Study.urgency, else_=2)
@@ -354,7 +376,7 @@ def _filtered(query, filters: Filters):
     for word in fold(filters.search).split():
         query = query.where(
             Patient.search_text.contains(word, autoescape=True)
-            | Study.accession.startswith(word, autoescape=True)
+            | Study.accession.istartswith(word, autoescape=True)
         )
     if filters.statuses:
         query = query.where(Study.status.in_(filters.statuses))
