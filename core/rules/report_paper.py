@@ -106,7 +106,9 @@ def render(report: ReportPaper) -> bytes:
         font_paths=_fonts(),
         format="pdf",
         sys_inputs={"report": content},
-        timestamp=max((s.signed_at for s in signatures), default=datetime(2000, 1, 1, tzinfo=UTC)),
+        timestamp=max((s.signed_at for s in signatures), default=datetime(2000, 1, 1, tzinfo=UTC)).replace(
+            microsecond=0
+        ),
     )
     return with_final_newline(pdf)
 
