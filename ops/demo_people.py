@@ -40,7 +40,7 @@ STAFF = (
     Staff("transcriptionist2", "Thabo Sithole", Role.TRANSCRIPTIONIST),
     Staff("transcriptionist3", "Fatima Adams", Role.TRANSCRIPTIONIST),
     Staff("billing", "Nomvula Zulu", Role.BILLING),
-    Staff("analyst", "Rajesh Pillay", Role.ANALYST),
+    Staff("analyst", "Rajesh Govender", Role.ANALYST),
 )
 
 REFERRERS = (
