@@ -48,6 +48,12 @@ MOST_BYTES = 4096
 THREADS = 32
 NO_VISIT = "Please open the link in your message once more."
 LONGEST_SECRET = 100
+# How uvicorn is to run it. No access log: an address here is a secret.
+SERVER = {
+    "access_log": False, "log_level": "warning", "lifespan": "off", "server_header": False, "proxy_headers": True,
+    "forwarded_allow_ips": "127.0.0.1", "timeout_keep_alive": 30, "limit_concurrency": 500,
+    "h11_max_incomplete_event_size": 16 * 1024,
+}  # fmt: skip
 
 
 class Gateway:
@@ -279,7 +285,7 @@ def create(house: House, images: Images, *, https: bool = False, clock: Callable
             Route("/share/report.pdf", gateway.report),
             Route("/share/close", gateway.close, methods=["POST"]),
             Route("/view", lambda request: RedirectResponse("/view/", 308)),
-            Route("/view/{path:path}", ViewerFiles()),
+            Route("/view/{path:path}", ViewerFiles().serve),
             Route("/health", gateway.health),
             Route("/robots.txt", lambda request: Response("User-agent: *\nDisallow: /\n", media_type="text/plain")),
         ],

@@ -140,7 +140,10 @@ class Answer:
 
 def read_answer(body: bytes, *, today: date) -> Answer:
     """The three fields as a date. What is no date is said, and counts as no answer."""
-    fields = parse_qs(body.decode("utf-8", "replace"), max_num_fields=8)
+    try:
+        fields = parse_qs(body.decode("utf-8", "replace"), max_num_fields=8)
+    except ValueError:  # More fields than any form of ours has.
+        fields = {}
     day, month, year = typed = tuple(fields.get(n, [""])[0].strip()[:12] for n in ("day", "month", "year"))
     token = fields.get("form", [""])[0][:100]
     if not all(re.fullmatch("[0-9]{1,4}", t) for t in typed):

@@ -36,7 +36,7 @@ class ViewerFiles:
     def __init__(self, folder: Path = VIEWER) -> None:
         self._assets = dict(_assets(folder))
 
-    async def __call__(self, request: Request) -> Response:
+    async def serve(self, request: Request) -> Response:
         asset = self._assets.get(request.path_params.get("path") or "index.html")
         if asset is None:
             return JSONResponse({"sentence": "There is nothing at this address."}, 404)

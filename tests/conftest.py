@@ -7,4 +7,5 @@ pytest_plugins = [
     "tests.fixtures.orthanc",
     "tests.fixtures.house",
     "tests.fixtures.scanner",
+    "tests.fixtures.door",
 ]
