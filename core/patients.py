@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import re
+import unicodedata
 from dataclasses import dataclass, fields
 from datetime import date, datetime
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy import func, or_, select
 
 from core.errors import Refused, Stale
-from core.rules.names import check_identity, compact_identity, fold
+from core.rules.names import check_identity, compact_identity, fold, person_name
 from core.rules.problems import Problem, stops
 from core.rules.roles import Permission
+from core.rules.za_time import local_day
 from core.store.model import Consent, Patient, Referrer
 from core.store.work import Subject, Work
 
@@ -96,12 +100,13 @@ def register(work: Work, particulars: Particulars) -> UUID:
     """A new patient. Raises Refused with every problem at once; a second file for one ID number is a problem."""
     with work.act(Permission.PATIENT_WRITE) as facts:
         p = _tidy(particulars)
-        _refuse(check(p) + _duplicates(work, p, except_id=None))
+        # The number comes first: whoever registers meanwhile waits for it, and then sees this patient's ID number.
+        number = f"{work.house.origin}{work.number('file'):07d}"
+        _refuse(check(p) + _against_the_register(work, p, except_id=None))
         patient = Patient(
-            id=work.new_id(), file_number=f"{work.house.origin}{work.number('file'):07d}", registered_at=work.now(),
-            search_text=_search_text(p), **_columns(p),
+            id=work.new_id(), file_number=number, registered_at=work.now(), search_text=_search_text(p, number),
+            **_columns(p),
         )  # fmt: skip
-        patient.search_text = _search_text(p, patient.file_number)
         work.db.add(patient)
         facts |= {"patient": patient.id, "file": patient.file_number}
         return patient.id
@@ -110,13 +115,13 @@ def register(work: Work, particulars: Particulars) -> UUID:
 def correct(work: Work, patient_id: UUID, particulars: Particulars, *, version: int) -> None:
     """Correct a patient's particulars; `version` is the one that was read. The entry names the fields that changed."""
     with work.act(Permission.PATIENT_WRITE, Subject.patient(patient_id)) as facts:
-        patient = work.get(Patient, patient_id)
+        patient = work.get(Patient, patient_id, lock=True)
         if patient.version != version:
             raise Stale(
                 "Somebody else corrected this patient meanwhile. Look again, then repeat your change."
             )
         p = _tidy(particulars)
-        _refuse(check(p) + _duplicates(work, p, except_id=patient_id))
+        _refuse(check(p) + _against_the_register(work, p, except_id=patient_id))
         facts["changed"] = sorted(k for k, v in _columns(p).items() if getattr(patient, k) != v)
         for name, value in _columns(p).items():
             setattr(patient, name, value)
@@ -130,6 +135,8 @@ def record_consent(
     with work.act(Permission.PATIENT_WRITE, Subject.patient(patient_id)) as facts:
         if purpose not in PURPOSES or how not in HOW:
             raise Refused("Choose what the consent is for, and how it was given.")
+        if len(note) > 1000:
+            raise Refused("The note is longer than 1 000 characters.")
         work.get(Patient, patient_id)
         work.db.add(Consent(id=work.new_id(), patient_id=patient_id, purpose=purpose, given=given, how=how, note=note,
                             recorded_by=work.actor.person, recorded_at=work.now()))  # fmt: skip
@@ -146,7 +153,7 @@ def find(
             query = query.where(Patient.search_text.contains(word, autoescape=True))
         total = work.db.scalar(select(func.count()).select_from(query.subquery())) or 0
         rows = work.db.scalars(query.order_by(Patient.family_name, Patient.given_names, Patient.id)
-                               .limit(size).offset((page - 1) * size))  # fmt: skip
+                               .limit(size).offset(max(page - 1, 0) * size))  # fmt: skip
         facts |= {"words": len(search.split()), "found": total}
         return tuple(_card(p, ()) for p in rows), total
 
@@ -167,10 +174,7 @@ def add_referrer(
 ) -> UUID:
     """A doctor who sends patients."""
     with work.act(Permission.ORDER_BOOK, Subject("referrer")) as facts:
-        if not name.strip():
-            raise Refused("Write the doctor's name.")
-        if practice_number and not (practice_number.isdigit() and len(practice_number) in (7, 13)):
-            raise Refused("A practice number has 7 or 13 digits; leave it empty if you do not know it.")
+        _refuse(_referrer_problems(name, practice_number, phone, email))
         row = Referrer(id=work.new_id(), name=name.strip(), practice_number=practice_number, phone=phone, email=email,
                        is_active=True)  # fmt: skip
         work.db.add(row)
@@ -191,6 +195,7 @@ def referrers(work: Work, *, search: str = "", size: int = 100) -> tuple[Referre
 
 # Checks ---------------------------------------------------------------------------------------------------------
 
+_EMAIL = re.compile(r"[^@\s]+@[^@\s]+\.[^@\s]+")
 _LENGTHS = {
     "family_name": 64, "given_names": 64, "title": 16, "phone": 30, "email": 120, "scheme_code": 12,
     "scheme_option": 60, "membership_number": 30, "dependant_code": 3, "member_surname": 64, "member_initials": 10,
@@ -217,17 +222,40 @@ def check(p: Particulars) -> tuple[Problem, ...]:
         problems.append(
             Problem("no-membership", "A scheme patient needs a membership number.", "membership_number")
         )
-    if any(ord(c) < 32 for f in fields(p) if isinstance(v := getattr(p, f.name), str) for c in v):
-        problems.append(
-            Problem("control-characters", "A field holds characters that cannot be printed: type it again.")
-        )
+    if len(person_name(p.family_name, p.given_names, p.title)) > 64:
+        problems.append(Problem("name-too-long", "Surname, first names and title have room for 62 letters together: "
+                                "shorten the first names.", "given_names"))  # fmt: skip
+    if p.email and not _EMAIL.fullmatch(p.email):
+        problems.append(Problem("email", "This is not an e-mail address.", "email"))
+    problems += [
+        Problem("control-characters", "This holds a character that cannot be printed: type it again.", f.name)
+        for f in fields(p)
+        if isinstance(value := getattr(p, f.name), str) and not value.isprintable()
+    ]
     return (*problems, *check_identity(p.identity_kind, p.identity_number, born_on=p.born_on, sex=p.sex))
 
 
-def _duplicates(work: Work, p: Particulars, *, except_id: UUID | None) -> tuple[Problem, ...]:
+def _referrer_problems(name: str, practice_number: str, phone: str, email: str) -> tuple[Problem, ...]:
     problems = []
-    if p.born_on > work.now().date():
+    if not name.strip() or len(name) > 120 or not name.isprintable():
+        problems.append(Problem("no-name", "Write the doctor's name, in at most 120 characters.", "name"))
+    if practice_number and not re.fullmatch("[0-9]{7}|[0-9]{13}", practice_number):
+        problems.append(Problem("practice-number", "A practice number has 7 or 13 digits; leave it empty if you do not "
+                                "know it.", "practice_number"))  # fmt: skip
+    if len(phone) > 30 or not phone.isprintable():
+        problems.append(Problem("phone", "A phone number has at most 30 characters.", "phone"))
+    if email and not (len(email) <= 120 and _EMAIL.fullmatch(email)):
+        problems.append(Problem("email", "This is not an e-mail address.", "email"))
+    return tuple(problems)
+
+
+def _against_the_register(work: Work, p: Particulars, *, except_id: UUID | None) -> tuple[Problem, ...]:
+    problems = []
+    today = local_day(work.now())
+    if p.born_on > today:
         problems.append(Problem("born-tomorrow", "The date of birth lies in the future.", "born_on"))
+    if p.born_on.year < today.year - 130:
+        problems.append(Problem("born-long-ago", "Nobody is that old: check the date of birth.", "born_on"))
     if p.identity_number:
         other = work.db.scalars(select(Patient).where(Patient.identity_kind == p.identity_kind,
                                                       Patient.identity_number == p.identity_number)).first()  # fmt: skip
@@ -243,22 +271,25 @@ def _refuse(problems: tuple[Problem, ...]) -> None:
 
 
 def _tidy(p: Particulars) -> Particulars:
-    values = {f.name: getattr(p, f.name) for f in fields(p)}
-    values = {k: " ".join(v.split(" ")).strip() if isinstance(v, str) else v for k, v in values.items()}
-    if (
-        not check_identity(p.identity_kind, p.identity_number, born_on=p.born_on, sex="")
-        or p.identity_kind != "sa-id"
-    ):
-        values["identity_number"] = compact_identity(p.identity_kind, values["identity_number"])
+    values: dict[str, Any] = {
+        k: _one_spelling(v) if isinstance(v, str) else v for k, v in _columns(p).items()
+    }
+    values["identity_number"] = compact_identity(p.identity_kind, values["identity_number"])
     return Particulars(**values)
+
+
+def _one_spelling(text: str) -> str:
+    # NFC, as DICOM and every comparison expect it; single spaces, also where a page was copied from.
+    return re.sub(" +", " ", unicodedata.normalize("NFC", text).replace("\u00a0", " ")).strip()
 
 
 def _columns(p: Particulars) -> dict[str, object]:
     return {f.name: getattr(p, f.name) for f in fields(p)}
 
 
-def _search_text(p: Particulars, file_number: str = "") -> str:
-    words = (p.family_name, p.given_names, file_number, p.identity_number or "", p.phone.replace(" ", ""))
+def _search_text(p: Particulars, file_number: str) -> str:
+    digits = "".join(c for c in p.phone if c.isdigit())
+    words = (p.family_name, p.given_names, file_number, p.identity_number or "", digits)
     return fold(" ".join(words))[:300]
 
 

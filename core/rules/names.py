@@ -10,18 +10,29 @@ from stdnum.za import idnr
 
 from core.rules.problems import Problem
 
+# Letters that no decomposition takes apart, and marks that one person types and the next leaves out (O'Brien, N'wamba).
+_PLAIN = str.maketrans(
+    {"ø": "o", "đ": "d", "ł": "l", "ı": "i", "æ": "ae", "œ": "oe"} | dict.fromkeys("'’‘ʼ`´", "")
+)
+
 
 def fold(text: str) -> str:
-    """Lower case, no diacritics, single spaces: what search compares."""
-    bare = "".join(c for c in unicodedata.normalize("NFKD", text) if not unicodedata.combining(c))
-    return " ".join(bare.casefold().split())
+    """Lower case, no diacritics, no apostrophes, single spaces: what search compares.
+
+    >>> fold("Thandô  NKOSI-Müller"), fold("N’wamba"), fold("Ḓuvha Sørensen")
+    ('thando nkosi-muller', 'nwamba', 'duvha sorensen')
+    """
+    spread = unicodedata.normalize("NFKD", text.casefold().translate(_PLAIN))
+    return " ".join("".join(c for c in spread if not unicodedata.combining(c)).split())
+
+
+_SEPARATORS = str.maketrans("^=\\", "   ")
 
 
 def person_name(family: str, given: str, title: str = "") -> str:
-    """DICOM PN (PS3.5 §6.2.1): family^given^^title, carets in the parts removed."""
+    """DICOM PN (PS3.5 §6.2): family^given^^title; what separates names or values there becomes a space in the parts."""
     parts = [
-        unicodedata.normalize("NFC", p).replace("^", " ").replace("=", " ").strip()
-        for p in (family, given, "", title)
+        unicodedata.normalize("NFC", p).translate(_SEPARATORS).strip() for p in (family, given, "", title)
     ]
     return "^".join(parts).rstrip("^")
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 import unicodedata
 from dataclasses import dataclass
 
+from rapidfuzz.distance import Levenshtein
+
 LONGEST = 200_000  # characters; a long report has 10 000
-_COMPARE_BY_WORD = 60_000  # characters; the comparison is quadratic, so longer texts are compared by line
 CONCLUSIONS = ("CONCLUSION", "IMPRESSION", "COMMENT", "OPINION")
 _HEADING = re.compile(r"^\s*([A-Z][A-Z /&-]{2,40}):?\s*$")
 
@@ -45,24 +45,20 @@ def conclusion_of(text: str) -> str:
 
 
 def differences(before: str, after: str) -> tuple[Mark, ...]:
-    """The words that were kept, removed and added, in reading order."""
-    cut = _words if len(before) + len(after) < _COMPARE_BY_WORD else _lines
-    old, new = cut(before), cut(after)
+    """The words that were kept, removed and added, in reading order. Quick for the longest texts that are kept."""
+    old, new = _words(before), _words(after)
     marks: list[Mark] = []
-    for op, a, b, c, d in difflib.SequenceMatcher(None, old, new, autojunk=False).get_opcodes():
-        if op == "equal":
-            marks.append(Mark("same", "".join(old[a:b])))
+    removed = added = ""
+    for op, a, b, c, d in Levenshtein.opcodes(old, new):
+        # A lone space between changed words is part of the change, or every word would be marked by itself.
+        if op != "equal" or (removed and added and "".join(old[a:b]).isspace() and old[a:b] != ["\n"]):
+            removed, added = removed + "".join(old[a:b]), added + "".join(new[c:d])
             continue
-        if b > a:
-            marks.append(Mark("removed", "".join(old[a:b])))
-        if d > c:
-            marks.append(Mark("added", "".join(new[c:d])))
-    return tuple(marks)
-
-
-def _lines(text: str) -> list[str]:
-    return text.splitlines(keepends=True)
+        marks += (Mark("removed", removed), Mark("added", added), Mark("same", "".join(old[a:b])))
+        removed = added = ""
+    marks += (Mark("removed", removed), Mark("added", added))
+    return tuple(mark for mark in marks if mark.text)
 
 
 def _words(text: str) -> list[str]:
-    return re.findall(r"\n|[^\S\n]+|[^\s]+", text)
+    return re.findall(r"\n|[^\S\n]+|\S+", text)

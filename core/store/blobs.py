@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 from uuid import UUID
@@ -35,8 +36,10 @@ class Blobs:
                 file.flush()
                 os.fsync(file.fileno())
             os.replace(unfinished, path)
+            _keep_names(path.parent)
         except OSError as error:
-            unfinished.unlink(missing_ok=True)
+            with suppress(OSError):
+                unfinished.unlink(missing_ok=True)
             raise Unfit(
                 f"The disk refused to store a file ({error.strerror}). Nothing was changed."
             ) from error
@@ -48,7 +51,9 @@ class Blobs:
             return self._box.decrypt(sealed[:12], sealed[12:], _binding(blob_id, kind, owner))
         except FileNotFoundError:
             raise Missing("This document is not in the store.") from None
-        except InvalidTag:
+        except OSError as error:
+            raise Unfit(f"The disk does not give back a stored document ({error.strerror}).") from error
+        except (InvalidTag, ValueError):
             raise Unfit("A stored document was changed on disk and cannot be trusted.") from None
 
     def sweep(self, *, before: datetime) -> int:
@@ -60,6 +65,15 @@ class Blobs:
 
     def _path(self, blob_id: UUID) -> Path:
         return self.folder / blob_id.hex[-2:] / f"{blob_id}.sealed"
+
+
+def _keep_names(folder: Path) -> None:
+    # A renamed file survives a power cut only when its folder was written as well.
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 def _binding(blob_id: UUID, kind: str, owner: UUID) -> bytes:

@@ -20,6 +20,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from core.errors import Unfit
 
 NAMES = ("database", "audit", "blobs", "secrets", "signing", "analytics")
+SHORTEST_PASSPHRASE = 12
 _ARGON2 = {"time_cost": 3, "memory_cost": 65536, "parallelism": 2}
 
 
@@ -35,14 +36,20 @@ class Keyring:
 
 def create(folder: Path, *, dice: Callable[[int], bytes], passphrase: str | None = None) -> Keyring:
     """Make a keyring in `folder`; `dice(n)` gives n random bytes. Refuses to replace one that is there."""
-    path = folder / "keyring.json"
+    path, key_file = folder / "keyring.json", folder / "wrapping.key"
     if path.exists():
         raise Unfit(f"There is a keyring at {path} already; it is never replaced.")
+    if key_file.exists():
+        raise Unfit(
+            f"There is a key at {key_file} but no keyring beside it: put the keyring back, or move the key away."
+        )
+    if passphrase is not None and len(passphrase) < SHORTEST_PASSPHRASE:
+        raise Unfit(f"A passphrase needs at least {SHORTEST_PASSPHRASE} characters.")
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     salt = dice(16)
     if passphrase is None:
         kek = dice(32)
-        _write(folder / "wrapping.key", kek.hex().encode())
+        _write(key_file, kek.hex().encode())
     else:
         kek = _derive(passphrase, salt)
     keys = {name: dice(32) for name in NAMES}
@@ -57,17 +64,22 @@ def open_keyring(folder: Path, *, passphrase: str | None = None) -> Keyring:
     path = folder / "keyring.json"
     try:
         record = json.loads(path.read_text())
+        wrapped = {name: base64.b64decode(record["keys"][name]) for name in NAMES}
+        salt = bytes.fromhex(record["salt"])
+        by_passphrase = {"file": False, "passphrase": True}[record["wrapped_by"]]
     except FileNotFoundError:
         raise Unfit(f"No keyring at {path}: the practice has not been set up here.") from None
-    if record["wrapped_by"] == "passphrase":
-        if passphrase is None:
-            raise Unfit("This practice's keys are locked with a passphrase: set SORG_PASSPHRASE_FILE.")
-        kek = _derive(passphrase, bytes.fromhex(record["salt"]))
-    else:
+    except (ValueError, KeyError, TypeError):
+        raise Unfit(f"The keyring {path} is damaged: put back your copy of it.") from None
+    if not by_passphrase:
         kek = _read_key_file(folder / "wrapping.key")
+    elif passphrase is None:
+        raise Unfit("This practice's keys are locked with a passphrase: set SORG_PASSPHRASE_FILE.")
+    else:
+        kek = _derive(passphrase, salt)
     try:
-        return Keyring({name: _unwrap(kek, name, box) for name, box in record["keys"].items()})
-    except InvalidTag:
+        return Keyring({name: _unwrap(kek, name, box) for name, box in wrapped.items()})
+    except (InvalidTag, ValueError):
         raise Unfit("The key does not open this practice's keyring. Nothing was read or written.") from None
 
 
@@ -79,9 +91,8 @@ def _wrap(kek: bytes, name: str, key: bytes, *, nonce: bytes) -> str:
     return base64.b64encode(nonce + AESGCM(kek).encrypt(nonce, key, name.encode())).decode()
 
 
-def _unwrap(kek: bytes, name: str, box: str) -> bytes:
-    raw = base64.b64decode(box)
-    return AESGCM(kek).decrypt(raw[:12], raw[12:], name.encode())
+def _unwrap(kek: bytes, name: str, box: bytes) -> bytes:
+    return AESGCM(kek).decrypt(box[:12], box[12:], name.encode())
 
 
 def _read_key_file(path: Path) -> bytes:
@@ -91,6 +102,8 @@ def _read_key_file(path: Path) -> bytes:
         key = bytes.fromhex(path.read_text().strip())
     except FileNotFoundError:
         raise Unfit(f"The wrapping key {path} is missing: put back your copy of it.") from None
+    except OSError as error:
+        raise Unfit(f"{path} cannot be read: {error.strerror}.") from None
     except ValueError:
         raise Unfit(f"{path} does not hold a key.") from None
     if len(key) != 32:
@@ -99,7 +112,15 @@ def _read_key_file(path: Path) -> bytes:
 
 
 def _write(path: Path, data: bytes) -> None:
-    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
+    # Whole or not at all: half a keyring would stand in the way of every later attempt.
+    unfinished = path.with_suffix(".part")
+    try:
+        with os.fdopen(os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.link(unfinished, path)  # Unlike a rename, refuses to replace a file that is there.
+    except OSError as error:
+        raise Unfit(f"{path} cannot be written: {error.strerror}.") from error
+    finally:
+        unfinished.unlink(missing_ok=True)

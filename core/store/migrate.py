@@ -13,6 +13,7 @@ from sqlalchemy import Engine
 from core.errors import Unfit
 from core.store.db import maintenance
 
+_LOCK = 0x534F5248  # PostgreSQL's advisory lock: one process upgrades, the others wait and find nothing to do
 _SCRIPTS = Path(__file__).parent / "migrations"
 
 
@@ -24,9 +25,12 @@ def config() -> Config:
 
 
 def upgrade(engine: Engine) -> None:
-    """Run what is missing, in one transaction under the writer's lock."""
+    """Run what is missing, in one transaction under the writer's lock. Raises Unfit for a newer database."""
     settings = config()
     with maintenance("migrate"), engine.execution_options(write=True).begin() as connection:
+        if connection.dialect.name == "postgresql":
+            connection.exec_driver_sql(f"select pg_advisory_xact_lock({_LOCK})")
+        _refuse_newer(MigrationContext.configure(connection).get_current_revision())
         settings.attributes["connection"] = connection
         command.upgrade(settings, "head")
 
@@ -36,7 +40,16 @@ def require_current(engine: Engine) -> None:
     head = ScriptDirectory.from_config(config()).get_current_head()
     with maintenance("version"), engine.connect() as connection:
         current = MigrationContext.configure(connection).get_current_revision()
+    _refuse_newer(current)
     if current != head:
         raise Unfit(
             f"The database is at version {current or 'none'}, this program needs {head}: run 'sorg upgrade'."
+        )
+
+
+def _refuse_newer(current: str | None) -> None:
+    known = {script.revision for script in ScriptDirectory.from_config(config()).walk_revisions()}
+    if current is not None and current not in known:
+        raise Unfit(
+            f"The database is at version {current}, which is newer than this program: update the program."
         )
