@@ -379,8 +379,8 @@ def _count_wrong(work: Work, share: Share) -> WrongAnswer:
     if left <= 0:
         share.closed_at = work.now()
         return WrongAnswer(SENTENCES[LinkState.CLOSED])
-    tries = "one more try" if left == 1 else f"{left} more tries"
-    return WrongAnswer(f"That is not the date of birth we have for this patient. You have {tries}.")
+    tries = "once more" if left == 1 else f"{left} more times"
+    return WrongAnswer(f"That is not the date of birth we have for this patient. You can try {tries}.")
 
 
 def _visit(work: Work, session: str) -> Select:

@@ -48,7 +48,8 @@ ENDINGS = {
     LinkState.USED: Ending(
         "device", "warn", "This link is already open on another device",
         "A link opens on one phone or computer only, so that nobody else can use it. "
-        "Go back to the device where it was opened first, or ask the practice for a new link.",
+        "Go back to the device where it was opened first, or ask the practice for a new link. "
+        "If you have not opened it yourself, please call us: we will withdraw it at once.",
     ),
     LinkState.EXPIRED: Ending(
         "clock", "warn", "This link no longer works",
@@ -84,7 +85,7 @@ def question(view: LinkView, *, path: str, form_token: str, said: str = "", type
     fields = "".join(
         f'<div><label for="{name}">{label}</label><input id="{name}" name="{name}" inputmode="numeric" '
         f'pattern="[0-9 ]*" maxlength="{length}" autocomplete="off" required value="{escape(value)}" '
-        f'aria-describedby="example{" said" if said else ""}"{" aria-invalid=true" if said else ""}></div>'
+        f'aria-describedby="example{" said" if said else ""}"{" aria-invalid=true" if said else ""}{" autofocus" if said and name == "day" else ""}></div>'
         for (name, label, length), value in zip(
             (("day", "Day", 2), ("month", "Month", 2), ("year", "Year", 4)), typed, strict=True
         )
@@ -93,13 +94,16 @@ def question(view: LinkView, *, path: str, form_token: str, said: str = "", type
     until = (
         f"<li>{_icon('clock')}<span>It works until {say_time(view.until)}.</span></li>" if view.until else ""
     )
-    body = f"""<div class="sign">{_icon("images")}</div>
+    # After a wrong answer the page is short, so that the reason stays in sight above a phone's keyboard.
+    welcome = f"""<div class="sign">{_icon("images")}</div>
 <h1>Your images and report are ready</h1>
-<p class="soft">To keep them private, we first ask for the date of birth of the patient.</p>
+<p class="soft">To keep them private, we first ask for the date of birth of the patient.</p>"""
+    body = f"""{"<h1>Please try once more</h1>" if said else welcome}
 <form method="post" action="{escape(path)}" autocomplete="off">
 <input type="hidden" name="form" value="{escape(form_token)}">
-<fieldset><legend>Date of birth</legend><p class="soft" id="example">For example 5 3 1984, for 5 March 1984</p>
-{wrong if said else ""}<div class="day">{fields}</div></fieldset>
+{wrong if said else ""}<fieldset><legend>Date of birth of the patient</legend>
+<p class="soft" id="example">For example 5 3 1984, for 5 March 1984</p>
+<div class="day">{fields}</div></fieldset>
 <button>Open my images</button>
 </form>
 <ul><li>{_icon("device")}<span>The link opens on one device. Use the phone or computer on which you want to look.</span></li>

@@ -215,7 +215,7 @@ def test_five_wrong_dates_close_the_link_for_good_and_staff_see_it(either_shared
         with pytest.raises(WrongAnswer) as wrong:
             shared.test.do("nobody", sharing.redeem, token_of(link), born_on=WRONG)
         said.append(wrong.value.sentence)
-    assert ("You have 4 more tries." in said[0], "one more try" in said[3], "was closed" in said[4]) == (
+    assert ("You can try 4 more times." in said[0], "try once more" in said[3], "was closed" in said[4]) == (
         True,
     ) * 3
     with pytest.raises(Refused, match="was closed after too many"):

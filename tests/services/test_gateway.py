@@ -258,7 +258,7 @@ def test_five_wrong_dates_close_the_link_for_good(door):
     link, browser = door.mint(), door.browser()
     answers = [door.answer(browser, link, WRONG) for _ in range(5)]
     assert [403, 403, 403, 403, 410] == [a.status_code for a in answers]
-    assert "You have 4 more tries" in answers[0].text and "This link is closed" in answers[4].text
+    assert "You can try 4 more times" in answers[0].text and "This link is closed" in answers[4].text
     assert 410 == door.answer(browser, link).status_code
     assert ("closed", 5) == (door.card(link).state, door.card(link).wrong_answers)
 
