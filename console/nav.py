@@ -34,6 +34,7 @@ PAGES = (
     PageRow("reading_list", "Reading list", "checklist", "Reporting", P.READING_LIST_SEE),
     PageRow("transcription", "Transcription", "keyboard", "Reporting", P.TRANSCRIPTION_SEE),
     PageRow("sign_off", "Sign off", "draw", "Reporting", P.REPORT_SIGN),
+    PageRow("insight", "Insight", "insights", "Practice", P.INSIGHT_SEE),
     PageRow("people", "People", "badge", "Practice", P.PEOPLE_SEE),
     PageRow("audit", "Audit trail", "policy", "Practice", P.AUDIT_READ),
     PageRow("health", "System health", "monitor_heart", "Practice", P.SYSTEM_SEE),
