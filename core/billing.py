@@ -1,98 +1,107 @@
-"""From a signed report to the last cent: coding, pricing, claims, answers, remittances, postings.
+"""From a signed report to the last cent: coding, pricing, claims and the scheme's answers.
 
 A claim hangs on one signed report version. Money is postings that sum to zero; a mistake is reversed, never changed.
 Statuses of claims and lines are the payer's own words (core.rules.claim_states); `state` says where the claim is here.
+The tables that claims are coded with are in core.code_tables, payments in core.remittances, postings in core.ledger.
 """
 
 from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
 from datetime import date, datetime
-from decimal import Decimal, InvalidOperation
-from fractions import Fraction
-from typing import Any
+from decimal import Decimal
+from typing import Any, TypeVar
 from uuid import UUID
 
-from sqlalchemy import func, or_, select
+from sqlalchemy import exists, func, inspect, or_, select
+from sqlalchemy.orm import aliased
 
-from core import practice, reporting, workflow
-from core.errors import Refused, Stale
-from core.rules import claim_checks, icd10, medclm, tariff
+from core import code_tables, ledger, practice, reporting, workflow
+from core.code_tables import (
+    CodeFound,
+    Tables,
+    find_codes,
+    find_tariffs,
+    import_icd10,
+    import_tariff,
+    preview_icd10,
+    preview_tariff,
+    tables,
+)
+from core.errors import Missing, Refused, Stale, Turned
+from core.ledger import ACCOUNTS, Entry, Happening, balances
+from core.remittances import (
+    RemittanceCard,
+    RemittanceLineCard,
+    assign,
+    claim_by_number,
+    close_if_settled,
+    fetch_remittances,
+    import_remittances,
+    move_position,
+    open_remittance,
+    position,
+    post,
+    preview_remittances,
+    remittances,
+    suspense,
+)
+from core.rules import claim_checks, coding, medclm, tariff
 from core.rules.claim import Claim as Draft
 from core.rules.claim import ClaimLine as DraftLine
 from core.rules.claim import ClaimPatient, Member, Provider, Scheme
-from core.rules.claim_states import ANSWERED, Clock, clocks
+from core.rules.claim_states import ANSWERED, TRACKING_AFTER, Clock, clocks, may_follow, resubmit_by
+from core.rules.coding import MOST_LINES, REFUSED, CodedLine, Coding, as_json, fingerprint, tidied, to_patient
 from core.rules.examinations import examinations, schemes
 from core.rules.medclm import SwitchProfile
 from core.rules.names import fold
 from core.rules.problems import Problem, stops
-from core.rules.remittance import Reason, Response, parse_remittances
-from core.rules.remittance import Remittance as Paid
+from core.rules.remittance import LineAnswer, Reason, Response
 from core.rules.roles import Permission
 from core.rules.steps import Status
-from core.rules.tariff import Asked, Tariff
+from core.rules.tariff import Asked
 from core.rules.za_time import local_day
 from core.store.model import (
     Claim,
     ClaimEvent,
     ClaimLine,
-    CodeTable,
+    Consent,
     Document,
-    Icd10Row,
     Patient,
     Person,
-    Posting,
     Referrer,
-    Remittance,
-    RemittanceLine,
     ReportVersion,
     Study,
     StudyEvent,
-    SwitchPosition,
-    TariffRow,
-)  # fmt: skip
+)
 from core.store.work import House, Subject, Work, system
+
+# What callers reach by this module's name although it lives beside it.
+__all__ = [
+    "ACCOUNTS", "HANDLERS", "PROFILE", "STATES", "ClaimDesk", "CodeFound", "CodedLine", "Coding", "Entry", "Happening",
+    "LineCard", "PAYERS", "Priced", "QueueRow", "RemittanceCard", "RemittanceLineCard", "Tables", "assign", "balances",
+    "charge_patient", "claims", "code", "fetch_answers", "fetch_remittances", "find_codes", "find_tariffs",
+    "import_icd10", "import_remittances", "import_tariff", "mark_read", "message_of", "open_claim", "open_remittance",
+    "post", "preview_icd10", "preview_remittances", "preview_tariff", "price", "queue", "recall", "remittances", "submit",
+    "suspense", "tables", "transmit_claim", "unread_answers",
+]  # fmt: skip
 
 STATES = {
     "coding": "Being coded",
     "queued": "On its way",
     "sent": "With the scheme",
     "answered": "Answered",
-    "rejected": "Rejected",
+    "rejected": "Back for correction",
     "settled": "Settled",
 }
-ACCOUNTS = {
-    "scheme": "Schemes owe us",
-    "patient": "Patients owe us",
-    "income": "Income",
-    "bank": "Bank",
-    "suspense": "Money nobody claimed yet",
-}
+EDITABLE = ("coding", "rejected")
+HEARING = ("queued", "sent", "answered")  # states in which an answer changes something
 PROFILE = SwitchProfile()
-
-
-@dataclass(frozen=True)
-class CodedLine:
-    """What the clerk chose for one examination: a tariff code, how often, its modifiers, and its diagnoses."""
-
-    code: str
-    quantity: Decimal = Decimal(1)
-    modifiers: tuple[str, ...] = ()
-    icd10: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class Coding:
-    """The clerk's whole choice for a claim. referring_icd10: what the referrer wrote, if anything."""
-
-    lines: tuple[CodedLine, ...]
-    referring_icd10: tuple[str, ...] = ()
-    authorisation: str = ""
-    place_of_service: str = "11"
-    notes: str = ""
+LONGEST_WHY = 300
+Kept = TypeVar("Kept", Claim, ClaimLine)
 
 
 @dataclass(frozen=True)
@@ -114,158 +123,154 @@ class LineCard:
 
 
 @dataclass(frozen=True)
-class Entry:
-    """One posting for the screen."""
+class Priced:
+    """A choice that is not kept yet: its lines, its total, everything wrong with it. words: of its diagnosis codes."""
 
-    at: datetime
-    account: str
-    cents: int
-    memo: str
-
-
-@dataclass(frozen=True)
-class Happening:
-    """One line of a claim's history."""
-
-    at: datetime
-    what: str
-    facts: dict[str, Any]
+    lines: tuple[LineCard, ...]
+    total_cents: int
+    problems: tuple[Problem, ...]
+    words: dict[str, str]
 
 
 @dataclass(frozen=True)
 class ClaimDesk:
-    """A claim's page: the study, the signed text, what was chosen, what it costs, and everything wrong with it."""
+    """A claim's page: the study, the signed text, what was chosen, what it costs, and everything wrong with it.
+
+    version: of the claim row; it goes back with a change, so that no other change is lost. chargeable_cents: what the
+    scheme refused of an answered claim and the patient may be charged.
+    """
 
     study: workflow.StudyCard
     report_text: str
-    version: int  # of the claim row: goes back with a change, so that no other change is lost
+    version: int
     number: str
     state: str
     tracking: str
+    why: str
     scheme: str
     scheme_name: str
     membership_number: str
+    referrer_number: str
+    service_on: date
     coding: Coding
     lines: tuple[LineCard, ...]
     total_cents: int
     paid_cents: int
     owed_by_scheme_cents: int
     owed_by_patient_cents: int
+    chargeable_cents: int
     problems: tuple[Problem, ...]
     clocks: tuple[Clock, ...]
     tables: Tables
+    words: dict[str, str]
     entries: tuple[Entry, ...]
     history: tuple[Happening, ...]
+    attempt: int
     is_editable: bool
-
-
-@dataclass(frozen=True)
-class Tables:
-    """Which tables are loaded, said plainly wherever they are used."""
-
-    icd10_name: str
-    icd10_rows: int
-    icd10_is_starter: bool
-    prices: int
-    prices_are_demo: bool
+    may_recall: bool
 
 
 @dataclass(frozen=True)
 class QueueRow:
-    """One signed study on the billing queue, or one claim on a list."""
+    """One signed study on the billing queue, or one claim on a list. why: the payer's words when it came back."""
 
     study: workflow.BoardRow
     scheme: str
+    scheme_name: str
     number: str
     state: str
     tracking: str
+    why: str
     total_cents: int
     paid_cents: int
-    service_on: date | None
-    stale_on: date | None
-
-
-@dataclass(frozen=True)
-class CodeFound:
-    """One code found in the loaded table."""
-
-    code: str
-    description: str
-    clinical: bool
-    primary: bool
-
-
-@dataclass(frozen=True)
-class RemittanceCard:
-    """One payment: its lines, and whether they are posted."""
-
-    id: UUID
-    number: str
-    payer: str
-    paid_on: date
-    total_cents: int
-    received_at: datetime
-    posted_at: datetime | None
-    lines: tuple[RemittanceLineCard, ...]
-
-
-@dataclass(frozen=True)
-class RemittanceLineCard:
-    """One line of a payment. claim_study: whose claim it is; None while it is in suspense."""
-
-    claim_number: str
-    claim_study: UUID | None
-    line_number: int
-    status: str
-    submitted_cents: int
-    rate_difference_cents: int
-    levy_cents: int
-    co_payment_cents: int
-    paid_cents: int
-    reasons: tuple[Reason, ...]
+    service_on: date
+    stale_on: date
+    submitted_at: datetime | None
 
 
 # Lists ----------------------------------------------------------------------------------------------------------
 
+PAYERS = {"": "Every payer", "scheme": "Medical schemes", "private": "Private patients"}
 
-def queue(work: Work, *, search: str = "", page: int = 1, size: int = 50) -> tuple[tuple[QueueRow, ...], int]:
-    """Signed reports that wait for a claim, and claims that came back rejected; oldest first."""
+
+def queue(
+    work: Work,
+    *,
+    search: str = "",
+    payer: str = "",
+    rejected_only: bool = False,
+    page: int = 1,
+    size: int = 50,
+) -> tuple[tuple[QueueRow, ...], int]:
+    """Signed reports that wait for a claim, and claims that came back; oldest first. How many in all."""
     with work.look(Permission.BILLING_SEE):
-        filters = workflow.Filters(search=search, statuses=(Status.SIGNED, Status.REJECTED))
-        found = workflow.list_studies(work, filters, page=page, size=size)
-        return tuple(_queue_row(work, row) for row in found.rows), found.total
+        waiting = (Status.REJECTED,) if rejected_only else (Status.SIGNED, Status.REJECTED)
+        query = (
+            select(Study.id).join(Patient, Patient.id == Study.patient_id).where(Study.status.in_(waiting))
+        )
+        for word in fold(search).split():
+            query = query.where(or_(Patient.search_text.contains(word, autoescape=True),
+                                    Study.accession.istartswith(word, autoescape=True)))  # fmt: skip
+        if payer:
+            query = query.where(
+                Patient.scheme_code == "" if payer == "private" else Patient.scheme_code != ""
+            )
+        total = work.db.scalar(select(func.count()).select_from(query.subquery())) or 0
+        query = query.order_by(Study.booked_for_at, Study.id).limit(size).offset((page - 1) * size)
+        return _queue_rows(work, list(work.db.scalars(query))), total
 
 
 def claims(work: Work, *, states: tuple[str, ...] = (), search: str = "", page: int = 1,
            size: int = 50) -> tuple[tuple[QueueRow, ...], int, dict[str, int]]:  # fmt: skip
-    """Claims that were sent, newest first; how many match, and how many stand in each state."""
+    """Claims that were sent, newest first; how many match, and how many of the same search stand in each state."""
     with work.look(Permission.BILLING_SEE):
-        query = (
-            select(Claim).join(Patient, Patient.id == Claim.patient_id).where(Claim.submitted_at.is_not(None))
-        )
+        found = select(Claim.id, Claim.state).join(Patient, Patient.id == Claim.patient_id)
+        found = found.where(Claim.submitted_at.is_not(None))
         for word in fold(search).split():
-            query = query.where(or_(Patient.search_text.contains(word, autoescape=True),
+            found = found.where(or_(Patient.search_text.contains(word, autoescape=True),
                                     Claim.number.icontains(word, autoescape=True)))  # fmt: skip
-        counted = (
-            select(Claim.state, func.count()).where(Claim.submitted_at.is_not(None)).group_by(Claim.state)
+        counted = found.with_only_columns(Claim.state, func.count(), maintain_column_froms=True).group_by(
+            Claim.state
         )
         counts = {state: n for state, n in work.db.execute(counted)}
+        total = sum(n for state, n in counts.items() if not states or state in states)
+        listed = found.with_only_columns(Claim.study_id, maintain_column_froms=True)
         if states:
-            query = query.where(Claim.state.in_(states))
-        total = work.db.scalar(select(func.count()).select_from(query.subquery())) or 0
-        query = query.order_by(Claim.submitted_at.desc(), Claim.id).limit(size).offset((page - 1) * size)
-        found = list(work.db.scalars(query))
-        boards = {row.id: row for row in workflow.rows_of(work, [claim.study_id for claim in found])}
-        return tuple(_queue_row(work, boards[claim.study_id], claim) for claim in found), total, counts
+            listed = listed.where(Claim.state.in_(states))
+        listed = (
+            listed.order_by(Claim.submitted_at.desc(), Claim.id.desc()).limit(size).offset((page - 1) * size)
+        )
+        return _queue_rows(work, list(work.db.scalars(listed))), total, counts
 
 
 def unread_answers(work: Work, *, size: int = 50) -> tuple[Happening, ...]:
-    """Answers that nobody could understand, kept raw for a person."""
+    """Answers that nobody could understand and nobody has dealt with, kept raw for a person. Newest first."""
     with work.look(Permission.BILLING_SEE):
+        read = aliased(ClaimEvent)
+        is_read = exists().where(read.source_key == "read:" + ClaimEvent.source_key)
         rows = work.db.scalars(
-            select(ClaimEvent).where(ClaimEvent.what == "unread").order_by(ClaimEvent.at.desc()).limit(size)
+            select(ClaimEvent).where(ClaimEvent.what == "unread", ~is_read).order_by(ClaimEvent.at.desc(), ClaimEvent.id)
+            .limit(size)
+        )  # fmt: skip
+        return tuple(Happening(e.id, e.at, e.what, e.facts) for e in rows)
+
+
+def mark_read(work: Work, event_id: UUID, *, note: str) -> None:
+    """A person has dealt with an answer that the program could not understand; what they did is on record."""
+    with work.act(Permission.CLAIM_SUBMIT, Subject("claim-event", str(event_id))) as facts:
+        event = work.get(ClaimEvent, event_id, what="answer")
+        if event.what != "unread":
+            raise Refused("This answer was understood; there is nothing to mark.")
+        if not note.strip():
+            raise Refused("Say in a few words what you did about it.")
+        key = f"read:{event.source_key}"
+        if work.db.scalars(select(ClaimEvent.id).where(ClaimEvent.source_key == key)).first():
+            raise Refused("Somebody has dealt with this answer already.")
+        claim = work.db.get(Claim, event.claim_id) if event.claim_id else None
+        ledger.happened(
+            work, claim, "read", {"note": note.strip()[:300], "by": work.actor.name}, source_key=key
         )
-        return tuple(Happening(e.at, e.what, e.facts) for e in rows)
+        facts |= {"note": note.strip()[:300]}
 
 
 def open_claim(work: Work, study_id: UUID) -> ClaimDesk:
@@ -274,41 +279,22 @@ def open_claim(work: Work, study_id: UUID) -> ClaimDesk:
         return _desk(work, work.get(Study, study_id))
 
 
-def find_codes(work: Work, *, search: str, size: int = 30) -> tuple[CodeFound, ...]:
-    """Diagnosis codes of the loaded table: by code, then by words of the description."""
+def price(work: Work, study_id: UUID, *, chosen: Coding) -> Priced:
+    """What a choice would cost and what would be wrong with it; nothing is kept."""
     with work.look(Permission.BILLING_SEE):
-        table = _active_table(work)
-        if table is None or not search.strip():
-            return ()
-        typed = icd10.tidy(search)
-        query = select(Icd10Row).where(Icd10Row.table_id == table.id)
-        starts = work.db.scalars(
-            query.where(Icd10Row.code.startswith(typed, autoescape=True)).order_by(Icd10Row.code).limit(size)
-        )
-        found = list(starts)
-        for word in fold(search).split():
-            query = query.where(Icd10Row.search_text.contains(word, autoescape=True))
-        order = (Icd10Row.clinical.desc(), func.length(Icd10Row.description), Icd10Row.code)
-        found += [row for row in work.db.scalars(query.order_by(*order).limit(size)) if row not in found]
-        return tuple(CodeFound(r.code, r.description, r.clinical, r.primary) for r in found[:size])
+        case = _case(work, work.get(Study, study_id), chosen=coding.tidied(chosen))
+        codes = [c for line in chosen.lines for c in line.icd10] + list(chosen.referring_icd10)
+        return Priced(tuple(_line_card(r) for r in case.lines), case.claim.total_cents, _problems(work, case),
+                      code_tables.words_for(work, codes))  # fmt: skip
 
 
-def find_tariffs(
-    work: Work, *, search: str = "", scheme: str = "", on: date | None = None, size: int = 50
-) -> tuple[Tariff, ...]:
-    """Tariff codes and modifiers in force on a day, with this scheme's price where it has one."""
-    with work.look(Permission.BILLING_SEE):
-        on = on or local_day(work.now())
-        query = select(TariffRow).where(or_(TariffRow.scheme == scheme, TariffRow.scheme == ""))
-        for word in search.split():
-            query = query.where(or_(TariffRow.code.startswith(word, autoescape=True),
-                                    TariffRow.description.icontains(word, autoescape=True)))  # fmt: skip
-        rows = [_tariff(r) for r in work.db.scalars(query.order_by(TariffRow.code).limit(size * 4))]
-        best = {
-            code: tariff.price_on(rows, code, scheme=scheme, service_on=on)
-            for code in dict.fromkeys(r.code for r in rows)
-        }
-        return tuple(row for row in best.values() if row is not None)[:size]
+def message_of(work: Work, study_id: UUID) -> bytes:
+    """The MEDCLM message as it was last sent. Raises Missing before the claim was submitted."""
+    with work.reading(Permission.BILLING_SEE, Subject.study(study_id)):
+        claim = _claim_row(work, study_id)
+        if claim is None or claim.message_id is None:
+            raise Missing("This claim has not been submitted yet.")
+        return work.blobs.get(claim.message_id, kind="claim", owner=claim.id)
 
 
 # Coding and submitting ------------------------------------------------------------------------------------------
@@ -317,70 +303,92 @@ def find_tariffs(
 def code(work: Work, study_id: UUID, *, coding: Coding, version: int) -> tuple[Problem, ...]:
     """Keep the clerk's choice, priced; returns everything still wrong with it. `version` is the one that was read."""
     with work.act(Permission.BILLING_CODE, Subject.study(study_id)) as facts:
-        study = work.get(Study, study_id)
-        before = _claim_row(work, study_id)
-        if (before.version if before else 0) != version:
-            raise Stale("Somebody else coded this claim meanwhile. Look again, then repeat your change.")
-        claim = _claim_of(work, study)
-        _require_editable(claim)
-        if len(coding.lines) > 50:
-            raise Refused("A claim holds at most 50 examinations; make a second claim for the rest.")
-        claim.coding = _coding_as_json(_tidied(coding))
-        _price(work, claim)
-        problems = _problems(work, study, claim)
-        facts |= {"claim": claim.number, "lines": len(coding.lines), "cents": claim.total_cents,
+        # The study's row is held, so that two first codings of one study cannot pass each other on PostgreSQL.
+        case = _case(work, work.get(Study, study_id, lock=True))
+        _require_unchanged(case, version)
+        _require_editable(case.claim)
+        if len(coding.lines) > MOST_LINES:
+            raise Refused(
+                f"A claim holds at most {MOST_LINES} examinations; make a second claim for the rest."
+            )
+        _keep(work, case)
+        case.claim.coding = as_json(tidied(coding))
+        _reprice(work, case)
+        problems = _problems(work, case)
+        facts |= {"claim": case.claim.number, "lines": len(coding.lines), "cents": case.claim.total_cents,
                   "problems": [p.code for p in problems if p.stop]}  # fmt: skip
         return problems
 
 
-def submit(work: Work, study_id: UUID) -> str:
-    """Check everything, write the MEDCLM message and leave it as an errand. Refused with every problem at once."""
+def submit(work: Work, study_id: UUID, *, version: int | None = None) -> str:
+    """Check everything, write the MEDCLM message and leave it as an errand. Refused with every problem at once.
+
+    version: of the claim that the clerk saw; when somebody has coded it anew since, nothing is sent.
+    """
     with work.act(Permission.CLAIM_SUBMIT, Subject.study(study_id)) as facts:
-        study = work.get(Study, study_id)
-        claim = _claim_of(work, study)
-        _require_editable(claim)
-        if claim.state == "rejected":
-            claim.correction = "RSV"
-        claim.report_version_id = study.signed_version_id
-        _price(work, claim)
-        problems = _problems(work, study, claim)
+        case = _case(work, work.get(Study, study_id, lock=True))
+        if version is not None:
+            _require_unchanged(case, version)
+        _require_editable(case.claim)
+        problems = _problems(work, case)
         if stops(problems):
             raise Refused("The claim cannot be sent yet. Please mend what is listed.", problems=problems)
+        claim = case.claim
+        claim.report_version_id = case.study.signed_version_id
         claim.attempt += 1
         claim.batch_number = batch = work.number("claim batch")
-        draft = _draft(work, study, claim)
+        draft = _draft(work, case)
         message = medclm.write(draft, PROFILE, batch_no=batch, prepared_at=work.now(),
                                control_ref=f"{batch:014d}")  # fmt: skip
         claim.message_id = _keep_document(work, message, kind="claim", owner=claim.id)
-        claim.state, claim.tracking, claim.submitted_at, claim.answered_at = "queued", "", work.now(), None
-        for line in _lines(work, claim):
+        claim.state, claim.tracking, claim.why = "queued", "", ""
+        claim.submitted_at, claim.received_at, claim.answered_at = work.now(), None, None
+        for line in case.lines:
             line.status, line.reasons, line.approved_cents = "", [], None
-        _post(
-            work,
-            claim,
-            {"scheme": claim.total_cents, "income": -claim.total_cents},
-            memo=f"Claim {claim.number}",
-        )
-        workflow.move(work, study, "claim")
-        key = f"transmit_claim:{claim.number}:{claim.attempt}"
-        work.errand("transmit_claim", key=key, claim=str(claim.id), attempt=claim.attempt)
-        _happened(
-            work,
-            claim,
-            "submitted",
-            {"cents": claim.total_cents, "batch": batch, "attempt": claim.attempt},
-        )
-        facts |= {"claim": claim.number, "cents": claim.total_cents, "attempt": claim.attempt}
+        _claim_in_all(work, claim, claim.total_cents, memo=f"Claim {claim.number}")
+        workflow.move(work, case.study, "claim")
+        work.errand("transmit_claim", key=f"transmit_claim:{claim.number}:{claim.attempt}", claim=str(claim.id),
+                    attempt=claim.attempt)  # fmt: skip
+        told = {
+            "cents": claim.total_cents,
+            "batch": batch,
+            "attempt": claim.attempt,
+            "correction": claim.correction,
+        }
+        ledger.happened(work, claim, "submitted", told | {"print": fingerprint(draft)})
+        facts |= {"claim": claim.number, **told}
         return claim.number
 
 
-def message_of(work: Work, study_id: UUID) -> bytes:
-    """The MEDCLM message as it was sent. Raises Missing before the claim was submitted."""
-    with work.reading(Permission.BILLING_SEE, Subject.study(study_id)):
-        claim = _claim_row(work, study_id)
-        if claim is None or claim.message_id is None:
-            raise Refused("This claim has not been submitted yet.")
-        return work.blobs.get(claim.message_id, kind="claim", owner=claim.id)
+def recall(work: Work, study_id: UUID, *, why: str) -> None:
+    """Take a sent or answered claim back to correct it: after a telephone call, an answer nobody understood, a partial no.
+
+    Paid and approved lines stand; sent again, such a claim goes as an amendment (ADJ), which the scheme sets off itself.
+    """
+    with work.act(Permission.CLAIM_SUBMIT, Subject.study(study_id)) as facts:
+        case = _case(work, work.get(Study, study_id, lock=True))
+        if not _may_recall(case):
+            raise Refused(f"This claim is '{STATES[case.claim.state]}' and cannot be taken back now.")
+        if not why.strip():
+            raise Refused("Say in a few words why the claim comes back.")
+        _send_back(work, case.claim, why.strip(), lines=case.lines)
+        ledger.happened(work, case.claim, "recalled", {"why": case.claim.why, "by": work.actor.name})
+        facts |= {"claim": case.claim.number, "why": case.claim.why}
+
+
+def charge_patient(work: Work, study_id: UUID) -> int:
+    """What the scheme refused of an answered claim becomes the patient's; the claim closes when nothing else is owed."""
+    with work.act(Permission.REMITTANCE_POST, Subject.study(study_id)) as facts:
+        case = _case(work, work.get(Study, study_id, lock=True))
+        cents = _chargeable(work, case)
+        if cents <= 0:
+            raise Refused("The scheme has refused nothing of this claim that the patient could be charged.")
+        memo = f"Claim {case.claim.number}: refused by the scheme"
+        ledger.enter(work, case.claim, to_patient(cents), memo=memo)
+        ledger.happened(work, case.claim, "charged", {"cents": cents})
+        close_if_settled(work, case.claim)
+        facts |= {"claim": case.claim.number, "cents": cents}
+        return cents
 
 
 # The switch, from the worker ------------------------------------------------------------------------------------
@@ -391,203 +399,116 @@ def transmit_claim(house: House, payload: dict[str, Any]) -> None:
     with house.work(system()) as work:
         with work.look(Permission.CLAIM_TRANSMIT):
             claim = work.get(Claim, UUID(payload["claim"]))
-            key, message_id, attempt = f"{claim.number}:{claim.attempt}", claim.message_id, claim.attempt
-            is_over = claim.state != "queued" or attempt != payload["attempt"] or message_id is None
-            owner = claim.id
-    if is_over or message_id is None:
+            is_over = claim.state != "queued" or claim.attempt != payload["attempt"]
+    if is_over or claim.message_id is None:
         return
-    receipt = house.ports.switch.submit(house.blobs.get(message_id, kind="claim", owner=owner), key=key)
+    message = house.blobs.get(claim.message_id, kind="claim", owner=claim.id)
+    receipt, why = None, ""
+    try:
+        receipt = house.ports.switch.submit(message, key=f"{claim.number}:{claim.attempt}")
+    except Turned as error:
+        # It will say no to the same message each time: that is the clerk's to mend, not the errand's to repeat.
+        why = error.sentence
     with house.work(system()) as work:
-        with work.act(Permission.CLAIM_TRANSMIT, Subject("claim", str(owner))) as facts:
-            claim = work.get(Claim, owner)
-            facts |= {"claim": claim.number, "reference": receipt.reference, "patient": claim.patient_id}
-            if claim.state == "queued" and claim.attempt == attempt:
-                claim.state, claim.tracking, claim.received_at = "sent", receipt.tracking, work.now()
-                _happened(
+        with work.act(Permission.CLAIM_TRANSMIT, Subject("claim", str(claim.id))) as facts:
+            claim = work.get(Claim, claim.id, lock=True)
+            facts |= {
+                "claim": claim.number,
+                "reference": receipt.reference if receipt else "",
+                "patient": claim.patient_id,
+            }
+            if claim.attempt != payload["attempt"] or claim.state not in HEARING:
+                return
+            if receipt is None:
+                claim.tracking = "Failed"
+                ledger.happened(work, claim, "turned", {"why": why})
+                _send_back(work, claim, why)
+            elif claim.received_at is None:
+                claim.received_at = work.now()
+                if claim.state == "queued":  # An answer may have been quicker than the receipt.
+                    claim.state, claim.tracking = "sent", receipt.tracking
+                ledger.happened(
                     work, claim, "received", {"reference": receipt.reference, "duplicate": receipt.duplicate}
                 )
 
 
 def fetch_answers(house: House) -> int:
     """Ask the switch for answers and keep them, each once, in the transaction that moves the position. How many."""
-    since = _position(house, "answers")
+    since = position(house, "answers")
     answers = house.ports.switch.poll(since)
     if not answers:
         return 0
     with house.work(system()) as work:
         with work.act(Permission.CLAIM_TRANSMIT, Subject("switch", "answers")) as facts:
             taken = [answer.id for answer in answers if _take_answer(work, answer)]
-            _move_position(work, "answers", answers[-1].cursor)
+            move_position(work, "answers", answers[-1].cursor)
             facts |= {"answers": len(taken), "since": since}
-    return len(taken)
-
-
-def fetch_remittances(house: House) -> int:
-    """Ask the switch for payments and keep them for a person to post. How many were new."""
-    since = _position(house, "remittances")
-    payments = house.ports.switch.remittances(since)
-    if not payments:
-        return 0
-    with house.work(system()) as work:
-        with work.act(Permission.CLAIM_TRANSMIT, Subject("switch", "remittances")) as facts:
-            taken = [payment.id for payment in payments if _take_payment(work, payment)]
-            _move_position(work, "remittances", payments[-1].cursor)
-            facts |= {"remittances": len(taken), "since": since}
     return len(taken)
 
 
 HANDLERS = {"transmit_claim": transmit_claim}
 
 
-# Remittances ----------------------------------------------------------------------------------------------------
+# Inside: a claim and what belongs to it ---------------------------------------------------------------------------
 
 
-def remittances(
-    work: Work, *, open_only: bool = False, page: int = 1, size: int = 50
-) -> tuple[tuple[RemittanceCard, ...], int]:
-    """Payments, newest first, without their lines."""
-    with work.look(Permission.BILLING_SEE):
-        query = select(Remittance)
-        if open_only:
-            query = query.where(Remittance.posted_at.is_(None))
-        total = work.db.scalar(select(func.count()).select_from(query.subquery())) or 0
-        rows = work.db.scalars(
-            query.order_by(Remittance.paid_on.desc(), Remittance.id.desc())
-            .limit(size)
-            .offset((page - 1) * size)
-        )
-        return tuple(_remittance_card(work, r, with_lines=False) for r in rows), total
+@dataclass
+class _Case:
+    """A study with its claim and lines. is_kept: the claim has its row; one that is only looked at has none."""
 
-
-def open_remittance(work: Work, remittance_id: UUID) -> RemittanceCard:
-    """One payment with its lines."""
-    with work.reading(Permission.BILLING_SEE, Subject("remittance", str(remittance_id))):
-        return _remittance_card(work, work.get(Remittance, remittance_id), with_lines=True)
-
-
-def import_remittances(work: Work, *, content: bytes) -> tuple[int, tuple[tuple[int, str], ...]]:
-    """Payments from a file (data/README.md): how many were new, and each refused row with its line and reason."""
-    with work.act(Permission.REMITTANCE_POST, Subject("remittance")) as facts:
-        try:
-            read = parse_remittances(content)
-        except ValueError as error:
-            raise Refused(str(error)) from None
-        taken = [p.id for p in read.remittances if _take_payment(work, p)]
-        facts |= {"taken": len(taken), "refused": len(read.refused)}
-        return len(taken), tuple((r.line, r.reason) for r in read.refused)
-
-
-def post(work: Work, remittance_id: UUID) -> None:
-    """Post a payment to the cent: bank and debtors move, shortfalls become the patient's, settled claims close."""
-    with work.act(Permission.REMITTANCE_POST, Subject("remittance", str(remittance_id))) as facts:
-        payment = work.get(Remittance, remittance_id)
-        if payment.posted_at is not None:
-            raise Refused("This payment is posted already.")
-        lines = list(
-            work.db.scalars(
-                select(RemittanceLine)
-                .where(RemittanceLine.remittance_id == payment.id)
-                .order_by(RemittanceLine.id)
-            )
-        )
-        if sum(line.paid_cents for line in lines) != payment.total_cents:
-            raise Refused(
-                "The lines do not make up the payment's total: ask the payer for a correct remittance."
-            )
-        payment.posted_at = work.now()
-        touched: dict[UUID, Claim] = {}
-        for line in lines:
-            if claim := _post_line(work, payment, line):
-                touched[claim.id] = claim
-        for claim in touched.values():
-            _close_if_settled(work, claim)
-        facts |= {
-            "number": payment.number,
-            "cents": payment.total_cents,
-            "claims": [c.number for c in touched.values()],
-        }
-
-
-def balances(work: Work) -> dict[str, int]:
-    """Cents on each account; they sum to zero."""
-    with work.look(Permission.BILLING_SEE):
-        sums = select(Posting.account, func.sum(Posting.cents)).group_by(Posting.account)
-        found = {account: cents for account, cents in work.db.execute(sums)}
-        return {account: int(found.get(account, 0)) for account in ACCOUNTS}
-
-
-# Tables ---------------------------------------------------------------------------------------------------------
-
-
-def tables(work: Work) -> Tables:
-    """Which ICD-10 table and which prices are loaded."""
-    with work.look(Permission.TABLES_SEE):
-        return _tables(work)
-
-
-def import_icd10(work: Work, *, content: bytes, name: str, is_starter: bool = False) -> icd10.Table:
-    """Load a table and use it from now on; earlier editions stay for claims of their time. Refused rows are returned."""
-    with work.act(Permission.TABLES_IMPORT, Subject("code-table")) as facts:
-        try:
-            table = icd10.parse_official(content)
-        except ValueError as error:
-            raise Refused(str(error)) from None
-        if not table.codes:
-            raise Refused("The file holds no code that can be used. Nothing was changed.")
-        for old in work.db.scalars(select(CodeTable).where(CodeTable.is_active)):
-            old.is_active = False
-        row = CodeTable(id=work.new_id(), name=name.strip()[:120] or "ICD-10", sha256=hashlib.sha256(content).hexdigest(),
-                        is_starter=is_starter, is_active=True, rows=len(table.codes), loaded_at=work.now())  # fmt: skip
-        work.db.add(row)
-        work.db.flush()
-        work.db.add_all([_icd10_row(row.id, c) for c in table.codes])
-        facts |= {"name": row.name, "rows": row.rows, "refused": len(table.refused), "starter": is_starter}
-        return table
-
-
-def preview_tariff(work: Work, *, content: bytes) -> tariff.Preview:
-    """What loading a price list would change, row by row. Nothing is changed."""
-    with work.look(Permission.TABLES_IMPORT):
-        return _preview(work, content)
-
-
-def import_tariff(work: Work, *, content: bytes) -> tariff.Preview:
-    """Load a price list: new and changed rows are taken, refused rows are returned with their line and reason."""
-    with work.act(Permission.TABLES_IMPORT, Subject("tariff")) as facts:
-        found = _preview(work, content)
-        for row in found.new:
-            work.db.add(_tariff_row(work, row))
-        for _, row in found.changed:
-            old = work.db.scalars(select(TariffRow).where(TariffRow.scheme == row.scheme, TariffRow.code == row.code,
-                                                          TariffRow.valid_from == row.valid_from)).one()  # fmt: skip
-            for key, value in _tariff_values(row).items():
-                setattr(old, key, value)
-        facts |= {"new": len(found.new), "changed": len(found.changed), "refused": len(found.refused)}
-        return found
-
-
-# Inside: claims -------------------------------------------------------------------------------------------------
+    study: Study
+    patient: Patient
+    claim: Claim
+    lines: list[ClaimLine]
+    is_kept: bool
 
 
 def _claim_row(work: Work, study_id: UUID) -> Claim | None:
     return work.db.scalars(select(Claim).where(Claim.study_id == study_id)).one_or_none()
 
 
-def _claim_of(work: Work, study: Study) -> Claim:
-    """The study's claim row, made at the first coding."""
+def _case(work: Work, study: Study, *, chosen: Coding | None = None) -> _Case:
+    """The claim as it stands, or as it would stand with another choice; nothing is written by looking."""
     if study.signed_version_id is None:
         raise Refused("A claim needs a signed report.")
-    if claim := _claim_row(work, study.id):
-        return claim
     patient = work.get(Patient, study.patient_id)
-    claim = Claim(
-        id=work.new_id(), study_id=study.id, patient_id=study.patient_id, report_version_id=study.signed_version_id,
-        number=f"{work.house.origin}C{work.number('claim'):08d}", scheme=patient.scheme_code, state="coding",
-        coding=_coding_as_json(_usual(study)), service_on=_service_on(work, study),
+    claim = _claim_row(work, study.id)
+    if claim is not None and chosen is None:
+        return _Case(study, patient, claim, _lines(work, claim), True)
+    draft = _copy_of(claim) if claim else _first_draft(work, study)
+    draft.coding = coding.as_json(chosen or _usual(study))
+    draft.scheme = patient.scheme_code
+    case = _Case(study, patient, draft, [], False)
+    case.lines = _priced_lines(work, case, [_copy_of(line) for line in _lines(work, draft)])
+    draft.total_cents = sum(line.cents or 0 for line in case.lines)
+    return case
+
+
+def _lines(work: Work, claim: Claim) -> list[ClaimLine]:
+    query = select(ClaimLine).where(ClaimLine.claim_id == claim.id).order_by(ClaimLine.number)
+    return list(work.db.scalars(query))
+
+
+def _copy_of(row: Kept) -> Kept:
+    """The same values in a row that the database does not know."""
+    return type(row)(**{column.key: getattr(row, column.key) for column in inspect(type(row)).column_attrs})
+
+
+def _first_draft(work: Work, study: Study) -> Claim:
+    return Claim(
+        id=study.id, study_id=study.id, patient_id=study.patient_id, report_version_id=study.signed_version_id, number="",
+        state="coding", tracking="", correction="", why="", attempt=0, service_on=_service_days(work, [study])[study.id],
+        total_cents=0, paid_cents=0, version=0,
     )  # fmt: skip
-    work.db.add(claim)
-    work.db.flush()
-    return claim
+
+
+def _keep(work: Work, case: _Case) -> None:
+    """Give a first draft its number and its row."""
+    if not case.is_kept:
+        case.claim.id, case.claim.number = work.new_id(), f"{work.house.origin}C{work.number('claim'):08d}"
+        case.lines, case.is_kept = [], True
+        work.db.add(case.claim)
+        work.db.flush()
 
 
 def _usual(study: Study) -> Coding:
@@ -597,67 +518,92 @@ def _usual(study: Study) -> Coding:
     return Coding(lines, place_of_service=study.place_of_service)
 
 
-def _service_on(work: Work, study: Study) -> date:
-    scanned = work.db.scalars(
-        select(StudyEvent.at).where(StudyEvent.study_id == study.id, StudyEvent.step == "receive")
-    ).first()
-    return local_day(scanned or study.booked_for_at)
+def _service_days(work: Work, studies: Sequence[Study]) -> dict[UUID, date]:
+    """When each study was scanned; when it was booked for where no scan is on record."""
+    scans = select(StudyEvent.study_id, func.min(StudyEvent.at)).where(
+        StudyEvent.study_id.in_([s.id for s in studies]), StudyEvent.step == "receive"
+    )
+    scanned = dict(work.db.execute(scans.group_by(StudyEvent.study_id)).all())
+    return {s.id: local_day(scanned.get(s.id) or s.booked_for_at) for s in studies}
+
+
+def _require_unchanged(case: _Case, version: int) -> None:
+    if (case.claim.version if case.is_kept else 0) != version:
+        raise Stale("Somebody else coded this claim meanwhile. Look again, then repeat your change.")
 
 
 def _require_editable(claim: Claim) -> None:
-    if claim.state not in ("coding", "rejected"):
+    if claim.state not in EDITABLE:
         raise Refused(f"This claim is '{STATES[claim.state]}' and cannot be changed now.")
 
 
-def _lines(work: Work, claim: Claim) -> list[ClaimLine]:
-    return list(
-        work.db.scalars(select(ClaimLine).where(ClaimLine.claim_id == claim.id).order_by(ClaimLine.number))
+def _was_approved(lines: Iterable[ClaimLine]) -> bool:
+    return any(line.status in ANSWERED - REFUSED for line in lines)
+
+
+def _may_recall(case: _Case) -> bool:
+    return case.is_kept and case.claim.state in ("sent", "answered")
+
+
+def _chargeable(work: Work, case: _Case) -> int:
+    """What the scheme still owes of an answered claim less what it has promised to pay."""
+    if not case.is_kept or case.claim.state != "answered":
+        return 0
+    promised = sum(
+        line.cents or 0 for line in case.lines if line.status not in REFUSED and line.status != "Paid"
+    )
+    return max(ledger.balance_of(work, case.claim)["scheme"] - promised, 0)
+
+
+# Inside: prices and problems --------------------------------------------------------------------------------------
+
+
+def _priced(work: Work, case: _Case) -> tariff.Priced:
+    asked = [
+        Asked(line.code, line.quantity, line.modifiers) for line in coding.from_json(case.claim.coding).lines
+    ]
+    return tariff.price(
+        asked, find=code_tables.price_finder(work, case.patient.scheme_code, case.claim.service_on)
     )
 
 
-def _price(work: Work, claim: Claim) -> None:
-    """Price what was chosen. Line numbers and tracers of a claim that was sent before are kept where the line is."""
-    coding = _coding(claim.coding)
-    priced = _priced(work, claim, coding)
-    existing = _lines(work, claim)
-    for number, line in enumerate(priced.lines, start=1):
+def _priced_lines(work: Work, case: _Case, existing: Sequence[ClaimLine]) -> list[ClaimLine]:
+    """The lines as priced now. Numbers and keys of lines that were sent before stay where the line is."""
+    chosen, rows = coding.from_json(case.claim.coding), []
+    for number, line in enumerate(_priced(work, case).lines, start=1):
         row = existing[number - 1] if number <= len(existing) else ClaimLine(
-            id=work.new_id(), claim_id=claim.id, number=number, tracer=f"{claim.number}-{number:03d}", status="",
-            paid_cents=0, reasons=[])  # fmt: skip
+            id=work.new_id(), claim_id=case.claim.id, number=number, tracer=f"{case.claim.number}-{number:03d}", status="",
+            kind=line.kind, code=line.code, approved_cents=None, paid_cents=0, reasons=[])  # fmt: skip
+        if (row.kind, row.code) != (line.kind, line.code):
+            # What the payer said was about another code.
+            row.status, row.reasons, row.approved_cents = "", [], None
         row.kind, row.code, row.description = line.kind, line.code, line.description[:300]
         row.quantity, row.cents, row.is_demo = str(line.quantity), line.cents, line.demo
-        row.icd10 = list(coding.lines[line.asked].icd10) if line.kind == "tariff" else []
-        work.db.add(row)
-    for row in existing[len(priced.lines) :]:
+        row.icd10 = list(chosen.lines[line.asked].icd10) if line.kind == "tariff" else []
+        rows.append(row)
+    return rows
+
+
+def _reprice(work: Work, case: _Case) -> None:
+    rows = _priced_lines(work, case, case.lines)
+    for row in case.lines[len(rows) :]:
         work.db.delete(row)
-    claim.total_cents = priced.cents
-    patient = work.db.get(Patient, claim.patient_id)
-    claim.scheme = patient.scheme_code if patient else ""
+    work.db.add_all(rows)
+    case.lines, case.claim.scheme = rows, case.patient.scheme_code
+    case.claim.total_cents = sum(row.cents or 0 for row in rows)
     work.db.flush()
 
 
-def _priced(work: Work, claim: Claim, coding: Coding) -> tariff.Priced:
-    asked = [Asked(line.code, line.quantity, line.modifiers) for line in coding.lines]
-    return tariff.price(asked, find=_finder(work, claim.scheme, claim.service_on))
-
-
-def _finder(work: Work, scheme: str, on: date) -> Callable[[str], Tariff | None]:
-    def find(wanted: str) -> Tariff | None:
-        rows = work.db.scalars(select(TariffRow).where(TariffRow.code == wanted))
-        return tariff.price_on([_tariff(r) for r in rows], wanted, scheme=scheme, service_on=on)
-
-    return find
-
-
-def _draft(work: Work, study: Study, claim: Claim) -> Draft:
+def _draft(work: Work, case: _Case) -> Draft:
     """The claim as the rules and the message writer know it."""
-    us, patient = practice.card(work), work.get(Patient, study.patient_id)
-    payer, coding = schemes().get(claim.scheme), _coding(claim.coding)
+    us, study, patient, claim = practice.card(work), case.study, case.patient, case.claim
+    payer, chosen = schemes().get(patient.scheme_code), coding.from_json(claim.coding)
     version = work.db.get(ReportVersion, study.signed_version_id) if study.signed_version_id else None
     doctor = work.db.get(Person, version.author_id) if version else None
     sender = work.db.get(Referrer, study.referrer_id) if study.referrer_id else None
+    number = claim.number or "NEW"
     return Draft(
-        number=claim.number, account_no=patient.file_number, practice=Provider(us.pcns, us.name),
+        number=number, account_no=patient.file_number, practice=Provider(us.pcns, us.name),
         scheme=Scheme(payer.name, payer.routing_no, payer.cms_no, patient.scheme_option) if payer else Scheme(),
         member=Member(patient.membership_number, patient.member_surname, patient.member_initials),
         patient=ClaimPatient(
@@ -666,113 +612,143 @@ def _draft(work: Work, study: Study, claim: Claim) -> Draft:
             patient.identity_number or "" if patient.identity_kind == "sa-id" else "", patient.dependant_code,
         ),
         treating=Provider(doctor.practice_number, doctor.name, doctor.registration) if doctor else Provider(),
-        service_on=claim.service_on,
-        lines=tuple(
-            DraftLine(line.number, line.kind, line.code, line.description, Decimal(line.quantity), line.cents,
-                      tuple(line.icd10), line.tracer, demo=line.is_demo)
-            for line in _lines(work, claim)
-        ),
+        service_on=claim.service_on, lines=tuple(_draft_line(line) for line in case.lines),
         referrer=Provider(sender.practice_number, sender.name) if sender else Provider(),
-        referring_icd10=coding.referring_icd10, accession=study.accession, authorisation=coding.authorisation,
-        place_of_service=coding.place_of_service, in_hospital=coding.place_of_service == "21",
-        correction=claim.correction, original_number=claim.number if claim.correction else "",
-        funder="scheme" if claim.scheme else "private", report_version_id=str(claim.report_version_id or ""),
-        total_cents=claim.total_cents, notes=coding.notes,
+        referring_icd10=chosen.referring_icd10, accession=study.accession, authorisation=chosen.authorisation,
+        place_of_service=chosen.place_of_service, in_hospital=chosen.place_of_service == "21",
+        correction=claim.correction, original_number=number if claim.correction else "",
+        funder=chosen.funder or ("scheme" if patient.scheme_code else "private"),
+        report_version_id=str(study.signed_version_id or ""), total_cents=claim.total_cents, notes=chosen.notes,
     )  # fmt: skip
 
 
-def _problems(work: Work, study: Study, claim: Claim) -> tuple[Problem, ...]:
-    """Everything wrong with the claim: in its prices, its codes, its people and its message."""
-    draft = _draft(work, study, claim)
-    table = _active_table(work)
-    others = select(Claim.service_on, ClaimLine.code).join(ClaimLine, ClaimLine.claim_id == Claim.id).where(
-        Claim.patient_id == claim.patient_id, Claim.id != claim.id, Claim.submitted_at.is_not(None), ClaimLine.kind == "tariff")  # fmt: skip
-    found = [
-        *_priced(work, claim, _coding(claim.coding)).problems,
-        *claim_checks.check(
-            draft, lookup=_lookup(work, table), today=local_day(work.now()), starter=bool(table and table.is_starter),
-            profile=PROFILE, earlier=[tuple(row) for row in work.db.execute(others)],  # type: ignore[misc]
-        ),
-    ]  # fmt: skip
-    version = work.db.get(ReportVersion, study.signed_version_id)
-    if version and version.image_digest != study.image_digest:
+def _draft_line(r: ClaimLine) -> DraftLine:
+    return DraftLine(r.number, r.kind, r.code, r.description, Decimal(r.quantity), r.cents, tuple(r.icd10), r.tracer,
+                     demo=r.is_demo)  # fmt: skip
+
+
+def _problems(work: Work, case: _Case) -> tuple[Problem, ...]:
+    """Everything wrong with the claim: in its prices, its codes, its people, its message and its history."""
+    draft, table, priced = _draft(work, case), code_tables.active_table(work), _priced(work, case)
+    checked = claim_checks.check(
+        draft, lookup=code_tables.code_finder(work, table), today=local_day(work.now()),
+        starter=bool(table and table.is_starter), profile=PROFILE, earlier=_earlier(work, case),
+    )  # fmt: skip
+    of_prices = coding.on_lines(priced.problems, [line.kind for line in priced.lines])
+    if draft.funder != "scheme":
+        of_prices = ()  # The one sentence that matters is who pays.
+    return coding.each_once(of_prices, (*checked, *_of_its_history(work, case, draft, priced)))
+
+
+def _earlier(work: Work, case: _Case) -> list[tuple[date, str]]:
+    """What was claimed for this patient on other claims that the scheme did not send back."""
+    query = select(Claim.service_on, ClaimLine.code).join(ClaimLine, ClaimLine.claim_id == Claim.id).where(
+        Claim.patient_id == case.study.patient_id, Claim.study_id != case.study.id, Claim.submitted_at.is_not(None),
+        Claim.state != "rejected", ClaimLine.kind == "tariff")  # fmt: skip
+    return [(on, wanted) for on, wanted in work.db.execute(query)]
+
+
+def _of_its_history(work: Work, case: _Case, draft: Draft, priced: tariff.Priced) -> Iterable[Problem]:
+    """What the claim alone cannot show: newer images, withheld consent, changed prices, a refusal not answered."""
+    version = work.db.get(ReportVersion, case.study.signed_version_id)
+    if version and version.image_digest != case.study.image_digest:
         sentence = "Images were added after the report was signed: ask the radiologist before billing."
-        found.append(Problem("IMAGES_CHANGED", sentence, "report", stop=False))
-    return tuple(dict.fromkeys(found))
+        yield Problem("IMAGES_CHANGED", sentence, "report", stop=False)
+    if draft.funder == "scheme" and _is_consent_withheld(work, case.study.patient_id):
+        yield Problem("CONSENT", "The patient did not agree that the scheme gets the diagnosis: speak to them, then record "
+                      "their answer on the patient's page.", "consent")  # fmt: skip
+    if case.is_kept and _shape(priced.lines) != _shape(case.lines):
+        sentence = "Prices or the patient's scheme have changed since the claim was coded: save it again to price it anew."
+        yield Problem("PRICES_CHANGED", sentence, "lines")
+    claim = case.claim
+    if claim.state != "rejected" or claim.answered_at is None:
+        return
+    if any(line.status in REFUSED for line in case.lines) and fingerprint(draft) == _last_print(work, claim):
+        yield Problem("UNCHANGED", "Nothing was changed since the scheme refused this claim: correct it, or say in the "
+                      "notes why the scheme should look at it again.", "notes")  # fmt: skip
+    clock = resubmit_by(local_day(claim.answered_at))
+    if clock.late_on(local_day(work.now())):
+        sentence = f"The 60 days to resubmit ended on {clock.ends_on:%d/%m/%Y}: the scheme need not pay this any more."
+        yield Problem("RESUBMIT_LATE", sentence, "service_on", stop=False)
 
 
-def _lookup(work: Work, table: CodeTable | None) -> Callable[[str], icd10.Code | None]:
-    def lookup(wanted: str) -> icd10.Code | None:
-        if table is None:
-            return None
-        row = work.db.scalars(
-            select(Icd10Row).where(Icd10Row.table_id == table.id, Icd10Row.code == wanted)
-        ).one_or_none()
-        return row and icd10.Code(row.code, row.description, row.chapter, row.clinical, row.primary, row.asterisk, row.dagger,
-                                  row.sequelae, row.ages, row.sex, valid_from=row.valid_from, valid_until=row.valid_until)  # fmt: skip
+def _shape(lines: Iterable[Any]) -> list[tuple[str, str, int | None]]:
+    return [(line.kind, line.code, line.cents) for line in lines]
 
-    return lookup
+
+def _is_consent_withheld(work: Work, patient_id: UUID) -> bool:
+    newest = select(Consent.given).where(Consent.patient_id == patient_id, Consent.purpose == "claim")
+    given = work.db.scalars(newest.order_by(Consent.recorded_at.desc(), Consent.id.desc()).limit(1)).first()
+    return given is False
+
+
+def _last_print(work: Work, claim: Claim) -> str:
+    sent = select(ClaimEvent.facts).where(ClaimEvent.claim_id == claim.id, ClaimEvent.what == "submitted")
+    facts = work.db.scalars(sent.order_by(ClaimEvent.at.desc(), ClaimEvent.id.desc()).limit(1)).first()
+    return facts.get("print", "") if facts else ""
+
+
+# Inside: what pages see -------------------------------------------------------------------------------------------
 
 
 def _desk(work: Work, study: Study) -> ClaimDesk:
     signed = reporting.signed_report(work, study)
-    claim = _claim_row(work, study.id)
-    is_new = claim is None
-    if claim is None:
-        # Nothing is written by looking: the row that the first coding will make, as it would stand.
-        patient = work.get(Patient, study.patient_id)
-        claim = Claim(id=study.id, study_id=study.id, patient_id=study.patient_id, number="", scheme=patient.scheme_code,
-                      state="coding", tracking="", coding=_coding_as_json(_usual(study)), service_on=_service_on(work, study),
-                      total_cents=0, paid_cents=0, version=0, correction="")  # fmt: skip
-    patient = work.get(Patient, study.patient_id)
-    rows = [] if is_new else _lines(work, claim)
-    payer = schemes().get(claim.scheme)
-    balance = {} if is_new else _balance(work, claim)
-    received = local_day(claim.received_at) if claim.received_at else None
+    case = _case(work, study)
+    claim, patient = case.claim, case.patient
+    balance = ledger.balance_of(work, claim) if case.is_kept else dict.fromkeys(ACCOUNTS, 0)
+    chosen = coding.from_json(claim.coding)
+    codes = [c for line in chosen.lines for c in line.icd10] + list(chosen.referring_icd10)
+    sender = work.db.get(Referrer, study.referrer_id) if study.referrer_id else None
     return ClaimDesk(
         study=signed.study, report_text=signed.version.text, version=claim.version, number=claim.number, state=claim.state,
-        tracking=claim.tracking, scheme=claim.scheme, scheme_name=payer.name if payer else ("Private patient" if not claim.scheme else claim.scheme),
-        membership_number=patient.membership_number, coding=_coding(claim.coding), lines=tuple(_line_card(r) for r in rows),
-        total_cents=claim.total_cents, paid_cents=claim.paid_cents, owed_by_scheme_cents=balance.get("scheme", 0),
-        owed_by_patient_cents=balance.get("patient", 0), problems=() if is_new else _problems(work, study, claim),
-        clocks=clocks(service_on=claim.service_on, received_on=received), tables=_tables(work),
-        entries=() if is_new else _entries(work, claim), history=() if is_new else _history(work, claim),
-        is_editable=claim.state in ("coding", "rejected"),
+        tracking=claim.tracking, why=claim.why, scheme=patient.scheme_code, scheme_name=_scheme_name(patient.scheme_code),
+        membership_number=patient.membership_number, referrer_number=sender.practice_number if sender else "",
+        service_on=claim.service_on, coding=chosen, lines=tuple(_line_card(r) for r in case.lines),
+        total_cents=claim.total_cents, paid_cents=claim.paid_cents, owed_by_scheme_cents=balance["scheme"],
+        owed_by_patient_cents=balance["patient"], chargeable_cents=_chargeable(work, case),
+        problems=_problems(work, case) if claim.state in EDITABLE else (), clocks=_clocks(claim),
+        tables=code_tables.loaded(work), words=code_tables.words_for(work, codes),
+        entries=ledger.entries_of(work, claim), history=ledger.history_of(work, claim), attempt=claim.attempt,
+        is_editable=claim.state in EDITABLE, may_recall=_may_recall(case),
     )  # fmt: skip
+
+
+def _clocks(claim: Claim) -> tuple[Clock, ...]:
+    received = local_day(claim.received_at) if claim.received_at else None
+    came_back = local_day(claim.answered_at) if claim.answered_at and claim.state == "rejected" else None
+    return () if claim.state == "settled" else clocks(
+        service_on=claim.service_on, received_on=received, notified_on=came_back)  # fmt: skip
+
+
+def _scheme_name(scheme: str) -> str:
+    payer = schemes().get(scheme)
+    return payer.name if payer else scheme or "Private patient"
 
 
 def _line_card(r: ClaimLine) -> LineCard:
     return LineCard(r.number, r.kind, r.code, r.description, Decimal(r.quantity), r.cents, tuple(r.icd10), r.is_demo, r.status,
-                    r.approved_cents, r.paid_cents, _reasons(r.reasons))  # fmt: skip
+                    r.approved_cents, r.paid_cents, coding.reasons(r.reasons))  # fmt: skip
 
 
-def _reasons(rows: Iterable[dict[str, str]]) -> tuple[Reason, ...]:
-    return tuple(Reason(**row) for row in rows)
+def _queue_rows(work: Work, study_ids: Sequence[UUID]) -> tuple[QueueRow, ...]:
+    """These studies with their claims, in the order given; a fixed number of questions however many rows."""
+    boards = {row.id: row for row in workflow.rows_of(work, study_ids)}
+    studies = {s.id: s for s in work.db.scalars(select(Study).where(Study.id.in_(study_ids)))}
+    payers = select(Study.id, Patient.scheme_code).join(Patient, Patient.id == Study.patient_id)
+    payer = dict(work.db.execute(payers.where(Study.id.in_(study_ids))).all())
+    claim = {c.study_id: c for c in work.db.scalars(select(Claim).where(Claim.study_id.in_(study_ids)))}
+    days = _service_days(work, [s for s in studies.values() if s.id not in claim])
+    return tuple(_queue_row(boards[i], claim.get(i), payer[i], days) for i in study_ids)
 
 
-def _queue_row(work: Work, row: workflow.BoardRow, claim: Claim | None = None) -> QueueRow:
-    claim = claim or _claim_row(work, row.id)
+def _queue_row(row: workflow.BoardRow, claim: Claim | None, scheme: str, days: dict[UUID, date]) -> QueueRow:
+    on = claim.service_on if claim else days[row.id]
+    stale = clocks(service_on=on)[0].ends_on
     if claim is None:
-        patient = work.db.get(Patient, row.patient_id)
-        return QueueRow(row, patient.scheme_code if patient else "", "", "", "", 0, 0, None, None)
-    stale = clocks(service_on=claim.service_on)[0].ends_on
-    return QueueRow(row, claim.scheme, claim.number, claim.state, claim.tracking, claim.total_cents, claim.paid_cents,
-                    claim.service_on, stale)  # fmt: skip
-
-
-def _happened(
-    work: Work, claim: Claim | None, what: str, facts: dict[str, Any], *, source_key: str | None = None
-) -> None:
-    work.db.add(ClaimEvent(id=work.new_id(), origin=work.house.origin, claim_id=claim.id if claim else None, at=work.now(),
-                           what=what, source_key=source_key, facts=facts))  # fmt: skip
-    work.db.flush()
-
-
-def _history(work: Work, claim: Claim) -> tuple[Happening, ...]:
-    rows = work.db.scalars(
-        select(ClaimEvent).where(ClaimEvent.claim_id == claim.id).order_by(ClaimEvent.at, ClaimEvent.id)
-    )
-    return tuple(Happening(e.at, e.what, e.facts) for e in rows)
+        return QueueRow(row, scheme, _scheme_name(scheme), "", "", "", "", 0, 0, on, stale, None)
+    name = _scheme_name(claim.scheme)
+    return QueueRow(row, claim.scheme, name, claim.number, claim.state, claim.tracking, claim.why, claim.total_cents,
+                    claim.paid_cents, on, stale, claim.submitted_at)  # fmt: skip
 
 
 def _keep_document(work: Work, data: bytes, *, kind: str, owner: UUID) -> UUID:
@@ -783,253 +759,85 @@ def _keep_document(work: Work, data: bytes, *, kind: str, owner: UUID) -> UUID:
     return document.id
 
 
-# Inside: answers and payments -------------------------------------------------------------------------------------
+# Inside: answers --------------------------------------------------------------------------------------------------
+
+
+def _claim_in_all(work: Work, claim: Claim, cents: int, *, memo: str) -> None:
+    """Bring what this claim says we earned to `cents`: all of it at first, the difference at an amendment, 0 when refused."""
+    standing = -ledger.balance_of(work, claim)["income"]
+    ledger.enter(work, claim, coding.owing(cents - standing), memo=memo)
+
+
+def _send_back(work: Work, claim: Claim, why: str, *, lines: Sequence[ClaimLine] = ()) -> None:
+    """Back to the clerk, to be corrected. What a scheme has had before goes again as what it then is.
+
+    Where part of it was approved, the whole stands until the amendment, which the scheme sets off itself.
+    """
+    claim.state, claim.answered_at, claim.why = "rejected", work.now(), why[:LONGEST_WHY]
+    approved = _was_approved(lines)
+    if claim.tracking != "Failed":
+        claim.correction = "ADJ" if approved else "RSV"
+    if not approved:
+        _claim_in_all(work, claim, 0, memo=f"Claim {claim.number} came back")
+    workflow.move(work, work.get(Study, claim.study_id), "refuse")
 
 
 def _take_answer(work: Work, answer: Response) -> bool:
-    """Apply one answer unless it was applied before. What cannot be understood is kept raw."""
+    """Apply one answer unless it was applied before. What cannot be understood, or comes too late, is kept and shown."""
     if work.db.scalars(select(ClaimEvent.id).where(ClaimEvent.source_key == answer.id)).first():
         return False
-    claim = work.db.scalars(select(Claim).where(Claim.number == answer.claim_number)).one_or_none()
-    facts = {"tracking": answer.tracking, "reasons": [asdict(r) for r in answer.reasons]}
+    claim = claim_by_number(work, answer.claim_number) if _is_ours(work, answer) else None
+    facts: dict[str, Any] = {"tracking": answer.tracking, "reasons": [asdict(r) for r in answer.reasons]}
     if claim is None or not answer.tracking:
         facts |= {"claim": answer.claim_number, "raw": base64.b64encode(answer.raw).decode()}
-        _happened(work, claim, "unread", facts, source_key=answer.id)
+        ledger.happened(work, claim, "unread", facts, source_key=answer.id)
         return True
-    lines = {line.tracer: line for line in _lines(work, claim)}
-    for said in answer.lines:
-        if line := lines.get(said.tracer):
+    if claim.state not in HEARING or not may_follow(claim.tracking, answer.tracking, table=TRACKING_AFTER):
+        ledger.happened(
+            work, claim, "late", facts | {"lines": _said_of_lines(answer.lines)}, source_key=answer.id
+        )
+        return True
+    lines = _lines(work, claim)
+    unmatched = [said for said in answer.lines if not _apply(said, lines)]
+    facts |= {"lines": _said_of_lines(answer.lines), "unmatched": _said_of_lines(unmatched)}
+    ledger.happened(work, claim, "answer", facts, source_key=answer.id)
+    claim.tracking = answer.tracking
+    _follow_answer(work, claim, lines, answer)
+    return True
+
+
+def _is_ours(work: Work, answer: Response) -> bool:
+    """A switch may carry the last seven digits of a practice number only."""
+    ours = practice.card(work).pcns
+    return not answer.practice_no or ours.endswith(answer.practice_no) or answer.practice_no.endswith(ours)
+
+
+def _said_of_lines(said: Iterable[LineAnswer]) -> list[dict[str, Any]]:
+    return [{"line": s.number, "status": s.status, "cents": s.money.approved_cents, "why": coding.said(s.reasons)}
+            for s in said]  # fmt: skip
+
+
+def _apply(said: LineAnswer, lines: Sequence[ClaimLine]) -> bool:
+    """False when the answer fits no line, or would undo a later one (core.rules.claim_states.ITEM_AFTER)."""
+    for line in lines:
+        is_it = line.tracer == said.tracer if said.tracer else line.number == said.number
+        if is_it and may_follow(line.status, said.status):
             line.status, line.approved_cents = said.status, said.money.approved_cents
             line.reasons = [asdict(r) for r in said.reasons]
-    facts["lines"] = [
-        {"line": s.number, "status": s.status, "cents": s.money.approved_cents} for s in answer.lines
-    ]
-    _happened(work, claim, "answer", facts, source_key=answer.id)
-    claim.tracking = answer.tracking
-    if claim.state in ("queued", "sent", "answered"):
-        _follow_answer(work, claim, list(lines.values()))
-    return True
+            return True
+    return False
 
 
-def _follow_answer(work: Work, claim: Claim, lines: list[ClaimLine]) -> None:
-    """All lines refused, or the claim failed on its way: back to the clerk. All lines answered: wait for the money."""
-    refused = all(line.status in ("Rejected", "Invalid") for line in lines) or claim.tracking == "Failed"
-    if refused:
-        claim.state, claim.answered_at = "rejected", work.now()
-        _post(
-            work,
-            claim,
-            {"scheme": -claim.total_cents, "income": claim.total_cents},
-            memo=f"Claim {claim.number} refused",
+def _follow_answer(work: Work, claim: Claim, lines: Sequence[ClaimLine], answer: Response) -> None:
+    """All lines refused, or failed on the way: back to the clerk. All lines answered: wait for the money."""
+    if claim.tracking == "Failed":
+        _send_back(
+            work, claim, coding.said(answer.reasons) or "The claim failed at the switch: send it again."
         )
-        workflow.move(work, work.get(Study, claim.study_id), "refuse")
+    elif lines and all(line.status in REFUSED for line in lines):
+        why = coding.said([*answer.reasons, *(r for line in lines for r in coding.reasons(line.reasons))])
+        _send_back(work, claim, why or "The scheme refused every line and gave no reason.")
     elif all(line.status in ANSWERED for line in lines):
         claim.state, claim.answered_at = "answered", work.now()
-
-
-def _take_payment(work: Work, paid: Paid) -> bool:
-    known = select(Remittance.id).where(Remittance.payer == paid.payer, Remittance.number == paid.id)
-    if work.db.scalars(known).first():
-        return False
-    row = Remittance(id=work.new_id(), number=paid.id, payer=paid.payer, paid_on=paid.paid_on, total_cents=paid.total_cents,
-                     received_at=work.now())  # fmt: skip
-    work.db.add(row)
-    work.db.flush()
-    for line in paid.lines:
-        claim = work.db.scalars(select(Claim.id).where(Claim.number == line.claim_number)).first()
-        work.db.add(RemittanceLine(
-            id=work.new_id(), remittance_id=row.id, claim_id=claim, claim_number=line.claim_number[:35],
-            line_number=line.number, tracer=line.tracer[:35], status=line.status, submitted_cents=line.money.submitted_cents,
-            calculated_cents=line.money.calculated_cents, levy_cents=line.money.levy_cents,
-            co_payment_cents=line.money.co_payment_cents, paid_cents=line.paid_cents, reasons=[asdict(r) for r in line.reasons],
-        ))  # fmt: skip
-    work.db.flush()
-    return True
-
-
-def _post_line(work: Work, payment: Remittance, line: RemittanceLine) -> Claim | None:
-    """Money in is the bank's and off the scheme's account; what the scheme will not pay becomes the patient's."""
-    memo = f"{payment.payer} {payment.number}"
-    claim = work.db.get(Claim, line.claim_id) if line.claim_id else None
-    if claim is None:
-        _post(
-            work,
-            None,
-            {"bank": line.paid_cents, "suspense": -line.paid_cents},
-            memo=f"{memo}: claim {line.claim_number} unknown",
-        )
-        return None
-    shortfall = line.submitted_cents - line.paid_cents
-    _post(
-        work,
-        claim,
-        {"bank": line.paid_cents, "scheme": -line.paid_cents - shortfall, "patient": shortfall},
-        memo=memo,
-    )
-    claim.paid_cents += line.paid_cents
-    by_tracer = select(ClaimLine).where(ClaimLine.claim_id == claim.id, ClaimLine.tracer == line.tracer)
-    if row := work.db.scalars(by_tracer).one_or_none():
-        row.paid_cents += line.paid_cents
-        row.status, row.reasons = line.status, line.reasons
-    return claim
-
-
-def _close_if_settled(work: Work, claim: Claim) -> None:
-    work.db.flush()
-    owed = _balance(work, claim).get("scheme", 0)
-    study = work.get(Study, claim.study_id)
-    _happened(work, claim, "paid", {"paid_cents": claim.paid_cents, "owed_cents": owed})
-    if owed == 0 and study.status == Status.CLAIMED:
-        claim.state = "settled"
-        workflow.move(work, study, "settle")
-    elif owed != 0 and claim.state == "settled":
-        claim.state = "answered"  # The scheme took money back: the claim is open again until it is settled.
-
-
-def _post(work: Work, claim: Claim | None, sides: dict[str, int], *, memo: str) -> None:
-    """One entry: its sides sum to zero, or nothing is posted and the mistake is ours."""
-    if sum(sides.values()) != 0:
-        raise AssertionError("Postings of an entry must sum to zero.")
-    entry, at = work.new_id(), work.now()
-    for account, cents in sides.items():
-        if cents:
-            work.db.add(Posting(
-                id=work.new_id(), origin=work.house.origin, entry_id=entry, at=at, account=account, cents=cents, memo=memo,
-                claim_id=claim.id if claim else None, patient_id=claim.patient_id if claim else None,
-            ))  # fmt: skip
-    work.db.flush()
-
-
-def _balance(work: Work, claim: Claim) -> dict[str, int]:
-    query = (
-        select(Posting.account, func.sum(Posting.cents))
-        .where(Posting.claim_id == claim.id)
-        .group_by(Posting.account)
-    )
-    return {account: int(cents) for account, cents in work.db.execute(query)}
-
-
-def _entries(work: Work, claim: Claim) -> tuple[Entry, ...]:
-    rows = work.db.scalars(
-        select(Posting).where(Posting.claim_id == claim.id).order_by(Posting.at, Posting.id)
-    )
-    return tuple(Entry(p.at, p.account, p.cents, p.memo) for p in rows)
-
-
-def _remittance_card(work: Work, r: Remittance, *, with_lines: bool) -> RemittanceCard:
-    lines: tuple[RemittanceLineCard, ...] = ()
-    if with_lines:
-        query = (
-            select(RemittanceLine, Claim.study_id).outerjoin(Claim, Claim.id == RemittanceLine.claim_id)
-            .where(RemittanceLine.remittance_id == r.id).order_by(RemittanceLine.id)
-        )  # fmt: skip
-        lines = tuple(
-            RemittanceLineCard(
-                x.claim_number, study, x.line_number, x.status, x.submitted_cents, x.submitted_cents - x.calculated_cents,
-                x.levy_cents, x.co_payment_cents, x.paid_cents, _reasons(x.reasons),
-            )
-            for x, study in work.db.execute(query)
-        )  # fmt: skip
-    return RemittanceCard(
-        r.id, r.number, r.payer, r.paid_on, r.total_cents, r.received_at, r.posted_at, lines
-    )
-
-
-def _position(house: House, name: str) -> str:
-    with house.work(system()) as work, work.look(Permission.CLAIM_TRANSMIT):
-        row = work.db.get(SwitchPosition, name)
-        return row.cursor if row else ""
-
-
-def _move_position(work: Work, name: str, cursor: str) -> None:
-    row = work.db.get(SwitchPosition, name)
-    if row is None:
-        work.db.add(SwitchPosition(name=name, cursor=cursor))
-    else:
-        row.cursor = cursor
-
-
-# Inside: coding and tables ----------------------------------------------------------------------------------------
-
-
-def _tidied(coding: Coding) -> Coding:
-    lines = tuple(
-        replace(line, code=line.code.strip(), modifiers=tuple(m.strip() for m in line.modifiers if m.strip()),
-                icd10=tuple(icd10.tidy(c) for c in line.icd10 if c.strip()))
-        for line in coding.lines
-    )  # fmt: skip
-    return replace(coding, lines=lines, referring_icd10=tuple(icd10.tidy(c) for c in coding.referring_icd10 if c.strip()),
-                   authorisation=coding.authorisation.strip(), notes=coding.notes.strip()[:300])  # fmt: skip
-
-
-def _coding_as_json(coding: Coding) -> dict[str, Any]:
-    record = asdict(coding)
-    for line in record["lines"]:
-        line["quantity"] = str(line["quantity"])
-    return record
-
-
-def _coding(record: dict[str, Any]) -> Coding:
-    lines = tuple(
-        CodedLine(line["code"], _decimal(line["quantity"]), tuple(line["modifiers"]), tuple(line["icd10"]))
-        for line in record["lines"]
-    )
-    return Coding(
-        lines,
-        tuple(record["referring_icd10"]),
-        record["authorisation"],
-        record["place_of_service"],
-        record["notes"],
-    )
-
-
-def _decimal(text: str) -> Decimal:
-    try:
-        return Decimal(text)
-    except InvalidOperation:
-        return Decimal(0)
-
-
-def _active_table(work: Work) -> CodeTable | None:
-    return work.db.scalars(select(CodeTable).where(CodeTable.is_active)).first()
-
-
-def _tables(work: Work) -> Tables:
-    table = _active_table(work)
-    prices = work.db.scalar(select(func.count()).select_from(TariffRow)) or 0
-    demo = work.db.scalar(select(func.count()).select_from(TariffRow).where(TariffRow.is_demo)) or 0
-    if table is None:
-        return Tables("no ICD-10 table", 0, False, prices, bool(demo))
-    return Tables(table.name, table.rows, table.is_starter, prices, bool(demo))
-
-
-def _icd10_row(table_id: UUID, c: icd10.Code) -> Icd10Row:
-    return Icd10Row(
-        table_id=table_id, code=c.code, description=c.description[:300], search_text=fold(f"{c.code} {c.description}")[:320],
-        chapter=c.chapter, clinical=c.clinical, primary=c.primary, asterisk=c.asterisk, dagger=c.dagger, sequelae=c.sequelae,
-        ages=c.ages, sex=c.sex, valid_from=c.valid_from, valid_until=c.valid_until,
-    )  # fmt: skip
-
-
-def _preview(work: Work, content: bytes) -> tariff.Preview:
-    try:
-        return tariff.preview(content, existing=[_tariff(r) for r in work.db.scalars(select(TariffRow))])
-    except ValueError as error:
-        raise Refused(str(error)) from None
-
-
-def _tariff(r: TariffRow) -> Tariff:
-    return Tariff(r.code, r.description, r.kind, r.cents, Fraction(r.factor) if r.factor else None, r.valid_from, r.valid_until,
-                  r.scheme, r.source, r.is_demo)  # fmt: skip
-
-
-def _tariff_values(row: Tariff) -> dict[str, Any]:
-    return {"description": row.description[:300], "kind": row.kind, "cents": row.cents,
-            "factor": str(row.factor) if row.factor is not None else None, "valid_until": row.valid_until,
-            "source": row.source[:200], "is_demo": row.demo}  # fmt: skip
-
-
-def _tariff_row(work: Work, row: Tariff) -> TariffRow:
-    return TariffRow(
-        id=work.new_id(), code=row.code, scheme=row.scheme, valid_from=row.valid_from, **_tariff_values(row)
-    )
+        refused = [r for line in lines if line.status in REFUSED for r in coding.reasons(line.reasons)]
+        claim.why = f"In part: {coding.said(refused)}"[:LONGEST_WHY] if refused else ""

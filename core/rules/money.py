@@ -9,6 +9,9 @@ from fractions import Fraction
 VAT_RATE = Decimal("0.15")
 """The standard rate; medical services carry it when the practice is a VAT vendor. A setting may replace it."""
 
+LARGEST_CENTS = 10**14
+"""A thousand thousand million rand; a larger amount is a slip, and no database column would hold a much larger one."""
+
 NO_BREAK_SPACE = "\u00a0"
 
 
@@ -61,6 +64,8 @@ def parse_rands(text: str) -> int:
         raise ValueError(f"'{text}' is not a rand amount.")
     negative = bool(found["minus"]) or found["open"] == "("
     cents = int(found["whole"].replace(",", "")) * 100 + int((found["part"] or "0").ljust(2, "0"))
+    if cents > LARGEST_CENTS:
+        raise ValueError(f"'{text}' is more money than any payer has.")
     return -cents if negative else cents
 
 

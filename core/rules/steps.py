@@ -105,6 +105,7 @@ STEPS: dict[str, Step] = {
     "claim": Step("Submit the claim", _from(S.SIGNED, S.REJECTED), S.CLAIMED, Permission.CLAIM_SUBMIT),
     "refuse": Step("Scheme refused", _from(S.CLAIMED), S.REJECTED, Permission.CLAIM_TRANSMIT),
     "settle": Step("Settled", _from(S.CLAIMED), S.PAID, Permission.REMITTANCE_POST),
+    "take_back": Step("Scheme took money back", _from(S.PAID), S.CLAIMED, Permission.REMITTANCE_POST),
 }  # fmt: skip
 
 

@@ -6,7 +6,7 @@ from datetime import date, datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ForeignKey, Index, String, Text
+from sqlalchemy import BigInteger, ForeignKey, Index, String, Text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from core.store.model.base import Base, Owned
@@ -55,7 +55,7 @@ class TariffRow(Owned, Base):
     code: Mapped[str] = mapped_column(String(10), index=True)
     description: Mapped[str] = mapped_column(String(300))
     kind: Mapped[str] = mapped_column(String(10))
-    cents: Mapped[int | None] = mapped_column()
+    cents: Mapped[int | None] = mapped_column(BigInteger)
     factor: Mapped[str | None] = mapped_column(String(20))
     valid_from: Mapped[date] = mapped_column()
     valid_until: Mapped[date | None] = mapped_column()
@@ -84,11 +84,12 @@ class Claim(Owned, Base):
         mapped_column()
     )  # what the clerk chose: asked, icd10, referring, authorisation
     service_on: Mapped[date] = mapped_column(index=True)
-    total_cents: Mapped[int] = mapped_column(default=0)
-    paid_cents: Mapped[int] = mapped_column(default=0)
+    total_cents: Mapped[int] = mapped_column(BigInteger, default=0)
+    paid_cents: Mapped[int] = mapped_column(BigInteger, default=0)
     batch_number: Mapped[int | None] = mapped_column(default=None)
     message_id: Mapped[UUID | None] = mapped_column(default=None)  # sealed MEDCLM message
-    submitted_at: Mapped[datetime | None] = mapped_column(default=None)
+    why: Mapped[str] = mapped_column(String(300), default="")  # why it came back, in the payer's words
+    submitted_at: Mapped[datetime | None] = mapped_column(default=None, index=True)
     received_at: Mapped[datetime | None] = mapped_column(default=None)
     answered_at: Mapped[datetime | None] = mapped_column(default=None)
 
@@ -105,13 +106,13 @@ class ClaimLine(Owned, Base):
     code: Mapped[str] = mapped_column(String(10))
     description: Mapped[str] = mapped_column(String(300))
     quantity: Mapped[str] = mapped_column(String(12))
-    cents: Mapped[int | None] = mapped_column()
+    cents: Mapped[int | None] = mapped_column(BigInteger)
     icd10: Mapped[list[str]] = mapped_column()
     tracer: Mapped[str] = mapped_column(String(35))
     is_demo: Mapped[bool] = mapped_column()
     status: Mapped[str] = mapped_column(String(12), default="")
-    approved_cents: Mapped[int | None] = mapped_column(default=None)
-    paid_cents: Mapped[int] = mapped_column(default=0)
+    approved_cents: Mapped[int | None] = mapped_column(BigInteger, default=None)
+    paid_cents: Mapped[int] = mapped_column(BigInteger, default=0)
     reasons: Mapped[list[Any]] = mapped_column()
 
 
@@ -140,7 +141,7 @@ class Remittance(Owned, Base):
     number: Mapped[str] = mapped_column(String(60))
     payer: Mapped[str] = mapped_column(String(120))
     paid_on: Mapped[date] = mapped_column()
-    total_cents: Mapped[int] = mapped_column()
+    total_cents: Mapped[int] = mapped_column(BigInteger)
     received_at: Mapped[datetime] = mapped_column()
     posted_at: Mapped[datetime | None] = mapped_column(default=None)
 
@@ -156,11 +157,11 @@ class RemittanceLine(Owned, Base):
     line_number: Mapped[int] = mapped_column()
     tracer: Mapped[str] = mapped_column(String(35))
     status: Mapped[str] = mapped_column(String(12))
-    submitted_cents: Mapped[int] = mapped_column()
-    calculated_cents: Mapped[int] = mapped_column()
-    levy_cents: Mapped[int] = mapped_column()
-    co_payment_cents: Mapped[int] = mapped_column()
-    paid_cents: Mapped[int] = mapped_column()
+    submitted_cents: Mapped[int] = mapped_column(BigInteger)
+    calculated_cents: Mapped[int] = mapped_column(BigInteger)
+    levy_cents: Mapped[int] = mapped_column(BigInteger)
+    co_payment_cents: Mapped[int] = mapped_column(BigInteger)
+    paid_cents: Mapped[int] = mapped_column(BigInteger)
     reasons: Mapped[list[Any]] = mapped_column()
 
 
@@ -176,7 +177,7 @@ class Posting(Base):
     account: Mapped[str] = mapped_column(String(24), index=True)
     claim_id: Mapped[UUID | None] = mapped_column(ForeignKey("claim.id"), index=True)
     patient_id: Mapped[UUID | None] = mapped_column(ForeignKey("patient.id"), index=True)
-    cents: Mapped[int] = mapped_column()
+    cents: Mapped[int] = mapped_column(BigInteger)
     memo: Mapped[str] = mapped_column(Text)
 
 

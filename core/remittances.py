@@ -1,0 +1,338 @@
+"""Payments of the schemes: heard from the switch or read from a file, posted to the cent by a person.
+
+A payment waits until somebody posts it. A line for a claim that nobody knows goes to suspense, and from there to its
+claim once it is found.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from datetime import date, datetime
+from uuid import UUID
+
+from sqlalchemy import func, select
+
+from core import ledger, workflow
+from core.errors import Refused
+from core.rules import coding
+from core.rules.problems import Problem
+from core.rules.remittance import Reason, RemittancesRead, parse_remittances
+from core.rules.remittance import Remittance as Paid
+from core.rules.roles import Permission
+from core.rules.steps import Status
+from core.store.model import Claim, ClaimLine, Remittance, RemittanceLine, Study, SwitchPosition
+from core.store.work import House, Subject, Work, system
+
+LONGEST_NUMBER, LONGEST_PAYER, LONGEST_KEY = 60, 120, 35
+
+
+@dataclass(frozen=True)
+class RemittanceLineCard:
+    """One line of a payment. claim_study: whose claim it is; None while it is in suspense."""
+
+    id: UUID
+    claim_number: str
+    claim_study: UUID | None
+    line_number: int
+    status: str
+    submitted_cents: int
+    rate_difference_cents: int
+    levy_cents: int
+    co_payment_cents: int
+    rejected_cents: int
+    paid_cents: int
+    reasons: tuple[Reason, ...]
+
+
+@dataclass(frozen=True)
+class RemittanceCard:
+    """One payment: its lines, and whether they are posted. problem: why it cannot be, "" when it can."""
+
+    id: UUID
+    number: str
+    payer: str
+    paid_on: date
+    total_cents: int
+    received_at: datetime
+    posted_at: datetime | None
+    lines: tuple[RemittanceLineCard, ...]
+    problem: str = ""
+
+
+@dataclass(frozen=True)
+class Suspended:
+    """A posted line whose claim nobody knows, and the payment it came with."""
+
+    line: RemittanceLineCard
+    remittance_id: UUID
+    number: str
+    payer: str
+    paid_on: date
+
+
+@dataclass(frozen=True)
+class PaymentsFile:
+    """What importing a file would do. new, known: (payer, number, cents, lines); refused: (line of the file, reason)."""
+
+    new: tuple[tuple[str, str, int, int], ...]
+    known: tuple[tuple[str, str, int, int], ...]
+    refused: tuple[tuple[int, str], ...]
+
+
+# Questions ------------------------------------------------------------------------------------------------------
+
+
+def remittances(
+    work: Work, *, open_only: bool = False, page: int = 1, size: int = 50
+) -> tuple[tuple[RemittanceCard, ...], int]:
+    """Payments, newest first, without their lines; how many in all."""
+    with work.look(Permission.BILLING_SEE):
+        query = select(Remittance)
+        if open_only:
+            query = query.where(Remittance.posted_at.is_(None))
+        total = work.db.scalar(select(func.count()).select_from(query.subquery())) or 0
+        order = (Remittance.paid_on.desc(), Remittance.id.desc())
+        rows = work.db.scalars(query.order_by(*order).limit(size).offset((page - 1) * size))
+        return tuple(_card(r, ()) for r in rows), total
+
+
+def open_remittance(work: Work, remittance_id: UUID) -> RemittanceCard:
+    """One payment with its lines. Recorded once per sitting."""
+    with work.reading(Permission.BILLING_SEE, Subject("remittance", str(remittance_id))):
+        row = work.get(Remittance, remittance_id)
+        query = (
+            select(RemittanceLine, Claim.study_id).outerjoin(Claim, Claim.id == RemittanceLine.claim_id)
+            .where(RemittanceLine.remittance_id == row.id).order_by(RemittanceLine.id)
+        )  # fmt: skip
+        return _card(row, tuple(_line_card(line, study) for line, study in work.db.execute(query)))
+
+
+def suspense(work: Work, *, page: int = 1, size: int = 50) -> tuple[tuple[Suspended, ...], int]:
+    """Posted lines whose claim nobody knows yet, oldest first; how many in all."""
+    with work.look(Permission.BILLING_SEE):
+        query = (
+            select(RemittanceLine, Remittance).join(Remittance, Remittance.id == RemittanceLine.remittance_id)
+            .where(RemittanceLine.claim_id.is_(None), Remittance.posted_at.is_not(None))
+        )  # fmt: skip
+        total = work.db.scalar(
+            select(func.count()).select_from(query.with_only_columns(RemittanceLine.id).subquery())
+        )
+        order = (Remittance.paid_on, RemittanceLine.id)
+        rows = work.db.execute(query.order_by(*order).limit(size).offset((page - 1) * size))
+        return tuple(
+            Suspended(_line_card(line, None), r.id, r.number, r.payer, r.paid_on) for line, r in rows
+        ), total or 0
+
+
+def preview_remittances(work: Work, *, content: bytes) -> PaymentsFile:
+    """What importing a file (data/README.md) would do, with every refused row. Nothing is changed."""
+    with work.look(Permission.REMITTANCE_POST):
+        read = _read(content)
+        new: list[tuple[str, str, int, int]] = []
+        known: list[tuple[str, str, int, int]] = []
+        for paid in read.remittances:
+            (known if _known(work, paid) else new).append(
+                (paid.payer, paid.id, paid.total_cents, len(paid.lines))
+            )
+        return PaymentsFile(tuple(new), tuple(known), tuple((r.line, r.reason) for r in read.refused))
+
+
+# Verbs ----------------------------------------------------------------------------------------------------------
+
+
+def fetch_remittances(house: House) -> int:
+    """Ask the switch for payments and keep them for a person to post. How many were new."""
+    since = position(house, "remittances")
+    payments = house.ports.switch.remittances(since)
+    if not payments:
+        return 0
+    with house.work(system()) as work:
+        with work.act(Permission.CLAIM_TRANSMIT, Subject("switch", "remittances")) as facts:
+            taken = [payment.id for payment in payments if _take(work, payment)]
+            move_position(work, "remittances", payments[-1].cursor)
+            facts |= {"remittances": len(taken), "since": since}
+    return len(taken)
+
+
+def import_remittances(work: Work, *, content: bytes) -> tuple[int, tuple[tuple[int, str], ...]]:
+    """Payments from a file: how many were new, and each refused row with its line and reason."""
+    with work.act(Permission.REMITTANCE_POST, Subject("remittance")) as facts:
+        read = _read(content)
+        taken = [p.id for p in read.remittances if _take(work, p)]
+        facts |= {"taken": len(taken), "refused": len(read.refused)}
+        return len(taken), tuple((r.line, r.reason) for r in read.refused)
+
+
+def post(work: Work, remittance_id: UUID) -> None:
+    """Post a payment to the cent: bank and debtors move, shortfalls become the patient's, settled claims close."""
+    with work.act(Permission.REMITTANCE_POST, Subject("remittance", str(remittance_id))) as facts:
+        payment = work.get(Remittance, remittance_id, lock=True)
+        if payment.posted_at is not None:
+            raise Refused("This payment is posted already.")
+        lines = list(work.db.scalars(
+            select(RemittanceLine).where(RemittanceLine.remittance_id == payment.id).order_by(RemittanceLine.id)
+        ))  # fmt: skip
+        if sum(line.paid_cents for line in lines) != payment.total_cents:
+            raise Refused(UNEVEN)
+        payment.posted_at = work.now()
+        touched: dict[UUID, Claim] = {}
+        # In the order of their ids, so that two clerks who post at once never wait for each other in a ring.
+        for line in sorted(lines, key=lambda line: str(line.claim_id)):
+            if claim := _post_line(work, payment, line):
+                touched[claim.id] = claim
+        for claim in touched.values():
+            _note_paid(work, claim)
+        facts |= {
+            "number": payment.number,
+            "cents": payment.total_cents,
+            "claims": [c.number for c in touched.values()],
+        }
+
+
+def assign(work: Work, line_id: UUID, *, claim_number: str) -> str:
+    """A line in suspense belongs to this claim after all: its money moves there. Returns the claim's number."""
+    with work.act(Permission.REMITTANCE_POST, Subject("remittance-line", str(line_id))) as facts:
+        line = work.get(RemittanceLine, line_id, what="line", lock=True)
+        payment = work.get(Remittance, line.remittance_id)
+        if line.claim_id is not None or payment.posted_at is None:
+            raise Refused("This line is not in suspense.")
+        claim = claim_by_number(work, claim_number.strip())
+        if claim is None or claim.submitted_at is None:
+            sentence = f"There is no submitted claim with the number '{claim_number.strip()}': check it."
+            raise Refused(sentence, problems=(Problem("CLAIM", sentence, "claim_number"),))
+        line.claim_id = claim.id
+        memo = f"{payment.payer} {payment.number}: found for claim {claim.number}"
+        ledger.enter(work, claim, coding.found_owner(_sides(line)), memo=memo)
+        _note_line(work, claim, line)
+        _note_paid(work, claim)
+        facts |= {"claim": claim.number, "cents": line.paid_cents, "patient": claim.patient_id}
+        return claim.number
+
+
+# For sibling verbs inside their own gate ------------------------------------------------------------------------
+
+
+def close_if_settled(work: Work, claim: Claim) -> int:
+    """Close a claim of which the scheme owes nothing more, or open it again; what the scheme still owes."""
+    work.db.flush()
+    owed = ledger.balance_of(work, claim)["scheme"]
+    study = work.get(Study, claim.study_id)
+    if owed == 0 and study.status == Status.CLAIMED:
+        claim.state = "settled"
+        workflow.move(work, study, "settle")
+    elif owed != 0 and claim.state == "settled":
+        claim.state = "answered"  # The scheme took money back: the claim is open again until it is settled.
+        if study.status == Status.PAID:
+            workflow.move(work, study, "take_back")
+    return owed
+
+
+def claim_by_number(work: Work, number: str) -> Claim | None:
+    """The claim of that number, held against other changes until this act is over."""
+    found = work.db.scalars(select(Claim.id).where(Claim.number == number)).one_or_none()
+    return work.get(Claim, found, lock=True) if found else None
+
+
+def position(house: House, name: str) -> str:
+    """How far somebody's feed was read."""
+    with house.work(system()) as work, work.look(Permission.CLAIM_TRANSMIT):
+        row = work.db.get(SwitchPosition, name)
+        return row.cursor if row else ""
+
+
+def move_position(work: Work, name: str, cursor: str) -> None:
+    """Remember how far a feed was read, in the transaction that kept what was read."""
+    row = work.db.get(SwitchPosition, name)
+    if row is None:
+        work.db.add(SwitchPosition(name=name, cursor=cursor))
+    else:
+        row.cursor = cursor
+
+
+# Inside ---------------------------------------------------------------------------------------------------------
+
+UNEVEN = "The lines do not make up the payment's total: ask the payer for a correct remittance."
+
+
+def _read(content: bytes) -> RemittancesRead:
+    try:
+        return parse_remittances(content)
+    except ValueError as error:
+        raise Refused(str(error)) from None
+
+
+def _known(work: Work, paid: Paid) -> bool:
+    wanted = (Remittance.payer == paid.payer[:LONGEST_PAYER], Remittance.number == paid.id[:LONGEST_NUMBER])
+    return work.db.scalars(select(Remittance.id).where(*wanted)).first() is not None
+
+
+def _take(work: Work, paid: Paid) -> bool:
+    """Keep one payment unless it is kept already."""
+    if _known(work, paid):
+        return False
+    row = Remittance(id=work.new_id(), number=paid.id[:LONGEST_NUMBER], payer=paid.payer[:LONGEST_PAYER],
+                     paid_on=paid.paid_on, total_cents=paid.total_cents, received_at=work.now())  # fmt: skip
+    work.db.add(row)
+    work.db.flush()
+    numbers = {line.claim_number for line in paid.lines}
+    claims = dict(work.db.execute(select(Claim.number, Claim.id).where(Claim.number.in_(numbers))).all())
+    for line in paid.lines:
+        work.db.add(RemittanceLine(
+            id=work.new_id(), remittance_id=row.id, claim_id=claims.get(line.claim_number),
+            claim_number=line.claim_number[:LONGEST_KEY], line_number=line.number, tracer=line.tracer[:LONGEST_KEY],
+            status=line.status, submitted_cents=line.money.submitted_cents, calculated_cents=line.money.calculated_cents,
+            levy_cents=line.money.levy_cents, co_payment_cents=line.money.co_payment_cents, paid_cents=line.paid_cents,
+            reasons=[asdict(r) for r in line.reasons],
+        ))  # fmt: skip
+    work.db.flush()
+    return True
+
+
+def _rejected_cents(line: RemittanceLine) -> int:
+    return line.submitted_cents - line.calculated_cents if line.status in coding.REFUSED else 0
+
+
+def _sides(line: RemittanceLine) -> dict[str, int]:
+    return coding.payment(submitted_cents=line.submitted_cents, paid_cents=line.paid_cents,
+                          refused_cents=_rejected_cents(line))  # fmt: skip
+
+
+def _post_line(work: Work, payment: Remittance, line: RemittanceLine) -> Claim | None:
+    memo = f"{payment.payer} {payment.number}"
+    if line.claim_id is None:
+        sentence = f"{memo}: claim {line.claim_number} unknown"
+        ledger.enter(work, None, coding.unclaimed(line.paid_cents), memo=sentence)
+        return None
+    claim = work.get(Claim, line.claim_id, lock=True)
+    ledger.enter(work, claim, _sides(line), memo=memo)
+    _note_line(work, claim, line)
+    return claim
+
+
+def _note_line(work: Work, claim: Claim, line: RemittanceLine) -> None:
+    claim.paid_cents += line.paid_cents
+    mine = select(ClaimLine).where(ClaimLine.claim_id == claim.id)
+    by_key = ClaimLine.tracer == line.tracer if line.tracer else ClaimLine.number == line.line_number
+    if row := work.db.scalars(mine.where(by_key)).one_or_none():
+        row.paid_cents += line.paid_cents
+        row.status, row.reasons = line.status, line.reasons
+
+
+def _note_paid(work: Work, claim: Claim) -> None:
+    owed = close_if_settled(work, claim)
+    ledger.happened(work, claim, "paid", {"paid_cents": claim.paid_cents, "owed_cents": owed})
+
+
+def _line_card(x: RemittanceLine, study: UUID | None) -> RemittanceLineCard:
+    rejected = _rejected_cents(x)
+    return RemittanceLineCard(
+        x.id, x.claim_number, study, x.line_number, x.status, x.submitted_cents,
+        x.submitted_cents - x.calculated_cents - rejected, x.levy_cents, x.co_payment_cents, rejected, x.paid_cents,
+        coding.reasons(x.reasons),
+    )  # fmt: skip
+
+
+def _card(r: Remittance, lines: tuple[RemittanceLineCard, ...]) -> RemittanceCard:
+    uneven = bool(lines) and sum(line.paid_cents for line in lines) != r.total_cents
+    return RemittanceCard(r.id, r.number, r.payer, r.paid_on, r.total_cents, r.received_at, r.posted_at, lines,
+                          UNEVEN if uneven else "")  # fmt: skip
