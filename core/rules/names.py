@@ -22,7 +22,8 @@ def fold(text: str) -> str:
     >>> fold("Thandô  NKOSI-Müller"), fold("N’wamba"), fold("Ḓuvha Sørensen")
     ('thando nkosi-muller', 'nwamba', 'duvha sorensen')
     """
-    spread = unicodedata.normalize("NFKD", text.casefold().translate(_PLAIN))
+    folded = unicodedata.normalize("NFKD", text).casefold().translate(_PLAIN)
+    spread = unicodedata.normalize("NFKD", folded)
     return " ".join("".join(c for c in spread if not unicodedata.combining(c)).split())
 
 
