@@ -9,6 +9,7 @@ import pandas as pd
 import plotly.graph_objects as go
 import streamlit as st
 
+from core.rules.catalogue import MODALITIES
 from core.rules.steps import LOOKS, Status
 
 # The tones of style.css, for a canvas that reads no style sheet.
@@ -18,6 +19,23 @@ TONES = {
     "dark": {"neutral": "#a9b5b9", "info": "#85bdec", "busy": "#c9a8ec", "warn": "#efb45a", "good": "#7fcf9b",
              "bad": "#ff9f90", "main": "#2a9186", "ground": "#11171a", "soft": "#a6b3b7", "line": "#2e3a3f"},
 }  # fmt: skip
+
+# The theme's chartCategoricalColors and a few more; a modality keeps its colour whatever else is drawn.
+_FAMILY = (
+    "#0b6b63",
+    "#c77d1a",
+    "#3d6fb4",
+    "#8b5a9f",
+    "#b4483c",
+    "#6b7a3a",
+    "#4fa39b",
+    "#8a6d5a",
+    "#7f93ad",
+    "#b58ab8",
+)
+MODALITY = dict(
+    zip(("CT", "DX", "MR", "US", *sorted(MODALITIES - {"CT", "DX", "MR", "US"})), _FAMILY, strict=False)
+)
 
 
 def tone(name: str) -> str:
@@ -47,7 +65,8 @@ def figure(*traces: Any, height_px: int = 320, **layout: Any) -> go.Figure:
     drawn = go.Figure(traces)
     drawn.update_layout(
         height=height_px, margin={"l": 8, "r": 8, "t": 8, "b": 8}, dragmode=False, bargap=0.25,
-        legend={"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0, "title": None}, hovermode="closest",
+        legend={"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0, "title": None, "traceorder": "normal"},
+        hovermode="closest", paper_bgcolor="rgba(0,0,0,0)", plot_bgcolor="rgba(0,0,0,0)",
     )  # fmt: skip
     drawn.update_layout(**layout)
     drawn.update_xaxes(automargin=True, fixedrange=True, title_font_size=13)

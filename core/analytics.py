@@ -236,6 +236,11 @@ class Dataset:
         """The same, as tuples."""
         return self._connection.execute(question, values or None).fetchall()
 
+    @staticmethod
+    def table(rows: Sequence[dict[str, Any]]) -> pd.DataFrame:
+        """Answers as a table: `data.table([vars(t) for t in turnaround(data, period)])`."""
+        return pd.DataFrame(list(rows))
+
     def close(self) -> None:
         """Forget the data."""
         self._connection.close()

@@ -37,17 +37,17 @@ from core.store.work import Actor, House, Subject, system
 from ops import opening, settings
 
 
-def practice(say: Callable[[str], None] = print) -> Dataset:
+def practice(say: Callable[[str], None] = print, *, days: int = 42) -> Dataset:
     """De-identified data of the practice in SORG_HOME, or of an invented one where there is none."""
     chosen = settings.read()
     if (chosen.home / "keys" / "keyring.json").exists():
         house = opening.open_house(chosen)
         say("De-identified data of the practice, as of now.")
         return _open(house)
-    say("There is no practice here yet: six weeks of an invented one are made first.")
+    say("There is no practice here yet: one is invented first.")
     with tempfile.TemporaryDirectory() as home:
         # The parts are in memory once the data is open, so the folder may go.
-        return _open(invent(Path(home)))
+        return _open(invent(Path(home) / "home", days=days))
 
 
 def _open(house: House) -> Dataset:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import date, timedelta
+from datetime import date, datetime, time, timedelta
 from typing import Any
 
 import plotly.graph_objects as go
@@ -170,7 +170,8 @@ def _volumes(figures: Insight) -> None:
         rows = [v for v in figures.volumes if getattr(v, kind)]
         bars = [
             go.Bar(name=m, x=[v.day for v in rows if v.modality == m], y=[getattr(v, kind) for v in rows if v.modality == m],
-                   hovertemplate=f"%{{x|{_SAID_DAY}}}<br>{m}: %{{y}}<extra></extra>")
+                   marker={"color": charts.MODALITY.get(m, tone("neutral"))},
+                hovertemplate=f"%{{x|{_SAID_DAY}}}<br>{m}: %{{y}}<extra></extra>")
             for m in names
         ]  # fmt: skip
         drawn = charts.figure(*bars, barmode="stack", height_px=250, yaxis={"title": "studies", "rangemode": "tozero"},
@@ -262,7 +263,8 @@ def _activity(figures: Insight) -> None:
 
 
 def _day_axis(period: Period) -> dict[str, Any]:
-    return {"tickformat": "%d/%m", "range": [period.from_on - timedelta(hours=12), period.to_on + timedelta(days=1)],
+    noon, days = datetime.combine(period.from_on, time(12)), (period.to_on - period.from_on).days
+    return {"tickformat": "%d/%m", "range": [noon - timedelta(days=1), noon + timedelta(days=days)],
             "showgrid": False}  # fmt: skip
 
 
