@@ -136,11 +136,11 @@ class Worker:
     def turn(self) -> bool:
         """Every round that is due, once. True when one of them has more to do."""
         more = False
+        if time.monotonic() >= self._beat_s:
+            self._beat()
         for round_ in ROUNDS:
             if self.going() and time.monotonic() >= self._next_s[round_.name]:
                 more |= self._go(round_)
-        if time.monotonic() >= self._beat_s:
-            self._beat()
         return more
 
     def _go(self, round_: Round) -> bool:
