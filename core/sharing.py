@@ -13,7 +13,7 @@ from datetime import date, datetime, timedelta
 from enum import StrEnum
 from uuid import UUID
 
-from sqlalchemy import Select, func, select
+from sqlalchemy import String, Uuid, bindparam, func, select
 
 from core import practice
 from core.errors import Denied, Missing, Refused, WrongAnswer
@@ -33,6 +33,7 @@ from core.store.model import (
     ShareInstance,
     Study,
 )  # fmt: skip
+from core.store.model.base import UtcTime
 from core.store.work import Actor, Reach, Subject, Work
 
 SHORTEST, LONGEST = timedelta(hours=1), timedelta(days=90)
@@ -255,7 +256,7 @@ def redeem(work: Work, token: str, *, born_on: date, agent: str = "") -> Redeeme
 def actor_of(work: Work, session: str, *, address: str = "") -> Actor | None:
     """The link holder behind a browser's secret; None when it is unknown, or its link expired, closed or withdrawn."""
     with work.look(Permission.SHARE_OPEN):
-        row = work.db.execute(_visit(work, session)).one_or_none()
+        row = work.db.execute(_VISIT, _asked(work, session)).one_or_none()
         return None if row is None else _holder(row, address)
 
 
@@ -266,13 +267,8 @@ def image_behind(work: Work, session: str, instance_id: UUID) -> str | None:
     to the study are answered.
     """
     with work.look(Permission.SHARE_OPEN):
-        listed = (
-            select(Instance.orthanc_id).join(ShareInstance, ShareInstance.instance_id == Instance.id)
-            .where(ShareInstance.share_id == Share.id, ShareInstance.instance_id == instance_id,
-                   Instance.study_id == Share.study_id, Instance.gone_at.is_(None), Instance.turned_away.is_(False))
-        )  # fmt: skip
         row = work.db.execute(
-            _visit(work, session).add_columns(listed.scalar_subquery().label("orthanc_id"))
+            _VISIT_AND_IMAGE, {**_asked(work, session), "instance_id": instance_id}
         ).one_or_none()
         return None if row is None else row.orthanc_id or ""
 
@@ -383,18 +379,6 @@ def _count_wrong(work: Work, share: Share) -> WrongAnswer:
     return WrongAnswer(f"That is not the date of birth we have for this patient. You can try {tries}.")
 
 
-def _visit(work: Work, session: str) -> Select:
-    """Columns, not rows: this is asked for every image of every patient. Nothing about it is ever remembered."""
-    return select(Share.id, Share.study_id, Share.patient_id, Share.version_id).where(
-        Share.session_hash == hash_token(session),
-        Share.expires_at > work.now(),
-        Share.revoked_at.is_(None),
-        Share.closed_at.is_(None),
-        Share.left_at.is_(None),
-        _CONSENT_STANDS,
-    )
-
-
 # A patient who takes the consent back shuts every link of theirs, whoever writes it down and wherever.
 _CONSENT_STANDS = (
     select(Consent.given)
@@ -403,6 +387,34 @@ _CONSENT_STANDS = (
     .limit(1)
     .scalar_subquery()
 )
+# Asked for every image of every patient, so it is columns rather than rows and put together once. What it answers is
+# never remembered: the next request asks again.
+_VISIT = select(Share.id, Share.study_id, Share.patient_id, Share.version_id).where(
+    Share.session_hash == bindparam("session_hash", type_=String),
+    Share.expires_at > bindparam("now", type_=UtcTime),
+    Share.revoked_at.is_(None),
+    Share.closed_at.is_(None),
+    Share.left_at.is_(None),
+    _CONSENT_STANDS,
+)
+# Listed at the minting, and still an image of this study.
+_IMAGE = (
+    select(Instance.orthanc_id)
+    .join(ShareInstance, ShareInstance.instance_id == Instance.id)
+    .where(
+        ShareInstance.share_id == Share.id,
+        ShareInstance.instance_id == bindparam("instance_id", type_=Uuid),
+        Instance.study_id == Share.study_id,
+        Instance.gone_at.is_(None),
+        Instance.turned_away.is_(False),
+    )
+    .scalar_subquery()
+)
+_VISIT_AND_IMAGE = _VISIT.with_only_columns(_IMAGE.label("orthanc_id"))
+
+
+def _asked(work: Work, session: str) -> dict[str, object]:
+    return {"session_hash": hash_token(session), "now": work.now()}
 
 
 def _holder(row, address: str) -> Actor:
