@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
-from core.errors import SorgError
+from core.errors import SorgError, Unfit
 from ops import opening, settings
 
 app = typer.Typer(
@@ -117,18 +117,39 @@ def docs() -> None:
 
 @audit_app.command("verify")
 @told
-def audit_verify() -> None:
+def audit_verify(
+    checkpoint: Annotated[
+        Path | None,
+        typer.Option(help="A file that `sorg audit checkpoint` wrote: then a cut-off end is found too."),
+    ] = None,
+) -> None:
     """Walk the audit chain; exit 1 names the first broken link."""
+    from core import privacy
+    from core.store.work import system
+
+    try:
+        line = checkpoint.read_text() if checkpoint else ""
+    except (OSError, ValueError):
+        raise Unfit(f"{checkpoint} cannot be read.") from None
+    house = opening.open_house(settings.read())
+    with house.work(system("command line")) as work:
+        verdict = privacy.verify_chain(work, checkpoint=line)
+    if verdict.broken_at is not None:
+        typer.echo(f"BROKEN at entry {verdict.broken_at}: {verdict.why}.", err=True)
+        raise typer.Exit(1)
+    typer.echo(f"Whole: {verdict.entries} entries, tail {verdict.tail}.")
+
+
+@audit_app.command("checkpoint")
+@told
+def audit_checkpoint() -> None:
+    """Print how long the audit chain is and how it ends, signed: keep the line off this machine."""
     from core import privacy
     from core.store.work import system
 
     house = opening.open_house(settings.read())
     with house.work(system("command line")) as work:
-        verdict = privacy.verify_chain(work)
-    if verdict.broken_at is not None:
-        typer.echo(f"BROKEN at entry {verdict.broken_at}: {verdict.why}.", err=True)
-        raise typer.Exit(1)
-    typer.echo(f"Whole: {verdict.entries} entries, tail {verdict.tail}.")
+        typer.echo(privacy.checkpoint(work))
 
 
 def main() -> None:

@@ -87,8 +87,11 @@ class Settings(BaseSettings):
 
 def read(**overrides: Any) -> Settings:
     """The settings of this process. Raises Unfit with every problem in words."""
+    named = os.environ.get("SORG_SETTINGS")
+    if named and not os.access(named, os.R_OK):
+        raise Unfit(f"SORG_SETTINGS names {named}, which cannot be read.")
     try:
-        return Settings(_env_file=os.environ.get("SORG_SETTINGS"), **overrides)  # type: ignore[call-arg]
+        return Settings(_env_file=named, **overrides)  # type: ignore[call-arg]
     except ValidationError as error:
         lines = "; ".join(f"SORG_{str(e['loc'][0]).upper()}: {e['msg']}" for e in error.errors())
         raise Unfit(f"A setting is wrong. {lines}") from None

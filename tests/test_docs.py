@@ -1,0 +1,46 @@
+"""Documentation that cannot fall behind: what is generated is up to date, and what is written names what is there."""
+
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from ops import docs
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.mark.parametrize("name", docs.PAGES)
+def test_a_generated_page_says_what_the_code_says(name):
+    assert docs.PAGES[name]() == (ROOT / "docs" / name).read_text(), "Run `make docs` and commit."
+
+
+def test_the_rooms_name_every_folder_and_every_module_of_core():
+    text = (ROOT / "docs" / "rooms.md").read_text()
+    files = subprocess.run(
+        ["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout.split("\n")
+    folders = {f"{f.split('/')[0]}/" for f in files if "/" in f and not f.startswith(".")}
+    modules = {f.removeprefix("core/") for f in files if re.fullmatch(r"core/[a-z][a-z0-9_]*\.py", f)}
+    assert set() == {name for name in folders | modules if f"`{name}" not in text}
+
+
+def test_the_rooms_name_nothing_that_is_not_there():
+    text = (ROOT / "docs" / "rooms.md").read_text()
+    modules = re.findall(r"^\| `([a-z_]+\.py)` \|", text, re.MULTILINE)
+    paths = re.findall(r"`((?:core|console|gateway|ops|viewer|docs|deploy|data|tests)/[\w./]*)`", text)
+    assert [] == [m for m in (*(f"core/{m}" for m in modules), *paths) if not (ROOT / m).exists()]
+
+
+@pytest.mark.parametrize(
+    "page", sorted((ROOT / "docs").rglob("*.md")), ids=lambda page: str(page.relative_to(ROOT))
+)
+def test_links_between_pages_lead_somewhere(page):
+    links = re.findall(r"\]\((?!https?:|#|mailto:)([^)#\s]+)", page.read_text())
+    assert [] == [link for link in links if not (page.parent / link).exists()]
+
+
+def test_decisions_have_numbers_of_their_own():
+    numbers = [p.name.split("-")[0] for p in (ROOT / "docs" / "decisions").glob("[0-9]*.md")]
+    assert sorted(set(numbers)) == sorted(numbers)

@@ -1,0 +1,55 @@
+"""Settings come from the environment or a file; a wrong one is named in a sentence."""
+
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from core.errors import Unfit
+from ops.settings import Settings, read, rules
+
+ROOT = Path(__file__).parents[1]
+
+
+def test_every_setting_is_described_and_listed():
+    page = (ROOT / "docs" / "settings.md").read_text()
+    assert [] == [name for name, field in Settings.model_fields.items()
+                  if not field.description or f"`SORG_{name.upper()}`" not in page]  # fmt: skip
+
+
+def test_without_any_setting_the_practice_is_local():
+    found = read()
+    assert (Path("var"), "", "127.0.0.1", "127.0.0.1", "simulator") == (
+        found.home, found.database_url, found.console_host, found.gateway_host, found.switch
+    )  # fmt: skip
+
+
+def test_a_setting_comes_from_the_environment(monkeypatch):
+    monkeypatch.setenv("SORG_SHARE_DAYS", "14")
+    assert timedelta(days=14) == rules(read())["share_lasts"]
+
+
+def test_a_setting_comes_from_the_file_and_the_environment_wins(monkeypatch, tmp_path):
+    file = tmp_path / "sorg.env"
+    file.write_text("# our practice\nSORG_SHARE_DAYS=3\nSORG_ORTHANC_AET=KLINIEK\n", encoding="utf-8")
+    monkeypatch.setenv("SORG_SETTINGS", str(file))
+    monkeypatch.setenv("SORG_SHARE_DAYS", "5")
+    assert (5, "KLINIEK") == (read().share_days, read().orthanc_aet)
+
+
+def test_a_settings_file_that_is_not_there_is_said(monkeypatch, tmp_path):
+    monkeypatch.setenv("SORG_SETTINGS", str(tmp_path / "nowhere"))
+    with pytest.raises(Unfit, match="SORG_SETTINGS names .*nowhere, which cannot be read"):
+        read()
+
+
+def test_every_wrong_setting_is_named_at_once(monkeypatch):
+    for name, value in {"ORIGIN": "abc", "SHARE_DAYS": "0", "SWITCH": "fax", "CONSOLE_PORT": "http"}.items():
+        monkeypatch.setenv(f"SORG_{name}", value)
+    with pytest.raises(Unfit) as unfit:
+        read()
+    assert all(
+        f"SORG_{name}: " in unfit.value.sentence
+        for name in ("ORIGIN", "SHARE_DAYS", "SWITCH", "CONSOLE_PORT")
+    )
+    assert unfit.value.sentence.startswith("A setting is wrong.")
