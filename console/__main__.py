@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 
 import uvicorn
@@ -19,6 +20,9 @@ def main() -> int:
     except SorgError as error:
         print(error.sentence, file=sys.stderr)
         return 1
+    # uvicorn stops at these signals in good order and then raises them again, for a handler of ours.
+    for wish in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(wish, lambda *_: None)
     # Access logs would hold the ids of patients in query strings.
     uvicorn.run(create_app(house, chosen), host=chosen.console_host, port=chosen.console_port, access_log=False,
                 log_level="warning", server_header=False, timeout_graceful_shutdown=3, ws="websockets-sansio")  # fmt: skip

@@ -117,16 +117,21 @@ def may(permission: Permission) -> bool:
 
 def _present() -> tuple[Actor, str]:
     token = str(st.context.cookies.get(door().cookie) or "")
-    found = door().who(token, address=st.context.ip_address or "")
+    found = door().who(token, address=_address())
     if found is None:
         signed_out()
     return found, token
 
 
+def _address() -> str:
+    """Where the browser is; Streamlit says nothing when it is on this machine."""
+    return st.context.ip_address or "127.0.0.1"
+
+
 def arrive() -> Actor | None:
     """At the start of each run: who is here, awake again. None: nobody any more."""
     token = str(st.context.cookies.get(door().cookie) or "")
-    found = door().who(token, address=st.context.ip_address or "")
+    found = door().who(token, address=_address())
     if found is None:
         st.session_state.clear()
         return None

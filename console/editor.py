@@ -29,16 +29,25 @@ def typed(
     study_id: UUID, current: VersionCard | None, *, history: str = "", label: str, height: int = 460
 ) -> Typed:
     """Draw the text field; what is in it now."""
-    at_text, at_base = f"text-{study_id}", f"base-{study_id}"
-    if at_base not in st.session_state or at_text not in st.session_state:
+    at_text, at_base, at_draft = f"text-{study_id}", f"base-{study_id}", f"draft-{study_id}"
+    if at_base not in st.session_state:
         st.session_state[at_base] = current.id if current else None
-        st.session_state[at_text] = current.text if current else SKELETON.format(history=history)
+        st.session_state[at_draft] = current.text if current else SKELETON.format(history=history)
+    if at_text not in st.session_state:
+        # Streamlit forgets a field that a page did not draw, for instance while another page was open.
+        st.session_state[at_text] = st.session_state[at_draft]
     base = st.session_state[at_base]
     if (current.id if current else None) != base:
         _newer(study_id, current)
     with st.container(key="report-text"):
         text = st.text_area(label, key=at_text, height=height, label_visibility="collapsed")
+    st.session_state[at_draft] = text
     return Typed(text, base)
+
+
+def unsaved(study_id: UUID) -> str | None:
+    """What was typed here and has not gone on, or None when no text is open."""
+    return st.session_state.get(f"draft-{study_id}")
 
 
 def kept(study_id: UUID, version_id: UUID) -> None:
@@ -48,7 +57,7 @@ def kept(study_id: UUID, version_id: UUID) -> None:
 
 def forget(study_id: UUID) -> None:
     """The text has gone on: the next one to open it starts from the newest version."""
-    for name in (f"text-{study_id}", f"base-{study_id}"):
+    for name in (f"text-{study_id}", f"base-{study_id}", f"draft-{study_id}"):
         st.session_state.pop(name, None)
 
 

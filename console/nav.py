@@ -37,7 +37,7 @@ PAGES = (
     PageRow("insight", "Insight", "insights", "Practice", P.INSIGHT_SEE),
     PageRow("people", "People", "badge", "Practice", P.PEOPLE_SEE),
     PageRow("audit", "Audit trail", "policy", "Practice", P.AUDIT_READ),
-    PageRow("health", "System health", "monitor_heart", "Practice", P.SYSTEM_SEE),
+    PageRow("system_health", "System health", "monitor_heart", "Practice", P.SYSTEM_SEE),
     PageRow("my_account", "My account", "account_circle", "Practice", P.ACCOUNT_SELF),
 )
 

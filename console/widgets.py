@@ -148,7 +148,7 @@ def status_column(label: str = "Status") -> Any:
     """A table's column of statuses: each cell is a list of one, drawn as a coloured chip with its words."""
     looks = {said_status(s): TONES[look.tone] for s, look in LOOKS.items()}
     return st.column_config.MultiselectColumn(
-        label, options=list(looks), color=list(looks.values()), width="small"
+        label, options=list(looks), color=list(looks.values()), width=132
     )
 
 
@@ -295,8 +295,8 @@ def qr(content: str) -> None:
     """A QR code, drawn here: its content goes nowhere else."""
     import segno
 
-    drawn = segno.make(content, error="m").svg_inline(scale=5, border=2)
-    st.html(f'<div class="sorg-qr">{drawn}</div>')
+    drawn = segno.make(content, error="m").png_data_uri(scale=5, border=2)
+    st.html(f'<div class="sorg-qr"><img src="{drawn}" alt="QR code"></div>')
 
 
 # Days -----------------------------------------------------------------------------------------------------------

@@ -41,7 +41,7 @@ def _list() -> None:
         "quarantine",
         [
             {"State": f"{widgets.SIGNS[_TONES.get(c.state, 'neutral')]} {STATES.get(c.state, c.state)}",
-             "Why": "; ".join(p.sentence for p in c.reasons) or c.resolution, "Name on the images": c.patient_name,
+             "Why": "; ".join(p.sentence for p in c.reasons) or c.resolution, "Name on the images": _name(c.patient_name),
              "Number on the images": c.patient_number, "Accession": c.accession, "Mod.": c.modality,
              "Images": c.image_count, "Last image": widgets.when(c.last_change_at)}
             for c in found.rows
@@ -72,7 +72,7 @@ def _one(arrival_id: UUID) -> None:
         for said in view.says:
             with st.container(border=True):
                 widgets.facts({
-                    "Name": said.patient_name, "Number": said.patient_number or "none", "Born": _birth(said.birth_date),
+                    "Name": _name(said.patient_name), "Number": said.patient_number or "none", "Born": _birth(said.birth_date),
                     "Sex": said.sex, "Accession": said.accession or "none", "Images": str(said.count),
                 })  # fmt: skip
         if not view.says:
@@ -90,7 +90,7 @@ def _one(arrival_id: UUID) -> None:
 def _candidate(view: ArrivalView, c: Candidate) -> None:
     with st.container(border=True):
         widgets.facts({
-            "Name": c.patient_name.replace("^", " "), "File": c.file_number, "Born": widgets.day(c.born_on), "Sex": c.sex,
+            "Name": _name(c.patient_name), "File": c.file_number, "Born": widgets.day(c.born_on), "Sex": c.sex,
             "Accession": c.accession, "Examination": c.description, "Status": widgets.said_status(c.status),
             "Fits by": ", ".join(c.why),
         })  # fmt: skip
@@ -129,6 +129,13 @@ def _decide(view: ArrivalView) -> None:
             ):
                 desk.say("Turned away.")
                 desk.go("quarantine")
+
+
+def _name(text: str) -> str:
+    """DICOM's Family^Given^^Title as people write it."""
+    family, *rest = text.split("^")
+    given = " ".join(part for part in rest if part)
+    return f"{family}, {given}" if given else family
 
 
 def _birth(text: str) -> str:

@@ -68,8 +68,8 @@ def _write(study_id: UUID) -> None:
     """The radiologist's text. Saving keeps a version; passing on and skipping save as well."""
     book = desk.ask(reporting.open_desk, study_id)
     now = editor.typed(study_id, book.current, history=book.study.clinical_history, label="Report")
-    a, b, c = st.columns([1.1, 1.8, 1.8])
-    if a.button("Save", icon=":material/save:", width="stretch", shortcut="Ctrl+S") and (
+    a, b, c = st.columns([1.3, 1.75, 1.6])
+    if a.button("Save", width="stretch", shortcut="Ctrl+S") and (
         done := desk.do(reporting.save, study_id, text=now.text, based_on=now.based_on)
     ):
         editor.kept(study_id, done.value)
@@ -105,7 +105,7 @@ def _next(card: StudyCard) -> None:
     if (
         card.row.status in FINAL
         and desk.may(Permission.SHARE_MINT)
-        and b.button("Link for the patient", width="stretch", icon=":material/link:")
+        and b.button("Patient link", width="stretch", icon=":material/link:")
     ):
         desk.go("shares", study=card.row.id)
     if desk.has_page("board") and c.button("Board", width="stretch", icon=":material/view_list:"):

@@ -62,7 +62,7 @@ def _correct(study_id: UUID) -> None:
     with right:
         _context(book)
     with left:
-        if book.study.row.status == Status.TRANSCRIBING and mine:
+        if book.study.row.status == Status.TRANSCRIBING and (mine or _ran_out(study_id, book)):
             _edit(study_id, book)
         else:
             _offer(study_id, book)
@@ -70,8 +70,8 @@ def _correct(study_id: UUID) -> None:
 
 def _edit(study_id: UUID, book: Desk) -> None:
     now = editor.typed(study_id, book.current, label="Report", height=520)
-    a, b, c = st.columns([1, 1.8, 1])
-    if a.button("Save", icon=":material/save:", width="stretch", shortcut="Ctrl+S") and (
+    a, b, c = st.columns([1.2, 1.8, 1])
+    if a.button("Save", width="stretch", shortcut="Ctrl+S") and (
         done := desk.do(reporting.keep, study_id, text=now.text, based_on=now.based_on)
     ):
         editor.kept(study_id, done.value)
@@ -88,7 +88,15 @@ def _edit(study_id: UUID, book: Desk) -> None:
         editor.forget(study_id)
         desk.say("Back in the queue.")
         desk.go("transcription")
-    st.caption(f"Yours until {widgets.when(book.study.lease_until)}; saving makes it longer.")
+    if book.study.lease_until:
+        st.caption(f"Yours until {widgets.when(book.study.lease_until)}; saving makes it longer.")
+    else:
+        st.caption("Your hold on this draft has run out, and nobody else has taken it yet. Save to keep it.")
+
+
+def _ran_out(study_id: UUID, book: Desk) -> bool:
+    """True while a text is open here whose hold has run out and which nobody else has taken: it may still be saved."""
+    return editor.unsaved(study_id) is not None and book.study.lease_by is None
 
 
 def _offer(study_id: UUID, book: Desk) -> None:
@@ -102,6 +110,9 @@ def _offer(study_id: UUID, book: Desk) -> None:
         desk.again("It is yours now.")
     if book.current:
         widgets.text_block(book.current.text)
+    if left_over := editor.unsaved(study_id):
+        with st.expander("What you typed and did not save", expanded=True):
+            widgets.text_block(left_over)
 
 
 def _context(book: Desk) -> None:

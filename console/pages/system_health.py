@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import streamlit as st
 
 from console import desk, widgets
@@ -10,6 +12,7 @@ from core.errands import ErrandCard
 from core.rules.roles import Permission
 
 KINDS = {"attach_report": "Report into the PACS", "submit_claim": "Claim to the scheme"}
+_PATIENCE = timedelta(minutes=2)  # an errand that is due for longer says that nobody runs errands
 _STATES = {"stuck": ("bad", "Stuck"), "waiting": ("busy", "Waiting")}
 
 
@@ -28,6 +31,11 @@ def _live() -> None:
         widgets.line("Database", "answers", "good")
         for part in desk.parts():
             widgets.line(part.name, part.word, part.tone, part.more)
+    waiting = desk.ask(errands.open_errands)
+    with left:
+        late = any(e.state == "waiting" and e.due_at < widgets.now() - _PATIENCE for e in waiting)
+        widgets.line("Worker", "behind" if late else "keeps up", "bad" if late else "good",
+                     "Errands are overdue: is it running?" if late else "")  # fmt: skip
     with right:
         counts = desk.ask(errands.counts)
         widgets.heading("Errands")
@@ -35,7 +43,7 @@ def _live() -> None:
         a.metric("Stuck", counts.get("stuck", 0))
         b.metric("Waiting", counts.get("waiting", 0))
         c.metric("Done", counts.get("done", 0))
-    _open(desk.ask(errands.open_errands))
+    _open(waiting)
 
 
 def _open(found: tuple[ErrandCard, ...]) -> None:
