@@ -19,7 +19,7 @@ from core import practice
 from core.errors import Denied, Missing, Refused, WrongAnswer
 from core.pacs import ImageSet, image_set_of, sealed_report
 from core.people import hash_token, new_token
-from core.reporting import signed_report
+from core.reporting import is_intact, signed_report
 from core.rules.report_text import sections
 from core.rules.roles import Permission, Role
 from core.store.model import (
@@ -243,8 +243,8 @@ def redeem(work: Work, token: str, *, born_on: date, agent: str = "") -> Redeeme
             raise Refused(SENTENCES[state])
         if not _same_day(born_on, work.get(Patient, share.patient_id).born_on):
             raise _count_wrong(work, share)
-        report = signed_report(work, work.get(Study, share.study_id))
-        if not report.is_intact:
+        version = work.get(ReportVersion, share.version_id)
+        if not is_intact(work, work.get(Study, share.study_id), version):
             raise Refused("The practice must check this report first. Please call them.")
         session = new_token(work)
         share.session_hash, share.opened_at = hash_token(session), work.now()

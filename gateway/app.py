@@ -244,6 +244,8 @@ class Gateway:
     async def refused(self, request: Request, error: Exception) -> Response:
         """A verb said no where the route did not expect it."""
         assert isinstance(error, Refused)
+        if request.url.path.startswith("/s/"):
+            return await self.away(request, error)
         return _sentence(error.sentence, 404 if isinstance(error, Missing) else 403)
 
     async def nothing_here(self, request: Request, error: Exception) -> Response:

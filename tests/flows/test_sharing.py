@@ -14,6 +14,7 @@ from core import patients, privacy, reporting, sharing, workflow
 from core.errors import Denied, Missing, Refused, SorgError, Stale, WrongAnswer
 from core.rules.roles import ROLES, Permission, Role
 from core.sharing import LinkState
+from core.store import db
 from core.store.model import Arrival, Consent, Instance, Share, Study
 from core.store.work import Actor, Subject, nobody
 from tests.fixtures.house import TestHouse, book_thando
@@ -226,6 +227,17 @@ def test_five_wrong_dates_close_the_link_for_good_and_staff_see_it(either_shared
         e for e in shared.test.do("admin", privacy.who_looked, shared.patient) if e.act == "share-open"
     ]
     assert 5 == len([e for e in refused if e.outcome == "refused"])
+
+
+def test_a_report_that_was_changed_behind_our_back_is_not_handed_out(shared):
+    link = shared.mint()
+    with db.maintenance("test"), shared.test.house.engine.begin() as connection:
+        connection.exec_driver_sql("drop trigger report_version_no_update")
+        connection.exec_driver_sql("update report_version set text = 'Changed' where kind = 'signed'")
+    with pytest.raises(Refused, match="must check this report first"):
+        shared.opened(link)
+    with pytest.raises(Refused, match="signature does not fit"):
+        shared.mint()
 
 
 def test_two_at_once_and_exactly_one_wins(either_shared):
