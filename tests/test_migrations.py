@@ -1,0 +1,98 @@
+"""The database as migrated is the database as modelled, on both kinds, and only this version's is opened."""
+
+import secrets
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from sqlalchemy import Engine, inspect, text
+
+from core.errors import Unfit
+from core.store import db, migrate
+from core.store.append_only import APPEND_ONLY
+from core.store.model import Base
+
+
+@pytest.fixture(params=["sqlcipher", "postgresql"])
+def engine(request: pytest.FixtureRequest, tmp_path: Path):
+    """An empty database."""
+    engine = (
+        db.open_postgresql(request.getfixturevalue("postgres"))
+        if request.param == "postgresql"
+        else db.open_sqlcipher(tmp_path / "sorg.db", secrets.token_bytes(32))
+    )
+    yield engine
+    engine.dispose()
+
+
+def run(engine: Engine, *statements: str) -> None:
+    with db.maintenance("test"), engine.execution_options(write=True).begin() as connection:
+        for statement in statements:
+            connection.execute(text(statement))
+
+
+def test_migrating_gives_exactly_the_tables_of_the_models(engine):
+    migrate.upgrade(engine)
+    with db.maintenance("test"), engine.connect() as connection:
+        context = MigrationContext.configure(connection, opts={"compare_type": True})
+        assert [] == compare_metadata(context, Base.metadata)
+
+
+def test_migrating_again_changes_nothing(engine):
+    migrate.upgrade(engine)
+    migrate.upgrade(engine)
+    migrate.require_current(engine)
+
+
+def test_processes_that_migrate_at_once_wait_for_each_other(engine):
+    with ThreadPoolExecutor(3) as threads:
+        assert [None] * 3 == list(threads.map(lambda _: migrate.upgrade(engine), range(3)))
+    migrate.require_current(engine)
+
+
+def test_every_append_only_table_is_there_and_guarded(engine):
+    migrate.upgrade(engine)
+    query = (
+        "select tbl_name from sqlite_master where type = 'trigger' and name like '%_no_%'"
+        if engine.dialect.name == "sqlite"
+        else "select event_object_table from information_schema.triggers where trigger_name like '%_append_only'"
+    )
+    with db.maintenance("test"), engine.connect() as connection:
+        guarded = [row[0] for row in connection.execute(text(query))]
+        assert set(APPEND_ONLY) == set(guarded)
+        assert set(APPEND_ONLY) <= set(inspect(connection).get_table_names())
+    # An update and a delete each, whichever the database.
+    assert 2 * len(APPEND_ONLY) == len(guarded)
+
+
+@pytest.mark.parametrize("change", ["update {} set origin = 'x'", "delete from {}", "truncate {} cascade"])
+@pytest.mark.parametrize("table", ["posting", "study_event"])
+def test_an_append_only_table_refuses_changes_even_while_it_is_empty_on_postgresql(postgres, table, change):
+    engine = db.open_postgresql(postgres)
+    migrate.upgrade(engine)
+    with pytest.raises(Exception, match="append-only"):
+        run(engine, change.format(table))
+    engine.dispose()
+
+
+def test_a_database_of_an_older_version_is_refused_with_the_way_out(engine):
+    with pytest.raises(Unfit, match="at version none, .* run 'sorg upgrade'"):
+        migrate.require_current(engine)
+
+
+def test_a_database_of_a_newer_version_is_neither_opened_nor_migrated(engine):
+    migrate.upgrade(engine)
+    run(engine, "update alembic_version set version_num = '9999'")
+    for attempt in (migrate.require_current, migrate.upgrade):
+        with pytest.raises(Unfit, match="version 9999, which is newer than this program"):
+            attempt(engine)
+
+
+def test_a_migration_that_fails_leaves_the_database_as_it_was(engine):
+    run(engine, "create table study (x integer)")
+    with pytest.raises(Exception, match="study"):
+        migrate.upgrade(engine)
+    with db.maintenance("test"), engine.connect() as connection:
+        assert ["study"] == inspect(connection).get_table_names()
