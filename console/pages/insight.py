@@ -224,7 +224,7 @@ def _claims(figures: Insight) -> None:
             go.Bar(y=labels, x=[c.n for _, _, c in rows], orientation="h", marker={"color": colours},
                    text=[c.n for _, _, c in rows], textposition="outside", cliponaxis=False,
                    hovertemplate="%{y}: %{x}<extra></extra>"),
-            height_px=80 + 44 * len(rows), yaxis={"autorange": "reversed", "showgrid": False}, xaxis_title="claims",
+            height_px=80 + 44 * len(rows), yaxis={"autorange": "reversed", "showgrid": False}, xaxis=_room(max(c.n for _, _, c in rows), "claims"),
         ), table, said="; ".join(f"{label}: {c.n}" for label, _, c in rows))  # fmt: skip
     with right:
         widgets.heading("Rand, by where they stand")
@@ -233,7 +233,7 @@ def _claims(figures: Insight) -> None:
                    customdata=[(widgets.money(c.total_cents), widgets.money(c.paid_cents)) for _, _, c in rows],
                    text=[widgets.money(c.total_cents) for _, _, c in rows], textposition="outside", cliponaxis=False,
                    hovertemplate="%{y}: %{customdata[0]} claimed, %{customdata[1]} paid<extra></extra>"),
-            height_px=80 + 44 * len(rows), yaxis={"autorange": "reversed", "showgrid": False}, xaxis_title="R",
+            height_px=80 + 44 * len(rows), yaxis={"autorange": "reversed", "showgrid": False}, xaxis=_room(max(c.total_cents for _, _, c in rows) / 100, "R"),
             separators=". ",
         ), table, said="; ".join(f"{label}: {widgets.money(c.total_cents)}" for label, _, c in rows))  # fmt: skip
 
@@ -244,8 +244,9 @@ def _activity(figures: Insight) -> None:
         _nothing("Nobody worked in this period")
         return
     roles = sorted({a.role for a in found})
-    role = st.pills("Role", roles, default=roles[0], key="insight-role", required=True,
-                    label_visibility="collapsed") or roles[0]  # fmt: skip
+    busiest = max(roles, key=lambda role: sum(a.acts for a in found if a.role == role))
+    role = st.pills("Role", roles, default=busiest, key="insight-role", required=True,
+                    label_visibility="collapsed") or busiest  # fmt: skip
     acts = {(a.weekday, a.hour): a.acts for a in found if a.role == role}
     grid = [[acts.get((weekday, hour), 0) for hour in range(24)] for weekday in range(7)]
     drawn = charts.figure(
@@ -260,6 +261,11 @@ def _activity(figures: Insight) -> None:
     st.caption(
         "Acts on record by hour of the South African week. Every modality; the modality filter does not apply."
     )
+
+
+def _room(largest: float, title: str) -> dict[str, Any]:
+    """An axis with room for the label behind the longest bar."""
+    return {"title": title, "range": [0, max(largest, 1) * 1.25]}
 
 
 def _day_axis(period: Period) -> dict[str, Any]:
