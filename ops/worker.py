@@ -74,7 +74,7 @@ def _attempt(house: House, errand: errands.ErrandCard) -> tuple[str, bool]:
     except Refused as error:
         return error.sentence, True
     except Exception as error:
-        log.exception("errand %s failed: %s", errand.kind, type(error).__name__, exc_info=None)
+        log.warning("errand %s: %s", errand.kind, type(error).__name__)
         return f"A fault in the program ({type(error).__name__}). It will be tried again.", False
     return "", False
 
