@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import secrets
+from contextlib import ExitStack
 from datetime import UTC, datetime, time, timedelta
 from pathlib import Path
 
@@ -16,9 +17,9 @@ from core.rules.roles import Role
 from core.rules.za_time import SAST
 from core.store.work import Actor, House
 from ops import demo_people, opening
-from ops.orthanc_child import OrthancChild
 from ops.settings import Settings, rules
 from ops.story import Cast, Story
+from ops.supervisor import orthanc_child
 
 NOTEBOOK = "demo-signin.json"
 
@@ -81,18 +82,12 @@ def welcome(settings: Settings) -> str:
 
 
 def fill(settings: Settings, cast: Cast) -> None:
-    """Two weeks of invented history through the same verbs, with real images in the practice's own Orthanc."""
-    password = opening.orthanc_password(settings)
-    child = OrthancChild(
-        settings.home / "orthanc", http_port=settings.orthanc_http_port, dicom_port=settings.orthanc_dicom_port,
-        user=settings.orthanc_user, password=password, aet=settings.orthanc_aet,
-    )  # fmt: skip
-    with child:
+    """Two weeks of invented history through the same verbs, with real images in the practice's own image store."""
+    with ExitStack() as stack:
+        child = None if settings.orthanc_url else stack.enter_context(orthanc_child(settings))
         house = opening.open_house(settings)
-        try:
-            tell(Story(house, cast, child.dicom_port, settings.orthanc_aet))
-        finally:
-            house.engine.dispose()
+        stack.callback(house.engine.dispose)
+        tell(Story(house, cast, child.dicom_port if child else 0, settings.orthanc_aet))
 
 
 def tell(story: Story) -> None:

@@ -47,6 +47,15 @@ class Settings(BaseSettings):
         description="DICOM port of the child Orthanc (loopback; docs/roles/admin.md says how scanners reach it).",
     )
     orthanc_aet: str = Field("SORG", max_length=16, description="AE title of the child Orthanc.")
+    dicom_address: str = Field(
+        "127.0.0.1",
+        description="Address on which the child Orthanc takes images. Another one needs SORG_SCANNERS and a firewall.",
+    )
+    scanners: str = Field(
+        "",
+        pattern=r"^\s*([\w-]+=[\w -]{1,16}@[\w.-]+:\d{1,5}\s*(,\s*|$))*$",
+        description="The scanners that may send, with commas: name=AETITLE@host:port.",
+    )
     console_host: str = Field("127.0.0.1", description="Address the console listens on.")
     console_port: int = Field(8501, description="Port of the console.")
     console_names: str = Field(
@@ -82,7 +91,6 @@ class Settings(BaseSettings):
     switch_folder: Path | None = Field(
         None, description="For SORG_SWITCH=folder: the folder that the switch's own client watches."
     )
-    practice_types: str = Field("038", description="BHF practice type that claims are priced for.")
 
 
 def read(**overrides: Any) -> Settings:
@@ -95,6 +103,17 @@ def read(**overrides: Any) -> Settings:
     except ValidationError as error:
         lines = "; ".join(f"SORG_{str(e['loc'][0]).upper()}: {e['msg']}" for e in error.errors())
         raise Unfit(f"A setting is wrong. {lines}") from None
+
+
+def modalities(settings: Settings) -> dict[str, tuple[str, str, int]]:
+    """The scanners as Orthanc wants them: name to (AE title, host, port)."""
+    found = {}
+    for one in filter(None, (part.strip() for part in settings.scanners.split(","))):
+        name, address = one.split("=", 1)
+        title, place = address.split("@", 1)
+        host, port = place.rsplit(":", 1)
+        found[name] = (title.strip(), host, int(port))
+    return found
 
 
 def rules(settings: Settings) -> dict[str, Any]:

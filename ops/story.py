@@ -9,8 +9,10 @@ from typing import Any
 from uuid import UUID
 
 import pyotp
+from pydicom.dataset import Dataset
 
 from core import billing, pacs, patients, reporting, sharing, workflow
+from core.errors import Outside
 from core.rules.dicom_identity import Identity
 from core.rules.examinations import DATA, examinations
 from core.rules.names import person_name
@@ -30,7 +32,7 @@ class Cast:
 
 @dataclass
 class Story:
-    """A house, its people, and where scanners send. `at` is this story's clock when it is told in the past."""
+    """A house, its people, and where scanners send: a DICOM port of this machine, or 0 for the image store's REST door."""
 
     house: House
     cast: Cast
@@ -94,10 +96,17 @@ class Story:
         )  # fmt: skip
         images = demo_images.make(case.images, replace(identity, **changes), taken_at=self.house.clock(),
                                   description=card.row.description)  # fmt: skip
+        self._send(images)
+        return len(images)
+
+    def _send(self, images: list[Dataset]) -> None:
+        if not self.dicom_port:
+            for image in images:
+                self.house.ports.orthanc.store(demo_images.as_file(image))
+            return
         sent = demo_images.send(images, host="127.0.0.1", port=self.dicom_port, aet=self.aet)
-        if lost := [s.reason for s in sent if not s.ok]:
-            raise RuntimeError(f"The PACS refused {len(lost)} images: {lost[0]}")
-        return len(sent)
+        if lost := [one.reason for one in sent if not one.ok]:
+            raise Outside(f"The image store refused {len(lost)} images: {lost[0]}")
 
     def settle(self) -> None:
         """What the worker does, until nothing is left to do."""

@@ -27,7 +27,7 @@ from core.errors import SorgError, Unfit
 from core.store.work import House, system
 from ops import opening
 from ops.orthanc_child import OrthancChild
-from ops.settings import Settings
+from ops.settings import Settings, modalities
 
 BACKOFF_FIRST_S, BACKOFF_MOST_S, HEALTHY_AFTER_S = 0.5, 30.0, 30.0
 READY_WITHIN_S, STOPS_WITHIN_S = 60.0, 10.0
@@ -190,6 +190,7 @@ def orthanc_child(settings: Settings) -> OrthancChild:
     return OrthancChild(
         settings.home / "orthanc", http_port=settings.orthanc_http_port, dicom_port=settings.orthanc_dicom_port,
         user=settings.orthanc_user, password=opening.orthanc_password(settings), aet=settings.orthanc_aet,
+        dicom_address=settings.dicom_address, modalities=modalities(settings),
     )  # fmt: skip
 
 
