@@ -551,7 +551,7 @@ def _seal(work: Work, permission: Permission, name: str) -> int:
 def _next_day(work: Work, permission: Permission, name: str) -> date | None:
     """The first day with rows that no part holds."""
     parts = sealed.parts_of(folder_of(work), name)
-    column = SOURCES[name].at
+    column: Any = SOURCES[name].at
     assert column is not None, f"{name} is not sealed"
     query = select(func.min(column))
     if parts:

@@ -71,9 +71,7 @@ def write(folder: Path, name: str, first: date, last: date, table: pa.Table, key
 def open_part(path: Path, key: bytes, columns: list[str] | None = None) -> pa.Table:
     """Decrypt one part. Raises Unfit when the key is not its key, or the file was changed or renamed."""
     with _opened(path):
-        return pq.read_table(
-            path, columns=columns, partitioning=None, decryption_properties=_opening(path, key)
-        )
+        return pq.ParquetFile(path, decryption_properties=_opening(path, key)).read(columns=columns)
 
 
 def merge(folder: Path, name: str, key: bytes, *, before: date) -> None:
