@@ -101,8 +101,14 @@ def read(**overrides: Any) -> Settings:
     try:
         return Settings(_env_file=named, **overrides)  # type: ignore[call-arg]
     except ValidationError as error:
-        lines = "; ".join(f"SORG_{str(e['loc'][0]).upper()}: {e['msg']}" for e in error.errors())
+        lines = "; ".join(_told(str(e["loc"][0]), e["type"], e["msg"]) for e in error.errors())
         raise Unfit(f"A setting is wrong. {lines}") from None
+
+
+def _told(name: str, kind: str, said: str) -> str:
+    if kind == "string_pattern_mismatch":
+        said = Settings.model_fields[name].description or said  # A pattern helps nobody; what it stands for does.
+    return f"SORG_{name.upper()}: {said}"
 
 
 def modalities(settings: Settings) -> dict[str, tuple[str, str, int]]:
