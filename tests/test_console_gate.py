@@ -1,0 +1,318 @@
+"""The console's door, knocked on by strangers: a real process, raw requests, nothing made up in between."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import re
+import socket
+from collections.abc import Iterator
+from urllib.parse import quote
+
+import httpx
+import pytest
+import websockets.exceptions
+from streamlit.proto.BackMsg_pb2 import BackMsg
+from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
+from websockets.sync.client import connect
+
+from console.signin.routes import LARGEST_FORM, local_path
+from core import people, privacy
+from tests.fixtures.console import COOKIE, Console, early_house, serving
+from tests.fixtures.house import PASSWORD
+
+FORM = "application/x-www-form-urlencoded"
+
+
+@pytest.fixture(scope="module")
+def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Console]:
+    """A console over an empty practice, with nothing outside."""
+    test = early_house(tmp_path_factory.mktemp("gate") / "home")
+    with serving(test) as running:
+        yield running
+    test.house.engine.dispose()
+
+
+def form_token(answer: httpx.Response) -> str:
+    found = re.search(r'name="token" value="([^"]+)"', answer.text)
+    assert found, answer.text
+    return found[1]
+
+
+def send_password(client: httpx.Client, **changes: str) -> httpx.Response:
+    fields = {
+        "token": form_token(client.get("/login")),
+        "next": "/",
+        "login": "reception",
+        "password": PASSWORD,
+    }
+    return client.post("/login", data={**fields, **changes})
+
+
+def websocket(desk: Console, *, token: str | None, **how):
+    headers = {"Cookie": f"{COOKIE}={token}"} if token is not None else {}
+    return connect(f"ws://127.0.0.1:{desk.port}/_stcore/stream", additional_headers=headers, subprotocols=["streamlit"],  # type: ignore[list-item]
+                   max_size=None, proxy=None, **how)  # fmt: skip
+
+
+def drawn(desk: Console, token: str, *, page: str) -> tuple[list[str], list[str]]:
+    """What a run draws for a client that asks for a page by name: texts, and the pages it may go to."""
+    texts: list[str] = []
+    pages: list[str] = []
+    message = BackMsg()
+    message.rerun_script.page_name = page
+    with websocket(desk, token=token) as ws:
+        ws.send(message.SerializeToString())
+        while True:
+            told = ForwardMsg()
+            told.ParseFromString(ws.recv(timeout=60))  # type: ignore[arg-type]
+            match told.WhichOneof("type"):
+                case "navigation":
+                    pages = [p.url_pathname for p in told.navigation.app_pages]
+                case "delta":
+                    texts.append(str(told.delta))
+                case "script_finished" if told.script_finished == ForwardMsg.FINISHED_SUCCESSFULLY:
+                    return texts, pages
+
+
+class TestFirstRequestOfAFreshServer:
+    """Streamlit's pages/ hole: until the entry script has run once, a page's address ran the page's file."""
+
+    def test_is_a_strangers_for_a_page_and_leads_to_the_sign_in(self, tmp_path) -> None:
+        test = early_house(tmp_path / "home")
+        with serving(test) as running, running.http() as stranger:
+            answer = stranger.get("/people")
+            assert (303, "/login?next=%2Fpeople") == (answer.status_code, answer.headers["location"])
+            with pytest.raises(websockets.exceptions.InvalidStatus) as refused:
+                websocket(running, token=None).__enter__()
+            assert 403 == refused.value.response.status_code
+        assert 0 == running.process.returncode
+        test.house.engine.dispose()
+
+    def test_is_the_wrong_roles_for_a_page_and_draws_nothing_of_it(self, tmp_path) -> None:
+        test = early_house(tmp_path / "home")
+        with serving(test) as running:
+            texts, pages = drawn(running, running.token("transcriptionist"), page="people")
+            assert ["", "transcription", "my_account"] == pages
+            assert not any("Add a person" in t or "Signed in now" in t for t in texts)
+        test.house.engine.dispose()
+
+
+@pytest.mark.parametrize("page", ["people", "audit", "board", "patients", "no_such_page"])
+def test_a_page_of_another_role_is_not_drawn_for_a_forged_message(desk: Console, page: str) -> None:
+    texts, pages = drawn(desk, desk.token("transcriptionist"), page=page)
+    assert ["", "transcription", "my_account"] == pages
+    assert not any("Signed in now" in t or "Audit trail" in t for t in texts)
+
+
+def test_the_right_role_gets_that_page(desk: Console) -> None:
+    texts, _ = drawn(desk, desk.token("admin"), page="people")
+    assert any("Signed in now" in t for t in texts)
+
+
+@pytest.mark.parametrize("cookie", [None, "", "x", "A" * 43, "A" * 5000])
+def test_a_websocket_without_a_live_session_is_refused(desk: Console, cookie: str | None) -> None:
+    with pytest.raises(websockets.exceptions.InvalidStatus) as refused:
+        websocket(desk, token=cookie).__enter__()
+    assert refused.value.response.status_code in (403, 431)
+
+
+@pytest.mark.parametrize("how", [{"origin": "http://evil.example"}, {"origin": "null"}])
+def test_a_websocket_of_another_origin_is_refused_even_with_a_session(desk: Console, how: dict) -> None:
+    with pytest.raises(websockets.exceptions.InvalidStatus) as refused:
+        websocket(desk, token=desk.token("reception"), **how).__enter__()
+    assert 403 == refused.value.response.status_code
+
+
+def test_a_password_alone_opens_nothing_but_the_second_question(desk: Console) -> None:
+    with desk.http() as client:
+        answer = send_password(client)
+        assert (303, "/login/code?next=%2F") == (answer.status_code, answer.headers["location"])
+        half = client.cookies["sorg-code"]
+        client.cookies.set(COOKIE, half, domain="127.0.0.1")
+        assert 303 == client.get("/board").status_code
+    with pytest.raises(websockets.exceptions.InvalidStatus):
+        websocket(desk, token=half).__enter__()
+
+
+def test_name_password_and_code_open_the_page_that_was_asked_for(desk: Console) -> None:
+    with desk.http() as client:
+        assert "/login?next=%2Fpatients%3Fnew%3D1" == client.get("/patients?new=1").headers["location"]
+        page = client.get("/login?next=%2Fpatients%3Fnew%3D1")
+        fields = {
+            "token": form_token(page),
+            "next": "/patients?new=1",
+            "login": "billing",
+            "password": PASSWORD,
+        }
+        second = client.get(client.post("/login", data=fields).headers["location"])
+        answer = client.post("/login/code", data={"token": form_token(second), "next": "/patients?new=1",
+                                                  "code": desk.code_now("billing")})  # fmt: skip
+        assert (303, "/patients?new=1") == (answer.status_code, answer.headers["location"])
+        cookie = next(c for c in answer.headers.get_list("set-cookie") if c.startswith(COOKIE + "="))
+        assert "HttpOnly" in cookie and "SameSite=strict" in cookie and "Path=/" in cookie
+        assert 200 == client.get("/patients?new=1").status_code
+
+
+def test_wrong_name_and_wrong_password_get_the_same_answer(desk: Console) -> None:
+    with desk.http() as client:
+        known = send_password(client, login="billing", password="wrong wrong wrong")
+        unknown = send_password(client, login="nobody.here", password="wrong wrong wrong")
+    assert (401, 401) == (known.status_code, unknown.status_code)
+    assert known.text.replace("billing", "") == unknown.text.replace("nobody.here", "")
+    assert people.WRONG.split(".")[0] in known.text
+
+
+def test_what_was_typed_is_shown_again_as_text_and_never_as_markup(desk: Console) -> None:
+    with desk.http() as client:
+        answer = send_password(client, login='"><script>alert(1)</script>', password="x" * 20)
+    assert "<script" not in answer.text
+
+
+@pytest.mark.parametrize("token", ["", "wrong", "A" * 43])
+@pytest.mark.parametrize("path", ["/login", "/login/code", "/logout"])
+def test_a_form_without_its_token_changes_nothing(desk: Console, path: str, token: str) -> None:
+    with desk.http() as client:
+        client.get("/login")
+        if path == "/logout":
+            client.cookies.set(COOKIE, desk.token("analyst"), domain="127.0.0.1")
+        answer = client.post(
+            path, data={"token": token, "login": "reception", "password": PASSWORD, "code": "123456"}
+        )
+        assert 403 == answer.status_code
+        assert COOKIE + "=" not in str(answer.headers.get_list("set-cookie"))
+        if path == "/logout":
+            assert 200 == client.get("/my_account").status_code
+
+
+def test_a_form_of_another_site_is_refused_though_it_knows_the_token(desk: Console) -> None:
+    with desk.http(origin="http://evil.example") as client:
+        assert 403 == send_password(client).status_code
+
+
+def test_a_password_of_four_megabytes_is_refused_unread(desk: Console) -> None:
+    with socket.create_connection(("127.0.0.1", desk.port), timeout=20) as raw:
+        head = (f"POST /login HTTP/1.1\r\nHost: 127.0.0.1:{desk.port}\r\nContent-Type: {FORM}\r\n"
+                f"Content-Length: {4 * 1024 * 1024}\r\n\r\n")  # fmt: skip
+        raw.sendall(head.encode() + b"password=" + b"x" * 1000)
+        assert b" 413 " in raw.recv(2000).split(b"\r\n")[0]
+
+
+def test_a_form_that_grows_without_saying_how_long_it_is_is_refused(desk: Console) -> None:
+    def pieces():
+        for _ in range(LARGEST_FORM // 1024 + 10):
+            yield b"password=" + b"x" * 1015
+
+    with desk.http() as client:
+        # The server may close before everything is sent: then it has not read it either.
+        with contextlib.suppress(httpx.WriteError, httpx.RemoteProtocolError):
+            assert 413 == client.post("/login", content=pieces(), headers={"Content-Type": FORM}).status_code
+
+
+@pytest.mark.parametrize(
+    "host", ["evil.example", "127.0.0.1.evil.example", "", "[::1", "user@127.0.0.1@evil.example"]
+)
+def test_a_host_name_that_is_not_ours_is_refused(desk: Console, host: str) -> None:
+    with desk.http("manager") as client:
+        for path in ("/health", "/login", "/board"):
+            assert client.get(path, headers={"host": host}).status_code in (400, 421)
+
+
+@pytest.mark.parametrize("wish", ["//evil.example", "https://evil.example", "/\\evil.example", "\\\\evil", "javascript:alert(1)",
+                                  "/\tboard", "/board\r\nSet-Cookie: a=b", "/login", "/logout", "", "board", "/" + "x" * 600])  # fmt: skip
+def test_no_address_leads_from_the_sign_in_to_another_place(desk: Console, wish: str) -> None:
+    assert "/" == local_path(wish)
+    with desk.http("reception") as client:
+        assert "/" == client.get(f"/login?next={quote(wish, safe='')}").headers["location"]
+
+
+@pytest.mark.parametrize("path", [
+    "/loginx", "//login", "/login/", "/login/x", "/LOGIN", "/%6cogin/../board", "/login/../board", "/login/%2e%2e/board",
+    "/health/", "/healthx", "/board", "/", "/index.html", "/static/index.html", "/_stcore/health", "/_stcore/host-config",
+    "//_stcore/host-config", "/login/%2e%2e/_stcore/host-config", "/_stcore/agent/openapi.json", "/_stcore/agent/mcp",
+    "/_stcore/upload_file/x/y", "/_stcore/metrics", "/media/x.jpg", "/auth/login", "/oauth2callback", "/app/static/x",
+    "/view/staff.html", "/view/assets/x.js", "/images/00000000-0000-0000-0000-000000000000/manifest",
+])  # fmt: skip
+def test_no_path_but_the_open_ones_answers_a_stranger(desk: Console, path: str) -> None:
+    """Sent over a raw socket, since clients tidy paths up."""
+    status, body = raw_get(desk, path)
+    assert status in (303, 400, 401, 404) and b"__STREAMLIT" not in body and b"stApp" not in body
+
+
+def raw_get(desk: Console, path: str, cookie: str = "") -> tuple[int, bytes]:
+    with socket.create_connection(("127.0.0.1", desk.port), timeout=20) as raw:
+        said = f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1:{desk.port}\r\nConnection: close\r\n"
+        raw.sendall((said + (f"Cookie: {COOKIE}={cookie}\r\n" if cookie else "") + "\r\n").encode())
+        answer = b""
+        while piece := raw.recv(65536):
+            answer += piece
+    head, _, body = answer.partition(b"\r\n\r\n")
+    return int(head.split(b" ")[1]), body
+
+
+@pytest.mark.parametrize("path", ["/_stcore/agent/openapi.json", "/_stcore/agent/mcp", "/_stcore/metrics"])
+def test_what_nobody_needs_is_shut_for_staff_too(desk: Console, path: str) -> None:
+    assert 404 == raw_get(desk, path, desk.token("admin"))[0]
+
+
+def test_a_nested_address_that_does_not_exist_leads_home(desk: Console) -> None:
+    with desk.http("reception") as client:
+        answer = client.get("/patients/there/is/nothing")
+    assert (303, "/") == (answer.status_code, answer.headers["location"])
+
+
+def test_health_says_that_it_lives_and_nothing_else(desk: Console) -> None:
+    with desk.http() as client:
+        assert {"ok": True} == json.loads(client.get("/health").text)
+
+
+def test_every_answer_carries_its_policy(desk: Console) -> None:
+    with desk.http("reception") as client:
+        for path in ("/login", "/board", "/health", "/static/nothing.js"):
+            headers = client.get(path).headers
+            assert "frame-ancestors 'none'" in headers["content-security-policy"]
+            assert ("DENY", "nosniff", "no-referrer") == (
+                headers["x-frame-options"], headers["x-content-type-options"], headers["referrer-policy"],
+            )  # fmt: skip
+            assert "unsafe-eval" not in headers["content-security-policy"].replace("wasm-unsafe-eval", "")
+        viewer = client.get("/view/staff.html").headers
+        assert "frame-ancestors 'self'" in viewer["content-security-policy"]
+        assert "SAMEORIGIN" == viewer["x-frame-options"]
+
+
+def test_signing_out_ends_the_session_for_every_copy_of_the_cookie(desk: Console) -> None:
+    token = desk.fresh_token("manager")
+    with desk.http() as client:
+        client.cookies.set(COOKIE, token, domain="127.0.0.1")
+        # A signed-in visitor is not shown the sign-in page; the form's token comes from a stranger's visit.
+        with desk.http() as other:
+            form = form_token(other.get("/login"))
+        client.cookies.set("sorg-form", form, domain="127.0.0.1")
+        assert 200 == client.get("/board").status_code
+        answer = client.post("/logout", data={"token": form})
+        assert (303, "/login") == (answer.status_code, answer.headers["location"])
+    assert 401 == raw_get(desk, "/board", token)[0]
+
+
+def test_a_session_that_an_admin_ends_is_over_at_the_next_request(desk: Console) -> None:
+    token = desk.fresh_token("manager")
+    assert 200 == raw_get(desk, "/board", token)[0]
+    newest = desk.test.do("admin", people.sessions)[0]
+    desk.test.do("admin", people.end_session, newest.id)
+    assert 401 == raw_get(desk, "/board", token)[0]
+
+
+def test_under_https_the_cookie_is_secure_and_bound_to_the_host(tmp_path) -> None:
+    test = early_house(tmp_path / "home")
+    with serving(test, SORG_HTTPS="true") as running, running.http() as client:
+        form = next(c for c in client.get("/login").headers.get_list("set-cookie"))
+        assert "Secure" in form
+    test.house.engine.dispose()
+
+
+def test_signing_in_is_on_record_with_the_address_it_came_from(desk: Console) -> None:
+    with desk.http() as client:
+        send_password(client, login="billing", password="not the password")
+    newest = desk.test.do("admin", privacy.entries, size=5)
+    refused = next(e for e in newest if e.act == "sign-in" and e.outcome == "refused")
+    assert ("console", "127.0.0.1") == (refused.channel, refused.address)
