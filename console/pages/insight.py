@@ -11,7 +11,7 @@ import streamlit as st
 
 from console import charts, desk, widgets
 from console.charts import span, tone
-from core import analytics
+from core import analytics, billing
 from core.analytics import Insight, Period, StageTime
 from core.rules.catalogue import MODALITIES
 from core.rules.steps import LOOKS, UNREAD, Status
@@ -20,10 +20,8 @@ SPANS = {7: "Last 7 days", 30: "Last 30 days", 90: "Last 90 days", 365: "Last 12
 READING = ("scan", "reading", "reporting", "transcription", "signing")
 OFFICE = ("arrival", "coding", "scheme", "correction")
 BILLING = (Status.SIGNED, Status.CLAIMED, Status.REJECTED)
-CLAIMS = {
-    "coding": ("Being coded", "neutral"), "queued": ("To be sent", "info"), "sent": ("With the scheme", "busy"),
-    "answered": ("Approved", "warn"), "rejected": ("Rejected", "bad"), "settled": ("Settled", "good"),
-}  # fmt: skip
+CLAIM_TONES = {"coding": "neutral", "queued": "info", "sent": "busy", "answered": "warn", "rejected": "bad",
+               "settled": "good"}  # fmt: skip
 DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 _SAID_DAY = "%d/%m/%Y"
 
@@ -211,8 +209,8 @@ def _claims(figures: Insight) -> None:
         _nothing("No claim for a service in this period", "Claims appear here when billing begins to code.")
         return
     found = {c.state: c for c in figures.claims}
-    rows = [(*CLAIMS.get(state, (state.capitalize(), "neutral")), found[state])
-            for state in [*CLAIMS, *(s for s in found if s not in CLAIMS)] if state in found]  # fmt: skip
+    rows = [(label, CLAIM_TONES.get(state, "neutral"), found[state])
+            for state, label in billing.STATES.items() if state in found]  # fmt: skip
     left, right = st.columns(2, gap="large")
     table = [{"State": label, "Claims": c.n, "Claimed": widgets.money(c.total_cents), "Paid": widgets.money(c.paid_cents)}
              for label, _, c in rows]  # fmt: skip
