@@ -6,7 +6,7 @@ pytest_plugins = [
     "tests.fixtures.browser",
     "tests.fixtures.orthanc",
     "tests.fixtures.house",
-    "tests.fixtures.console",
     "tests.fixtures.scanner",
+    "tests.fixtures.console",
     "tests.fixtures.door",
 ]
