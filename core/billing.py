@@ -147,6 +147,7 @@ class ClaimDesk:
     state: str
     tracking: str
     why: str
+    correction: str
     scheme: str
     scheme_name: str
     membership_number: str
@@ -701,7 +702,7 @@ def _desk(work: Work, study: Study) -> ClaimDesk:
     sender = work.db.get(Referrer, study.referrer_id) if study.referrer_id else None
     return ClaimDesk(
         study=signed.study, report_text=signed.version.text, version=claim.version, number=claim.number, state=claim.state,
-        tracking=claim.tracking, why=claim.why, scheme=patient.scheme_code, scheme_name=_scheme_name(patient.scheme_code),
+        tracking=claim.tracking, why=claim.why, correction=claim.correction, scheme=patient.scheme_code, scheme_name=_scheme_name(patient.scheme_code),
         membership_number=patient.membership_number, referrer_number=sender.practice_number if sender else "",
         service_on=claim.service_on, coding=chosen, lines=tuple(_line_card(r) for r in case.lines),
         total_cents=claim.total_cents, paid_cents=claim.paid_cents, owed_by_scheme_cents=balance["scheme"],

@@ -7,95 +7,18 @@ from uuid import UUID
 
 import pytest
 
-from core import billing, errands, reporting, workflow
+from core import billing, errands, workflow
 from core.billing import CodedLine, Coding
 from core.errors import Refused, Stale
-from core.ports.switch_simulator import SwitchSimulator
 from core.rules import medclm
-from core.rules.examinations import DATA
 from core.rules.steps import Status
-from core.rules.za_time import local_day
-from tests.fixtures.house import TestHouse, book_thando
-from tests.flows.test_reporting import scan, sign
-
-PCNS = {"practice": "0380000123456", "radiologist": "0380000712345", "referrer": "0140000123457"}
+from tests.fixtures.billing import WRIST, ready_to_bill, run_errands, settle, signed_study, submit
+from tests.fixtures.house import TestHouse
 
 
 @pytest.fixture
 def billed_house(either_house: TestHouse) -> TestHouse:
-    """A practice with starter codes, demo prices and a simulated switch."""
-    from core import practice
-
-    test = either_house
-    ports = replace(
-        test.house.ports,
-        switch=SwitchSimulator(test.folder / "switch", today=lambda: local_day(test.clock.at)),
-    )
-    test.house.ports = ports
-    test.do(
-        "admin",
-        practice.describe,
-        name="Ubuntu Radiology",
-        address="",
-        phone="",
-        email="",
-        pcns=PCNS["practice"],
-    )
-    test.do(
-        "billing",
-        billing.import_icd10,
-        content=(DATA / "icd10_starter.csv").read_bytes(),
-        name="Starter",
-        is_starter=True,
-    )
-    test.do("billing", billing.import_tariff, content=(DATA / "demo_tariff.csv").read_bytes())
-    with test.does("radiologist") as work, work.act(reporting.STEPS["sign"].may):
-        from core.store.model import Person
-
-        work.get(Person, work.actor.person).practice_number = PCNS["radiologist"]
-    return test
-
-
-def signed_study(test: TestHouse, *, membership: str = "800101001", **changes: object) -> UUID:
-    patient = {
-        "scheme_code": "ubuntu-demo",
-        "membership_number": membership,
-        "dependant_code": "00",
-        **changes,
-    }
-    _, study = book_thando(test, **patient)
-    from core.store.model import Referrer
-
-    with test.does("reception") as work, work.act(workflow.STEPS["arrive"].may):
-        for doctor in work.db.query(Referrer):
-            doctor.practice_number = PCNS["referrer"]
-    scan(test, study)
-    sign(test, study)
-    return study
-
-
-WRIST = Coding((CodedLine("65130", icd10=("S52.50", "W19.99")),))
-
-
-def submit(test: TestHouse, study: UUID, coding: Coding = WRIST) -> str:
-    desk = test.do("billing", billing.open_claim, study)
-    test.do("billing", billing.code, study, coding=coding, version=desk.version)
-    return test.do("billing", billing.submit, study)
-
-
-def run_errands(test: TestHouse) -> None:
-    while card := test.do("system", errands.take_due):
-        if card.kind == "transmit_claim":
-            billing.transmit_claim(test.house, card.payload)
-        test.do("system", errands.done, card.id)
-
-
-def settle(test: TestHouse) -> None:
-    run_errands(test)
-    billing.fetch_answers(test.house)
-    billing.fetch_remittances(test.house)
-    for payment in test.do("billing", billing.remittances, open_only=True)[0]:
-        test.do("billing", billing.post, payment.id)
+    return ready_to_bill(either_house)
 
 
 def status(test: TestHouse, study: UUID) -> Status:
