@@ -46,7 +46,7 @@ VERBS = {
     "patients.register": "rg", "patients.correct": "rg", "patients.record_consent": "rg",
     "patients.find": "amrgdb", "patients.open_patient": "amrgdb", "patients.add_referrer": "rg",
     "patients.referrers": "amrgdb",
-    "workflow.book": "rg", "workflow.arrive": "rg", "workflow.cancel": "rg", "workflow.take": "rg", "workflow.take": "rg",
+    "workflow.book": "rg", "workflow.arrive": "rg", "workflow.cancel": "rg", "workflow.take": "rg",
     "workflow.board": "amrgdb", "workflow.reading_list": "md", "workflow.open_study": "amrgdb",
     "workflow.studies_of": "amrgdb",
     "reporting.begin": "d", "reporting.save": "d", "reporting.pass_on": "d", "reporting.skip_transcription": "d",
