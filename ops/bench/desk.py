@@ -1,0 +1,178 @@
+"""The console under people: signed-in websocket clients that speak Streamlit's messages as its own page does."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+
+from pyotp import TOTP
+from streamlit.proto.BackMsg_pb2 import BackMsg
+from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
+from websockets.asyncio.client import ClientConnection, connect
+
+from core import people
+from core.errors import Unfit
+from core.store.work import nobody
+from ops.bench.rows import AT_MOST, Bar, Measured, is_full_run, median, p95
+from ops.bench.throwaway import Throwaway, a_patient, memory_mb, open_throwaway
+
+COOKIE = "sorg-staff"
+SITTINGS = (1, 10, 25)
+THINK_S = 3.0
+STUDIES = 60
+VISITORS = ("reception", "manager", "radiographer")
+SEARCHES = ("four", "hendrik", "b", "", "zz", "fourie")
+WHOLE_RUN = 0  # ForwardMsg.FINISHED_SUCCESSFULLY
+# The console as `python -m console` starts it, but with everything left to the garbage collector.
+UNFROZEN = (
+    "import functools, sys, console.__main__ as c; "
+    "c.create_app = functools.partial(c.create_app, freeze=False); sys.exit(c.main())"
+)
+BARS = (
+    *(Bar(f"console p95, {n} session{'s' * (n > 1)}", "search on the live board, 3 s of thinking between, until the run is over",
+          "ms", "the same without the freeze", *((AT_MOST, 300) if n == 25 else ())) for n in SITTINGS),
+    Bar("console memory, 25 sessions", "resident memory of the console's process", "MB", "the same without the freeze",
+        AT_MOST, 300),
+)  # fmt: skip
+
+
+def measure() -> Iterator[Measured]:
+    """The same sessions against the console as it is and against one without the lifespan freeze."""
+    with open_throwaway(orthanc=False) as there:
+        for number in range(STUDIES):
+            there.booked(a_patient(number), number)
+        tokens = [_token(there, number) for number in range(max(SITTINGS))]
+        frozen, frozen_mb = _visit_all(there, tokens)
+        plain, plain_mb = _visit_all(there, tokens, "-c", UNFROZEN)
+    for n in SITTINGS:
+        note = f"p50 {median(frozen[n]):.0f} ms, without the freeze {median(plain[n]):.0f} ms"
+        yield Measured(
+            f"console p95, {n} session{'s' * (n > 1)}", p95(frozen[n]), p95(plain[n]), len(frozen[n]), note
+        )
+    yield Measured("console memory, 25 sessions", frozen_mb, plain_mb, 1)
+
+
+def _token(there: Throwaway, number: int) -> str:
+    """A session through the verbs, begun a little earlier than the one after it: each code opens once."""
+    login = VISITORS[number % len(VISITORS)]
+    password = there.passwords[login]
+    at = there.house.clock() - timedelta(seconds=31 * (max(SITTINGS) - number))
+    house, door = replace(there.house, clock=lambda: at), nobody(channel="console", address="127.0.0.1")
+    with house.work(door) as work:
+        half = people.check_password(work, login=login, password=password)
+    with house.work(door) as work:
+        return people.check_code(work, token=half, code=TOTP(there.story.cast.secrets[login]).at(at))
+
+
+def _visit_all(there: Throwaway, tokens: list[str], *command: str) -> tuple[dict[int, list[float]], float]:
+    """Interaction times in ms by number of sessions, and the memory at the end, of one console process."""
+    with there.process("console", *command, health_url=f"{there.console_url}/health") as console:
+        times = {n: asyncio.run(_sitting(there.console_url, tokens[:n])) for n in SITTINGS}
+        return times, memory_mb(console)
+
+
+async def _sitting(url: str, tokens: list[str]) -> list[float]:
+    seconds = (60 if is_full_run() else 12) + (0 if len(tokens) > 1 else 12)
+    visitors = [Visitor(url, token, random.Random(at)) for at, token in enumerate(tokens)]
+    await asyncio.gather(*(v.sit(seconds) for v in visitors))
+    return [ms for v in visitors for ms in v.times]
+
+
+@dataclass
+class Visitor:
+    """One browser at the board. It redraws live parts when the server asks it to, as Streamlit's page does."""
+
+    url: str
+    token: str
+    dice: random.Random
+    times: list[float] = field(default_factory=list)
+    _search: str = ""
+    _said: str = ""
+    _saw_table: bool = False
+    _trouble: str = ""
+    _script: str = ""
+    _over: asyncio.Event = field(default_factory=asyncio.Event)
+    _live: dict[str, asyncio.Task] = field(default_factory=dict)
+
+    async def sit(self, seconds: float) -> None:
+        """Open the board, then search again and again with time to think between."""
+        await asyncio.sleep(self.dice.uniform(0, THINK_S))
+        address = self.url.replace("http", "ws", 1) + "/_stcore/stream"
+        headers = {"Cookie": f"{COOKIE}={self.token}"}
+        async with connect(address, subprotocols=["streamlit"], additional_headers=headers, origin=self.url,  # type: ignore[arg-type,list-item]
+                           max_size=None, compression=None, proxy=None) as socket:  # fmt: skip
+            reader = asyncio.create_task(self._read(socket))
+            try:
+                await self._run(socket, first=True)
+                if not (self._search and self._saw_table):
+                    raise Unfit(f"The board did not come: {self._trouble or 'no table on it'}.")
+                ends_s = time.perf_counter() + seconds
+                while True:
+                    await asyncio.sleep(self.dice.uniform(THINK_S - 1, THINK_S + 1))
+                    if time.perf_counter() > ends_s and self.times:
+                        return
+                    self._said = self.dice.choice([s for s in SEARCHES if s != self._said])
+                    self.times.append(await self._run(socket) * 1000)
+            finally:
+                for task in (reader, *self._live.values()):
+                    task.cancel()
+
+    async def _run(self, socket: ClientConnection, *, first: bool = False) -> float:
+        """Ask for a run of the page; seconds until all of it has come."""
+        self._over.clear()
+        begun_s = time.perf_counter()
+        await socket.send(self._wish(first=first).SerializeToString())
+        await asyncio.wait_for(self._over.wait(), 60)
+        if self._trouble:
+            raise Unfit(f"The board ended with {self._trouble}.")
+        return time.perf_counter() - begun_s
+
+    def _wish(self, *, first: bool = False, fragment: str = "") -> BackMsg:
+        wish = BackMsg()
+        wish.rerun_script.query_string = ""
+        if first:
+            wish.rerun_script.page_name = "board"
+        wish.rerun_script.page_script_hash = self._script
+        if self._search:
+            state = wish.rerun_script.widget_states.widgets.add()
+            state.id, state.string_value = self._search, self._said
+        if fragment:
+            wish.rerun_script.fragment_id, wish.rerun_script.is_auto_rerun = fragment, True
+        return wish
+
+    async def _read(self, socket: ClientConnection) -> None:
+        try:
+            async for data in socket:
+                self._hear(socket, ForwardMsg.FromString(data))  # type: ignore[arg-type]
+        except Exception as error:
+            self._trouble = type(error).__name__
+        self._trouble = self._trouble or "a closed connection"
+        self._over.set()
+
+    def _hear(self, socket: ClientConnection, said: ForwardMsg) -> None:
+        kind = said.WhichOneof("type")
+        if kind == "new_session":
+            self._script = said.new_session.page_script_hash
+        elif kind == "delta" and said.delta.WhichOneof("type") == "new_element":
+            element = said.delta.new_element
+            what = element.WhichOneof("type")
+            self._saw_table |= what == "arrow_data_frame"
+            if what == "text_input" and element.text_input.id.endswith("-board-search"):
+                self._search = element.text_input.id
+            if what == "exception":
+                self._trouble = element.exception.type
+        elif kind == "auto_rerun":
+            self._live.setdefault(
+                said.auto_rerun.fragment_id, asyncio.create_task(self._keep_live(socket, said))
+            )
+        elif kind == "script_finished" and said.script_finished == WHOLE_RUN:
+            self._over.set()
+
+    async def _keep_live(self, socket: ClientConnection, said: ForwardMsg) -> None:
+        while True:
+            await asyncio.sleep(said.auto_rerun.interval)
+            await socket.send(self._wish(fragment=said.auto_rerun.fragment_id).SerializeToString())
