@@ -271,7 +271,7 @@ def test_every_answer_carries_its_policy(desk: Console) -> None:
         for path in ("/login", "/board", "/health", "/static/nothing.js"):
             headers = client.get(path).headers
             assert "frame-ancestors 'none'" in headers["content-security-policy"]
-            assert ("DENY", "nosniff", "no-referrer") == (
+            assert ("DENY", "nosniff", "same-origin") == (
                 headers["x-frame-options"], headers["x-content-type-options"], headers["referrer-policy"],
             )  # fmt: skip
             assert "unsafe-eval" not in headers["content-security-policy"].replace("wasm-unsafe-eval", "")

@@ -24,24 +24,23 @@ def render() -> None:
         return
     card = desk.ask(workflow.open_study, study_id)
     widgets.patient_banner(card.row)
-    sees = desk.may(Permission.IMAGES_VIEW) and card.row.image_count > 0
-    if sees:
+    if desk.may(Permission.IMAGES_VIEW) and card.row.image_count > 0:
         left, right = st.columns([1.45, 1], gap="medium")
         with left:
             widgets.viewer(study_id, height=_VIEWER_PX)
         with right:
             _beside(card)
+        with st.expander("Order and history"):
+            left, right = st.columns(2, gap="large")
     else:
         left, right = st.columns([1.6, 1], gap="large")
         with left:
             _beside(card)
-            if not card.row.image_count:
-                widgets.empty("No images yet", LOOKS[card.row.status].help)
-        with right:
-            _about(card)
-    if sees:
-        with st.expander("Order and history"):
-            _about(card)
+    with left:
+        _order(card)
+    with right:
+        widgets.heading("So far")
+        widgets.history(card.history)
 
 
 def _beside(card: StudyCard) -> None:
@@ -54,10 +53,7 @@ def _beside(card: StudyCard) -> None:
     elif card.row.status == Status.REPORTING and _is_mine(card):
         _write(card.row.id)
     else:
-        if not card.row.image_count:
-            pass
-        elif card.row.status == Status.SCANNED:
-            widgets.heading("Not reported yet")
+        widgets.heading(LOOKS[card.row.status].label)
         st.caption(LOOKS[card.row.status].help)
         if card.lease_holder:
             st.caption(f"{card.lease_holder} has the report until {widgets.when(card.lease_until)}.")
@@ -112,18 +108,14 @@ def _next(card: StudyCard) -> None:
         desk.go("board")
 
 
-def _about(card: StudyCard) -> None:
-    left, right = st.columns(2, gap="large")
-    with left:
-        widgets.heading("Order")
-        widgets.facts({
-            "Examination": card.row.description, "Booked for": widgets.when(card.row.booked_for_at),
-            "Urgency": workflow.URGENCIES.get(card.row.urgency, card.row.urgency), "Referrer": card.row.referrer,
-            "Radiologist": card.row.radiologist, "Images": str(card.row.image_count), "History": card.clinical_history,
-        })  # fmt: skip
-    with right:
-        widgets.heading("So far")
-        widgets.history(card.history)
+def _order(card: StudyCard) -> None:
+    widgets.heading("Order")
+    widgets.facts({
+        "Examination": card.row.description, "Booked for": widgets.when(card.row.booked_for_at),
+        "Urgency": workflow.URGENCIES.get(card.row.urgency, card.row.urgency), "Referrer": card.row.referrer,
+        "Radiologist": card.row.radiologist, "Images": str(card.row.image_count or "none yet"),
+        "History": card.clinical_history,
+    })  # fmt: skip
 
 
 def _is_mine(card: StudyCard) -> bool:
