@@ -174,7 +174,8 @@ def patient_banner(row: BoardRow) -> None:
 def history(moves: Sequence[Move]) -> None:
     """A study's way so far, oldest first."""
     lines = "".join(
-        f"<li>{status_chip(Status(m.after))} <span class="sorg-soft">{when(m.at)} · {escape(m.by)}</span></li>" for m in moves
+        f"<li>{status_chip(Status(m.after))} <span class='sorg-soft'>{when(m.at)} · {escape(m.by)}</span></li>"
+        for m in moves
     )
     st.html(f'<ol class="sorg-history">{lines}</ol>')
 
