@@ -148,8 +148,8 @@ def mint(work: Work, study_id: UUID, *, lasts: timedelta | None, note: str = "")
     """
     with work.act(Permission.SHARE_MINT, Subject.study(study_id)) as facts:
         study = work.get(Study, study_id)
-        lasts = work.rule("share_lasts") if lasts is None else lasts
-        if not SHORTEST <= lasts <= LONGEST:
+        span: timedelta = work.rule("share_lasts") if lasts is None else lasts
+        if not SHORTEST <= span <= LONGEST:
             raise Refused("A link works for at least one hour and at most 90 days.")
         if len(note) > 500:
             raise Refused("The note is longer than 500 characters.")
@@ -163,7 +163,7 @@ def mint(work: Work, study_id: UUID, *, lasts: timedelta | None, note: str = "")
         share = Share(
             id=work.new_id(), token_hash=hash_token(token), study_id=study_id, patient_id=study.patient_id,
             version_id=version_id, signed_by=signed_by, note=note.strip(), minted_by=work.actor.person, minted_at=now,
-            expires_at=now + lasts, wrong_answers=0,
+            expires_at=now + span, wrong_answers=0,
         )  # fmt: skip
         work.db.add(share)
         work.db.flush()

@@ -148,7 +148,8 @@ def read_answer(body: bytes, *, today: date) -> Answer:
         fields = parse_qs(body.decode("utf-8", "replace"), max_num_fields=8)
     except ValueError:  # More fields than any form of ours has.
         fields = {}
-    day, month, year = typed = tuple(fields.get(n, [""])[0].strip()[:12] for n in ("day", "month", "year"))
+    day, month, year = (fields.get(n, [""])[0].strip()[:12] for n in ("day", "month", "year"))
+    typed = (day, month, year)
     token = fields.get("form", [""])[0][:100]
     if not all(re.fullmatch("[0-9]{1,4}", t) for t in typed):
         return Answer(None, "Please type day, month and year as numbers.", typed, token)
