@@ -121,7 +121,7 @@ def _fill(there: Throwaway, rows: int) -> None:
                 at = begins_at + timedelta(days=n * DAYS // rows, hours=hour, seconds=dice.random() * 3600)
                 yield first + n, _said(at), staff[who], _ACTS[n % len(_ACTS)], patient, patient, bodies[who]
 
-        driver.executemany(add, entries())
+        driver.executemany(add, entries())  # type: ignore[arg-type]
 
 
 _HOURS = (5, 6, 6, 7, 7, 7, 8, 8, 8, 9, 9, 10, 10, 11, 11, 12, 12, 13, 13, 14, 14, 15, 16, 20)

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
 
-from pyotp import TOTP
+from pyotp.totp import TOTP
 
 from core import people
 from core.ports.directory import LocalDirectory
