@@ -14,7 +14,7 @@ from core.rules.names import fold
 from core.rules.problems import Problem
 from core.rules.report_text import conclusion_of, tidy
 from core.rules.roles import Permission
-from core.rules.steps import LOOKS, STEPS, UNREAD, Status, Step, offers
+from core.rules.steps import FINAL, LOOKS, STEPS, UNREAD, Status, Step, offers
 from core.rules.za_time import day_bounds
 from core.store.model import Consent, Patient, Person, Referrer, ReportVersion, Study, StudyEvent
 from core.store.work import Subject, Work
@@ -299,7 +299,7 @@ def list_studies(work: Work, filters: Filters, *, page: int, size: int) -> Board
     counted = _filtered(_joined(select(Study.status, func.count())), replace(filters, statuses=()))
     counts = {Status(s): n for s, n in work.db.execute(counted.group_by(Study.status))}
     total = sum(n for s, n in counts.items() if not filters.statuses or s in filters.statuses)
-    order = (_URGENT_FIRST, Study.booked_for_at, Study.id)
+    order = (_DONE_LAST, _URGENT_FIRST, Study.booked_for_at, Study.id)
     rows = work.db.execute(query.order_by(*order).limit(size).offset(max(page - 1, 0) * size))
     return Board(tuple(_board_row(*r) for r in rows), total, counts)
 
@@ -356,6 +356,7 @@ def _booking_problems(b: Booking) -> tuple[Problem, ...]:
     return tuple(problems)
 
 
+_DONE_LAST = case((Study.status.in_((*FINAL, Status.CANCELLED)), 1), else_=0)
 _URGENT_FIRST = case({"stat": 0, "urgent": 1}, value=Study.urgency, else_=2)
 
 

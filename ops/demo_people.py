@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 
 from core.patients import Particulars
@@ -141,3 +141,20 @@ CASES = (
         "brain-ct", "ct", "Head injury, vomiting.", "", "", (), "urgent",
     ),
 )  # fmt: skip
+
+
+def _earlier(family: str, given: str, born_on: date, sex: str, membership: str, like: int) -> Case:
+    """A patient of the last two weeks, with the examination and the findings of one of CASES."""
+    return replace(CASES[like], patient=_member(family, given, born_on, sex, membership))
+
+
+EARLIER = (
+    _earlier("Motaung", "Refilwe", date(1984, 7, 3), "F", "840703001", 0),
+    _earlier("Venter", "Christiaan", date(1962, 2, 11), "M", "620211010", 1),
+    _earlier("Jacobs", "Aaliyah", date(1999, 9, 19), "F", "990919001", 2),
+    _earlier("Cele", "Mduduzi", date(1975, 12, 25), "M", "751225000", 3),  # rejected: the member is unknown
+    _earlier("Naicker", "Thirusha", date(1990, 3, 8), "F", "900308020", 0),
+    _earlier("Bezuidenhout", "André", date(1954, 10, 1), "M", "541001001", 1),
+    _earlier("Radebe", "Nokuthula", date(1987, 5, 17), "F", "870517001", 5),
+    _earlier("Swanepoel", "Mariëtte", date(1969, 8, 30), "F", "690830010", 7),
+)

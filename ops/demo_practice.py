@@ -90,61 +90,65 @@ def fill(settings: Settings, cast: Cast) -> None:
         tell(Story(house, cast, child.dicom_port if child else 0, settings.orthanc_aet))
 
 
+GOALS = (
+    "paid", "paid", "claimed", "signed", "proofreading", "transcribing", "scanned", "quarantined", "waiting", "booked",
+)  # fmt: skip
+STAGES = ("booked", "waiting", "scanned", "transcribing", "proofreading", "signed", "claimed", "paid")
+TRANSCRIPTIONISTS = ("transcriptionist", "transcriptionist2", "transcriptionist3")
+
+
 def tell(story: Story) -> None:
-    """Studies at every stage: some paid, one rejected, some waiting, one in quarantine, some still to come."""
+    """Studies at every stage: most of two weeks ago paid, one rejected, today's waiting, one in quarantine."""
     now = story.house.clock()
-    today = datetime.combine(now.astimezone(SAST).date(), time(8), tzinfo=SAST).astimezone(UTC)
-    begun = story.told_at(today - timedelta(days=13))
+    today = datetime.combine(now.astimezone(SAST).date(), time(7, 30), tzinfo=SAST).astimezone(UTC)
+    begun = story.told_at(today - timedelta(days=15))
     begun.meet_referrers()
     begun.load_tables()
-    far = (
-        "paid",
-        "paid",
-        "claimed",
-        "signed",
-        "proofreading",
-        "transcribing",
-        "scanned",
-        "quarantined",
-        "waiting",
-        "booked",
-    )
-    for number, (case, goal) in enumerate(zip(demo_people.CASES, far, strict=True)):
-        at = today - timedelta(days=max(9 - 2 * number, 0)) + timedelta(minutes=20 * number - 120)
-        carry(begun.told_at(min(at, now - timedelta(hours=3))), case, goal, number)
+    for number, case in enumerate(demo_people.EARLIER):
+        begun_at = today - timedelta(days=14 - number) + timedelta(minutes=37 * number % 240)
+        carry(begun.told_at(begun_at), case, "paid", number)
+    for number, (case, goal) in enumerate(zip(demo_people.CASES, GOALS, strict=True)):
+        begun_at = today - timedelta(days=max(4 - number, 0)) + timedelta(minutes=25 * number)
+        # Whatever the hour of the first start: what happened today has happened, and the rest of it fits before now.
+        carry(
+            begun.told_at(min(begun_at, now - timedelta(hours=6) + timedelta(minutes=number))),
+            case,
+            goal,
+            number,
+        )
 
 
 def carry(story: Story, case: demo_people.Case, goal: str, number: int) -> None:
-    """One study as far as its goal."""
-    stages = ("booked", "waiting", "scanned", "transcribing", "proofreading", "signed", "claimed", "paid")
-    wanted = stages.index("scanned" if goal == "quarantined" else goal)
+    """One study as far as its goal, with the pauses of a working day."""
+    wanted = STAGES.index("scanned" if goal == "quarantined" else goal)
+    pace = 1 + number % 4  # Some days are slower than others.
+    radiologist = ("radiologist", "radiologist2")[number % 2]
     patient = story.register(case)
-    study = story.book(case, patient, at=story.house.clock(), referrer=number)
+    study = story.book(case, patient, at=story.house.clock() + timedelta(minutes=5 * pace), referrer=number)
     if wanted >= 1:
+        story.wait(minutes=4 * pace)
         story.do("reception", workflow.arrive, study)
     if wanted >= 2:
-        story.scan(
-            case,
-            study,
-            **({"birth_on": case.patient.born_on.replace(year=1999)} if goal == "quarantined" else {}),
-        )
+        story.wait(minutes=9 + 4 * pace)
+        mistyped = {"birth_on": case.patient.born_on.replace(year=1999)} if goal == "quarantined" else {}
+        story.scan(case, study, **mistyped)
         story.settle()
-    radiologist = ("radiologist", "radiologist2")[number % 2]
     if wanted >= 3:
+        story.wait(minutes=11 * pace)
         story.draft(case, study, radiologist=radiologist)
     if wanted >= 4:
-        story.transcribe(
-            case,
-            study,
-            transcriptionist=("transcriptionist", "transcriptionist2", "transcriptionist3")[number % 3],
-        )
+        story.wait(minutes=13 + 6 * pace)
+        story.transcribe(case, study, transcriptionist=TRANSCRIPTIONISTS[number % 3])
     if wanted >= 5:
+        story.wait(minutes=8 * pace)
         story.sign(study, radiologist=radiologist)
         story.settle()
         story.share(study)
     if wanted >= 6:
+        story.wait(minutes=35 * pace)
         story.code_claim(case, study)
         story.submit(study)
         story.settle()
     if wanted >= 7:
+        story.wait(minutes=60 * pace)
         story.post_payments()

@@ -16,7 +16,6 @@ from core.errors import Outside
 from core.rules.dicom_identity import Identity
 from core.rules.examinations import DATA, examinations
 from core.rules.names import person_name
-from core.rules.roles import Role
 from core.store.work import Actor, House
 from ops import demo_images, worker
 from ops.demo_people import REFERRERS, Case
@@ -50,9 +49,14 @@ class Story:
         return pyotp.TOTP(self.cast.secrets[login]).at(self.house.clock(), counter_offset=ahead)
 
     def told_at(self, at: datetime) -> Story:
-        """The same story with its clock at `at`, moving two seconds at each look."""
-        house = replace(self.house, clock=_creeping(at))
+        """The same story with its clock at `at`."""
+        house = replace(self.house, clock=StoryClock(at))
         return Story(house, self.cast, self.dicom_port, self.aet, self.referrers)
+
+    def wait(self, *, minutes: float) -> None:
+        """Let time pass in a story of the past; a story of now waits for nobody."""
+        if isinstance(self.house.clock, StoryClock):
+            self.house.clock.wait(minutes=minutes)
 
     # The stages ---------------------------------------------------------------------------------------------------
 
@@ -167,16 +171,16 @@ class Story:
         return self.do("reception", sharing.mint, study, lasts=None)
 
 
-def _creeping(start: datetime) -> Callable[[], datetime]:
-    passed = [start]
+class StoryClock:
+    """A clock of the past: two seconds pass at each look, and more when the story says so."""
 
-    def now() -> datetime:
-        passed[0] += timedelta(seconds=2)
-        return passed[0]
+    def __init__(self, start: datetime) -> None:
+        self.at = start
 
-    return now
+    def __call__(self) -> datetime:
+        self.at += timedelta(seconds=2)
+        return self.at
 
-
-def actor(person_id: UUID, name: str, role: Role, *, channel: str) -> Actor:
-    """One of the cast, as if signed in."""
-    return Actor(str(person_id), name, frozenset({role}), channel)
+    def wait(self, *, minutes: float) -> None:
+        """Time in which nothing happens."""
+        self.at += timedelta(minutes=minutes)
