@@ -146,7 +146,7 @@ def _diagnoses(study_id: UUID, at: int, line: CodedLine, priced: Priced) -> None
             _put_line(study_id, at, icd10=line.icd10[:n] + line.icd10[n + 1 :])
             st.rerun()
     label = "Diagnosis" if len(priced.lines) < 2 else f"Diagnosis for {line.code}"
-    _searched(study_id, ("dx", at), label, "Code(s) or words, then Enter: S52.50 W19.99, or wrist fracture",
+    _searched(study_id, ("dx", at), label, "Code(s) or words, then Enter: S52.50 W19.99, or headache",
               _find_codes, lambda codes: _put_line(study_id, at, icd10=_with(line.icd10, codes)))  # fmt: skip
 
 

@@ -53,7 +53,7 @@ def _find_codes() -> None:
     if not desk.may(Permission.BILLING_SEE):
         return
     search = st.text_input(
-        "Find a diagnosis", placeholder="Code or words: S52.5, wrist fracture", key="tables-codes"
+        "Find a diagnosis", placeholder="Code or words: S52.5, headache", key="tables-codes"
     )
     if not search.strip():
         return

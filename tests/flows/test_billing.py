@@ -1,18 +1,24 @@
 """From a signed report to a settled claim, with the simulated switch reading our real message, on both databases."""
 
+import base64
 from dataclasses import replace
+from datetime import date, timedelta
 from decimal import Decimal
 from pathlib import Path
 from uuid import UUID
 
 import pytest
 
-from core import billing, errands, workflow
+from core import billing, errands, patients, workflow
 from core.billing import CodedLine, Coding
-from core.errors import Refused, Stale
+from core.errors import Refused, Stale, Turned
 from core.rules import medclm
+from core.rules.examinations import DATA
+from core.rules.remittance import LineAnswer, Money, RemittanceLine, Response
+from core.rules.remittance import Remittance as Paid
 from core.rules.steps import Status
-from tests.fixtures.billing import WRIST, ready_to_bill, run_errands, settle, signed_study, submit
+from core.rules.za_time import local_day
+from tests.fixtures.billing import PCNS, WRIST, ready_to_bill, run_errands, settle, signed_study, submit
 from tests.fixtures.house import TestHouse
 
 
@@ -51,8 +57,6 @@ def test_a_short_payment_leaves_the_rest_with_the_patient(billed_house):
 
 
 def test_a_rejected_claim_comes_back_with_its_reason_is_mended_and_is_paid(billed_house):
-    from core import patients
-
     study = signed_study(billed_house, membership="800101000")
     submit(billed_house, study)
     settle(billed_house)
@@ -139,3 +143,383 @@ def test_the_official_table_loads_and_replaces_the_starter(house, reference_data
     tables = house.do("billing", billing.tables)
     assert (41008, False) == (tables.icd10_rows, tables.icd10_is_starter)
     assert Decimal(1) == CodedLine("x").quantity
+
+
+# Answers that are not simple ------------------------------------------------------------------------------------
+
+
+def hear(test: TestHouse) -> None:
+    run_errands(test)
+    billing.fetch_answers(test.house)
+
+
+def accounts(test: TestHouse) -> dict[str, int]:
+    return {name: cents for name, cents in test.do("billing", billing.balances).items() if cents}
+
+
+def at_the_desk(test: TestHouse, study: UUID) -> billing.ClaimDesk:
+    return test.do("billing", billing.open_claim, study)
+
+
+@pytest.mark.parametrize("ending", ["00", "10", "20", "30", "40", "50", "70", "80", "90", "01"])
+def test_whatever_the_payer_says_the_postings_sum_to_zero(billed_house, ending):
+    study = signed_study(billed_house, membership=f"8001010{ending}")
+    submit(billed_house, study)
+    for _ in range(3):
+        settle(billed_house)
+        billed_house.clock.pass_(minutes=5)
+    desk = at_the_desk(billed_house, study)
+    assert 0 == sum(billed_house.do("billing", billing.balances).values())
+    assert desk.total_cents in (
+        desk.paid_cents + desk.owed_by_scheme_cents + desk.owed_by_patient_cents,
+        desk.total_cents * (desk.state == "rejected"),
+    )
+
+
+def test_a_pended_claim_waits_and_is_approved_later(billed_house):
+    study = signed_study(billed_house, membership="800101040")
+    submit(billed_house, study)
+    hear(billed_house)
+    desk = at_the_desk(billed_house, study)
+    assert ("sent", ["Pended"], False) == (desk.state, [line.status for line in desk.lines], desk.is_editable)
+    billing.fetch_answers(billed_house.house)
+    desk = at_the_desk(billed_house, study)
+    assert ("answered", ["Approved"]) == (desk.state, [line.status for line in desk.lines])
+
+
+def test_a_claim_that_failed_at_the_switch_goes_again_as_a_new_claim(billed_house):
+    study = signed_study(billed_house, membership="800101080")
+    submit(billed_house, study)
+    hear(billed_house)
+    desk = at_the_desk(billed_house, study)
+    assert ("rejected", "Failed", {}) == (desk.state, desk.tracking, accounts(billed_house))
+    billed_house.do("billing", billing.submit, study)
+    claim = (
+        medclm.parse(billed_house.do("billing", billing.message_of, study), billing.PROFILE).messages[0].claim
+    )
+    assert "" == claim.correction
+    settle(billed_house)
+    assert Status.PAID == status(billed_house, study)
+
+
+def test_a_message_that_the_switch_turns_down_comes_back_to_the_clerk(billed_house):
+    class Refusing:
+        def submit(self, message: bytes, *, key: str) -> None:
+            raise Turned("The switch refuses the message: no contract.")
+
+    study = signed_study(billed_house)
+    submit(billed_house, study)
+    ports = billed_house.house.ports
+    billed_house.house.ports = replace(ports, switch=Refusing())
+    run_errands(billed_house)
+    billed_house.house.ports = ports
+    desk = at_the_desk(billed_house, study)
+    assert ("rejected", "The switch refuses the message: no contract.", {}) == (
+        desk.state, desk.why, accounts(billed_house))  # fmt: skip
+    billed_house.do("billing", billing.submit, study)
+    settle(billed_house)
+    assert Status.PAID == status(billed_house, study)
+
+
+def test_what_was_refused_and_not_changed_is_not_sent_again_without_a_word(billed_house):
+    study = signed_study(billed_house, membership="800101000")
+    submit(billed_house, study)
+    hear(billed_house)
+    with pytest.raises(Refused) as refused:
+        billed_house.do("billing", billing.submit, study)
+    assert ["UNCHANGED"] == [p.code for p in refused.value.problems if p.stop]
+    desk = at_the_desk(billed_house, study)
+    noted = replace(desk.coding, notes="Member registered on 20/11/2026.")
+    billed_house.do("billing", billing.code, study, coding=noted, version=desk.version)
+    billed_house.do("billing", billing.submit, study)
+    assert "RSV" == at_the_desk(billed_house, study).correction
+
+
+def partly_refused(test: TestHouse) -> UUID:
+    prices = b"code,description,kind,price,valid_from\n99999,Unknown to schemes,tariff,300.00,2020-01-01\n"
+    test.do("billing", billing.import_tariff, content=prices)
+    study = signed_study(test)
+    submit(test, study, Coding((*WRIST.lines, CodedLine("99999", icd10=("S52.50", "W19.99")))))
+    settle(test)
+    return study
+
+
+def test_a_line_refused_beside_a_paid_one_is_charged_to_the_patient_when_a_person_says_so(billed_house):
+    study = partly_refused(billed_house)
+    desk = at_the_desk(billed_house, study)
+    assert ("answered", 54050, 30000, 0, 30000) == (
+        desk.state, desk.paid_cents, desk.owed_by_scheme_cents, desk.owed_by_patient_cents, desk.chargeable_cents)  # fmt: skip
+    assert 30000 == billed_house.do("billing", billing.charge_patient, study)
+    desk = at_the_desk(billed_house, study)
+    assert ("settled", 0, 30000) == (desk.state, desk.owed_by_scheme_cents, desk.owed_by_patient_cents)
+    with pytest.raises(Refused):
+        billed_house.do("billing", billing.charge_patient, study)
+
+
+def test_a_line_refused_beside_a_paid_one_is_mended_by_an_amendment_to_the_cent(billed_house):
+    study = partly_refused(billed_house)
+    billed_house.do("billing", billing.recall, study, why="Wrong tariff code on line 2")
+    desk = at_the_desk(billed_house, study)
+    assert ("ADJ", Status.REJECTED, True) == (desk.correction, status(billed_house, study), desk.is_editable)
+    mended = Coding((*WRIST.lines, CodedLine("30110", icd10=("S52.50", "W19.99"))))
+    billed_house.do("billing", billing.code, study, coding=mended, version=desk.version)
+    billed_house.do("billing", billing.submit, study)
+    settle(billed_house)
+    desk = at_the_desk(billed_house, study)
+    total = 54050 + 48230
+    assert (Status.PAID, "settled", total, total, 0) == (
+        status(billed_house, study), desk.state, desk.total_cents, desk.paid_cents, desk.owed_by_scheme_cents)  # fmt: skip
+    assert {"income": -total, "bank": total} == accounts(billed_house)
+
+
+def test_money_taken_back_opens_the_claim_again(billed_house):
+    study = signed_study(billed_house, membership="800101050")
+    submit(billed_house, study)
+    settle(billed_house)
+    assert Status.PAID == status(billed_house, study)
+    settle(billed_house)
+    desk = at_the_desk(billed_house, study)
+    assert (Status.CLAIMED, "answered", 0, 54050, 54050) == (
+        status(billed_house, study), desk.state, desk.paid_cents, desk.owed_by_scheme_cents, desk.chargeable_cents)  # fmt: skip
+    billed_house.do("billing", billing.charge_patient, study)
+    assert {"patient": 54050, "income": -54050} == accounts(billed_house)
+
+
+def test_an_answer_nobody_can_read_is_kept_until_somebody_has_dealt_with_it(billed_house):
+    study = signed_study(billed_house, membership="800101090")
+    number = submit(billed_house, study)
+    hear(billed_house)
+    (unread,) = billed_house.do("billing", billing.unread_answers)
+    assert f"?? {number} ??" == base64.b64decode(unread.facts["raw"]).decode()
+    with pytest.raises(Refused):
+        billed_house.do("billing", billing.mark_read, unread.id, note=" ")
+    billed_house.do("billing", billing.mark_read, unread.id, note="Called the payer; sent again.")
+    assert () == billed_house.do("billing", billing.unread_answers)
+    with pytest.raises(Refused, match="already"):
+        billed_house.do("billing", billing.mark_read, unread.id, note="Me too.")
+    billed_house.do("billing", billing.recall, study, why="No readable answer")
+    assert (Status.REJECTED, {}) == (status(billed_house, study), accounts(billed_house))
+    assert "RSV" == at_the_desk(billed_house, study).correction
+
+
+def answer(
+    number: str, tracking: str, line_status: str, *, id: str, tracer: str, practice: str = PCNS["practice"]
+) -> Response:
+    line = LineAnswer(1, tracer, line_status, Money(54050, 54050))
+    return Response(id, id, practice, number, tracking, (line,))
+
+
+class Says:
+    """A switch that has these answers."""
+
+    def __init__(self, *answers: Response) -> None:
+        self.answers = answers
+
+    def poll(self, since: str) -> tuple[Response, ...]:
+        return self.answers
+
+
+def listen(test: TestHouse, *answers: Response) -> None:
+    ports = test.house.ports
+    test.house.ports = replace(ports, switch=Says(*answers))
+    billing.fetch_answers(test.house)
+    test.house.ports = ports
+
+
+def test_a_late_answer_never_undoes_a_later_one(billed_house):
+    study = signed_study(billed_house)
+    number = submit(billed_house, study)
+    settle(billed_house)
+    tracer = f"{number}-001"
+    listen(billed_house, answer(number, "Fully Processed", "Rejected", id="late-1", tracer=tracer))
+    desk = at_the_desk(billed_house, study)
+    assert ("settled", ["Paid"], "late") == (
+        desk.state,
+        [x.status for x in desk.lines],
+        desk.history[-1].what,
+    )
+
+
+def test_an_answer_for_another_practice_or_an_unknown_line_touches_nothing(billed_house):
+    study = signed_study(billed_house)
+    number = submit(billed_house, study)
+    run_errands(billed_house)
+    listen(
+        billed_house,
+        answer(
+            number, "Fully Processed", "Rejected", id="a", tracer=f"{number}-001", practice="0380000999999"
+        ),
+        answer(number, "Partly Processed", "Rejected", id="b", tracer="somebody-elses"),
+    )
+    desk = at_the_desk(billed_house, study)
+    assert ("sent", [""]) == (desk.state, [line.status for line in desk.lines])
+    assert 1 == len(billed_house.do("billing", billing.unread_answers))
+    assert "Rejected" == desk.history[-1].facts["unmatched"][0]["status"]
+
+
+# What stops a claim -----------------------------------------------------------------------------------------------
+
+
+def stopped_by(test: TestHouse, study: UUID, chosen: Coding = WRIST) -> set[str]:
+    return {p.code for p in test.do("billing", billing.price, study, chosen=chosen).problems if p.stop}
+
+
+def test_a_private_patient_and_an_injury_on_duty_are_not_claimed_from_a_scheme(billed_house):
+    private = signed_study(billed_house, scheme_code="", family_name="Botha")
+    assert {"PRIVATE"} == stopped_by(billed_house, private)
+    insured = signed_study(billed_house)
+    assert (set(), {"COIDA"}) == (
+        stopped_by(billed_house, insured), stopped_by(billed_house, insured, replace(WRIST, funder="coida")))  # fmt: skip
+    assert [private] == [r.study.id for r in billed_house.do("billing", billing.queue, payer="private")[0]]
+
+
+def test_a_patient_who_said_no_is_not_claimed_for(billed_house):
+    study = signed_study(billed_house)
+    patient = at_the_desk(billed_house, study).study.row.patient_id
+    billed_house.do("reception", patients.record_consent, patient, purpose="claim", given=False, how="verbal")
+    assert {"CONSENT"} == stopped_by(billed_house, study)
+
+
+def test_pricing_a_draft_keeps_nothing(billed_house):
+    study = signed_study(billed_house)
+    priced = billed_house.do("billing", billing.price, study, chosen=WRIST)
+    desk = at_the_desk(billed_house, study)
+    assert (54050, 0, "") == (priced.total_cents, desk.version, desk.number)
+
+
+def test_prices_that_changed_since_the_coding_are_shown_before_anything_is_sent(billed_house):
+    study = signed_study(billed_house)
+    desk = at_the_desk(billed_house, study)
+    billed_house.do("billing", billing.code, study, coding=WRIST, version=desk.version)
+    dearer = b"code,description,kind,price,valid_from\n65130,Left wrist X-ray,tariff,600.00,2020-01-01\n"
+    billed_house.do("billing", billing.import_tariff, content=dearer)
+    with pytest.raises(Refused) as refused:
+        billed_house.do("billing", billing.submit, study)
+    assert ["PRICES_CHANGED"] == [p.code for p in refused.value.problems if p.stop]
+    desk = at_the_desk(billed_house, study)
+    billed_house.do("billing", billing.code, study, coding=WRIST, version=desk.version)
+    billed_house.do("billing", billing.submit, study)
+    assert 60000 == at_the_desk(billed_house, study).total_cents
+
+
+def test_what_somebody_else_coded_is_not_sent_unseen(billed_house):
+    study = signed_study(billed_house)
+    seen = at_the_desk(billed_house, study)
+    billed_house.do("billing", billing.code, study, coding=WRIST, version=seen.version)
+    with pytest.raises(Stale):
+        billed_house.do("billing", billing.submit, study, version=seen.version)
+
+
+def test_sixty_days_after_the_refusal_the_clerk_is_told(billed_house):
+    study = signed_study(billed_house, membership="800101000")
+    submit(billed_house, study)
+    hear(billed_house)
+    clock = {c.label: c.ends_on for c in at_the_desk(billed_house, study).clocks}
+    assert local_day(billed_house.clock.at) + timedelta(days=60) == clock["resubmission closes"]
+    billed_house.clock.pass_(days=61)
+    found = billed_house.do("billing", billing.price, study, chosen=WRIST).problems
+    assert "RESUBMIT_LATE" in [p.code for p in found if not p.stop]
+
+
+# Payments -------------------------------------------------------------------------------------------------------
+
+HEAD = ("remittance,payer,practice_no,paid_on,total,claim_number,line,tracer,status,submitted,calculated,levy,co_payment,paid,"
+        "reason_type,reason_source,reason_code,reason_text\r\n")  # fmt: skip
+
+
+def row(number: str, *, claim: str, total: str = "540.50", paid: str = "540.50", tracer: str = "") -> str:
+    return f"{number},Payer,{PCNS['practice']},2026-11-20,{total},{claim},1,{tracer},Paid,540.50,{paid},,,{paid},,,,\r\n"
+
+
+def test_money_for_an_unknown_claim_lies_in_suspense_until_its_claim_is_found(billed_house):
+    study = signed_study(billed_house)
+    number = submit(billed_house, study)
+    run_errands(billed_house)
+    billed_house.do(
+        "billing", billing.import_remittances, content=(HEAD + row("RA-1", claim="INV-77")).encode()
+    )
+    payment = billed_house.do("billing", billing.remittances)[0][0]
+    billed_house.do("billing", billing.post, payment.id)
+    assert {"scheme": 54050, "income": -54050, "bank": 54050, "suspense": -54050} == accounts(billed_house)
+    (lost,), total = billed_house.do("billing", billing.suspense)
+    assert (1, "INV-77") == (total, lost.line.claim_number)
+    with pytest.raises(Refused, match="no submitted claim"):
+        billed_house.do("billing", billing.assign, lost.line.id, claim_number="INV-78")
+    assert number == billed_house.do("billing", billing.assign, lost.line.id, claim_number=f" {number} ")
+    assert {"income": -54050, "bank": 54050} == accounts(billed_house)
+    assert Status.PAID == status(billed_house, study)
+    with pytest.raises(Refused, match="not in suspense"):
+        billed_house.do("billing", billing.assign, lost.line.id, claim_number=number)
+
+
+def test_a_payments_file_says_first_what_it_would_do(billed_house):
+    good, uneven = row("RA-1", claim="X"), row("RA-2", claim="Y", total="999.00")
+    content = (HEAD + good + uneven + "RA-3,Payer,x\r\n").encode()
+    found = billed_house.do("billing", billing.preview_remittances, content=content)
+    assert ((("Payer", "RA-1", 54050, 1),), ()) == (found.new, found.known)
+    assert {3, 4} == {line for line, _ in found.refused}
+    assert 0 == billed_house.do("billing", billing.remittances)[1]
+    assert 1 == billed_house.do("billing", billing.import_remittances, content=content)[0]
+    again = billed_house.do("billing", billing.preview_remittances, content=content)
+    assert ((), 1) == (again.new, len(again.known))
+
+
+def test_a_payment_whose_lines_do_not_make_its_total_is_never_posted(billed_house):
+    line = RemittanceLine("X", 1, "t", "Paid", Money(54050, 54050))
+    uneven = Paid("RA-9", "1", "Payer", PCNS["practice"], date(2026, 11, 20), 99900, (line,))
+
+    class Pays:
+        def remittances(self, since: str) -> tuple[Paid, ...]:
+            return (uneven,)
+
+    billed_house.house.ports = replace(billed_house.house.ports, switch=Pays())
+    billing.fetch_remittances(billed_house.house)
+    payment = billed_house.do("billing", billing.remittances)[0][0]
+    assert "" != billed_house.do("billing", billing.open_remittance, payment.id).problem
+    with pytest.raises(Refused, match="total"):
+        billed_house.do("billing", billing.post, payment.id)
+    assert {} == accounts(billed_house)
+
+
+# Lists and tables -------------------------------------------------------------------------------------------------
+
+
+def test_the_queue_says_what_is_urgent_and_why_a_claim_came_back(billed_house):
+    fresh = signed_study(billed_house, family_name="Botha")
+    refused = signed_study(billed_house, membership="800101000", family_name="Naidoo")
+    submit(billed_house, refused)
+    hear(billed_house)
+    rows, total = billed_house.do("billing", billing.queue)
+    assert ({fresh, refused}, 2) == ({r.study.id for r in rows}, total)
+    only = billed_house.do("billing", billing.queue, rejected_only=True)[0]
+    assert [("Unknown membership number", 54050)] == [(r.why, r.total_cents) for r in only]
+    assert [date(2027, 3, 31)] == [r.stale_on for r in only]
+    assert [fresh] == [r.study.id for r in billed_house.do("billing", billing.queue, search="both")[0]]
+
+
+def test_claims_are_counted_under_the_same_search_and_paged(billed_house):
+    for name, membership in (("Botha", "800101001"), ("Naidoo", "800101000"), ("Smit", "800101002")):
+        submit(billed_house, signed_study(billed_house, family_name=name, membership=membership))
+    settle(billed_house)
+    rows, total, counts = billed_house.do("billing", billing.claims)
+    assert (3, {"settled": 2, "rejected": 1}) == (total, counts)
+    assert ["Smit, Thandô"] == [
+        r.study.patient for r in billed_house.do("billing", billing.claims, size=1)[0]
+    ]
+    assert ["Botha, Thandô"] == [
+        r.study.patient for r in billed_house.do("billing", billing.claims, size=1, page=3)[0]
+    ]
+    assert {"rejected": 1} == billed_house.do("billing", billing.claims, search="naidoo")[2]
+    number = rows[0].number
+    assert [number] == [
+        r.number for r in billed_house.do("billing", billing.claims, search=number.lower())[0]
+    ]
+
+
+def test_the_same_table_is_not_loaded_twice_and_a_part_of_it_is_no_national_table(billed_house):
+    starter = (DATA / "icd10_starter.csv").read_bytes()
+    with pytest.raises(Refused, match="loaded already"):
+        billed_house.do("billing", billing.import_icd10, content=starter, name="Again")
+    part = b"\n".join(starter.splitlines()[:20])
+    billed_house.do("admin", billing.import_icd10, content=part, name="Master Industry Table")
+    assert billed_house.do("billing", billing.tables).icd10_is_starter
