@@ -7,9 +7,11 @@ nothing of a practice runs on unseen.
 from __future__ import annotations
 
 import ctypes
+import errno
 import fcntl
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -19,6 +21,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import requests
 
@@ -129,6 +132,8 @@ class Supervisor:
     def start(self, house: House) -> None:
         """Everything up and answering, or Unfit with the part's own last words."""
         begun_at = house.clock()
+        for child in self.children:
+            _require_free(child.part)
         if self.orthanc is not None:
             self.orthanc.start()
         for child in self.children:
@@ -183,6 +188,23 @@ class Supervisor:
                     child.process.wait()
         if self.orthanc is not None:
             self.orthanc.stop()
+
+
+def _require_free(part: Part) -> None:
+    """Another program's answer on our port would look like our own: refuse to start beside it."""
+    if not part.health_url:
+        return
+    address = urlsplit(part.health_url)
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((address.hostname, address.port))
+        except OSError as error:
+            if error.errno != errno.EADDRINUSE:
+                return  # The part itself says what is wrong with its address.
+            raise Unfit(
+                f"Port {address.port} is taken by another program: stop it, or set SORG_{part.name.upper()}_PORT."
+            ) from None
 
 
 def orthanc_child(settings: Settings) -> OrthancChild:

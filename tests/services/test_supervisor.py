@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -122,3 +123,16 @@ def test_a_part_that_cannot_start_is_named_with_its_own_words(tmp_path):
     told = running.stdout.read()
     running.stdout.close()
     assert (1, True) == (running.wait(timeout=60), "The console did not start" in told)
+
+
+def test_a_port_that_another_program_holds_is_named_with_the_way_out(tmp_path):
+    practice = Practice(tmp_path / "home", SORG_ORTHANC_URL="http://127.0.0.1:9")
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", practice.ports["CONSOLE"]))
+        other.listen()
+        running = practice.start()
+        told = running.stdout.read()
+        running.stdout.close()
+        assert 1 == running.wait(timeout=60)
+    assert f"Port {practice.ports['CONSOLE']} is taken by another program" in told
+    assert "SORG_CONSOLE_PORT" in told
