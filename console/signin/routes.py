@@ -112,7 +112,8 @@ class SignIn:
         answer = RedirectResponse(wish, 303, headers=_FRESH)
         self._keep(answer, self.door.cookie, token, path="/")
         answer.delete_cookie(CODE_COOKIE, path="/login")
-        answer.delete_cookie(FORM_COOKIE, path="/")
+        # A form token of before the sign-in is worth nothing after it; signing out will ask for this one.
+        self._keep(answer, FORM_COOKIE, secrets.token_urlsafe(32), path="/")
         return answer
 
     async def leave(self, request: Request) -> Response:
