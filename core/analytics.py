@@ -524,14 +524,14 @@ VIEWS = {
 # Sealing ---- -----------------------------------------------------------------------------------------------------
 
 
-def folder_of(work: Work) -> Path:
+def _folder_of(work: Work) -> Path:
     """Where the sealed parts are."""
     return work.blobs.folder.parent / "analytics"
 
 
 def _seal(work: Work, permission: Permission, name: str) -> int:
     """Write the finished days that no part holds yet. Returns how many rows."""
-    folder, key, done = folder_of(work), work.keys["analytics"], 0
+    folder, key, done = _folder_of(work), work.keys["analytics"], 0
     settled = local_day(work.now() - SETTLES_AFTER)
     with sealed.alone(folder):
         day = _next_day(work, permission, name)
@@ -550,7 +550,7 @@ def _seal(work: Work, permission: Permission, name: str) -> int:
 
 def _next_day(work: Work, permission: Permission, name: str) -> date | None:
     """The first day with rows that no part holds."""
-    parts = sealed.parts_of(folder_of(work), name)
+    parts = sealed.parts_of(_folder_of(work), name)
     column: Any = SOURCES[name].at
     assert column is not None, f"{name} is not sealed"
     query = select(func.min(column))
@@ -599,7 +599,7 @@ def _gather(work: Work, permission: Permission, *names: str) -> Dataset:
             tables[name] = _read(work, permission, name, *day_bounds(_LONG_AGO))
             continue
         _seal(work, permission, name)
-        parts = sealed.parts_of(folder_of(work), name)
+        parts = sealed.parts_of(_folder_of(work), name)
         start = day_bounds(parts[-1].to_on)[1] if parts else day_bounds(_LONG_AGO)[0]
         live = _read(work, permission, name, start, None)
         tables[name] = pa.concat_tables(

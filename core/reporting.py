@@ -153,6 +153,23 @@ def _make_final(work: Work, study: Study, signed: ReportVersion) -> None:
     workflow.let_go(study)
 
 
+def take_over(work: Work, study_id: UUID, *, reason: str) -> None:
+    """Another radiologist goes on with a report whose own radiologist cannot. The texts so far stay whose they are."""
+    with work.act(Permission.REPORT_WRITE, Subject.study(study_id)) as facts:
+        study = work.get(Study, study_id, lock=True)
+        _require_status(
+            study, Status.REPORTING, Status.TO_TRANSCRIBE, Status.TRANSCRIBING, Status.PROOFREADING
+        )
+        if str(study.radiologist_id) == work.actor.id:
+            raise Refused("This report is yours already.")
+        if not reason.strip() or len(reason) > 300:
+            raise Refused("Say in a few words why you take this report over.")
+        facts |= {"from": study.radiologist_id, "reason": reason.strip()}
+        study.radiologist_id = work.actor.person
+        if study.status in (Status.REPORTING, Status.PROOFREADING):
+            workflow.let_go(study)
+
+
 # The transcriptionist -------------------------------------------------------------------------------------------
 
 

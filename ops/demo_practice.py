@@ -9,8 +9,8 @@ from contextlib import ExitStack
 from datetime import UTC, datetime, time, timedelta
 from pathlib import Path
 
-import pyotp
 import uuid6
+from pyotp.totp import TOTP
 
 from core import people, practice, workflow
 from core.rules.roles import Role
@@ -70,7 +70,7 @@ def welcome(settings: Settings) -> str:
         return "\n".join(lines)
     lines.append(f"  {'role':<17}{'sign in as':<19}{'password':<34}{'code now':<9}")
     for note in json.loads(path.read_text()):
-        code = pyotp.TOTP(note["secret"]).now()
+        code = TOTP(note["secret"]).now()
         lines.append(f"  {note['role']:<17}{note['login']:<19}{note['password']:<34}{code[:3]} {code[3:]}")
     lines += [
         "",

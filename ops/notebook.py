@@ -21,9 +21,9 @@ from random import Random
 from typing import Any
 from uuid import UUID
 
-import pyotp
 import uuid6
 from argon2 import PasswordHasher
+from pyotp.totp import TOTP
 
 from core import analytics, patients, people, reporting, workflow
 from core.analytics import Dataset
@@ -203,7 +203,7 @@ class _History:
         elif step == "sign":
             text = self._do(who, reporting.open_desk, study).current
             self.clock.at += timedelta(seconds=31)  # a code is accepted once
-            code = pyotp.TOTP(who[1]).at(self.clock.at)
+            code = TOTP(who[1]).at(self.clock.at)
             self._do(who, reporting.sign, study, text=text.text, based_on=text.id, code=code)
         elif step in ("claim", "refuse", "settle"):
             self._settle(who[0], study, step)

@@ -107,7 +107,9 @@ def read(**overrides: Any) -> Settings:
 
 def _told(name: str, kind: str, said: str) -> str:
     if kind == "string_pattern_mismatch":
-        said = Settings.model_fields[name].description or said  # A pattern helps nobody; what it stands for does.
+        said = (
+            Settings.model_fields[name].description or said
+        )  # A pattern helps nobody; what it stands for does.
     return f"SORG_{name.upper()}: {said}"
 
 

@@ -8,8 +8,8 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-import pyotp
 from pydicom.dataset import Dataset
+from pyotp.totp import TOTP
 
 from core import billing, pacs, patients, reporting, sharing, workflow
 from core.errors import Outside
@@ -46,7 +46,7 @@ class Story:
 
     def code(self, login: str, *, ahead: int = 0) -> str:
         """The code of now, or of a neighbouring step: each is accepted once."""
-        return pyotp.TOTP(self.cast.secrets[login]).at(self.house.clock(), counter_offset=ahead)
+        return TOTP(self.cast.secrets[login]).at(self.house.clock(), counter_offset=ahead)
 
     def told_at(self, at: datetime) -> Story:
         """The same story with its clock at `at`."""

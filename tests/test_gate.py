@@ -49,7 +49,7 @@ VERBS = {
     "workflow.book": "rg", "workflow.arrive": "rg", "workflow.cancel": "rg", "workflow.take": "rg",
     "workflow.board": "amrgdb", "workflow.reading_list": "md", "workflow.open_study": "amrgdb",
     "workflow.studies_of": "amrgdb",
-    "reporting.begin": "d", "reporting.save": "d", "reporting.pass_on": "d", "reporting.skip_transcription": "d",
+    "reporting.begin": "d", "reporting.take_over": "d", "reporting.save": "d", "reporting.pass_on": "d", "reporting.skip_transcription": "d",
     "reporting.send_back": "d", "reporting.proof_read": "d", "reporting.sign": "d", "reporting.open_desk": "d",
     "reporting.queue": "mt", "reporting.take": "t", "reporting.keep": "t", "reporting.put_back": "t",
     "reporting.pass_back": "t", "reporting.open_draft": "t", "reporting.read_signed": "mdtb",

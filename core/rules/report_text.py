@@ -49,7 +49,8 @@ def differences(before: str, after: str) -> tuple[Mark, ...]:
     old, new = _words(before), _words(after)
     marks: list[Mark] = []
     removed = added = ""
-    for op, a, b, c, d in Levenshtein.opcodes(old, new):
+    for op, *span in Levenshtein.opcodes(old, new):
+        a, b, c, d = (int(at) for at in span)
         # A lone space between changed words is part of the change, or every word would be marked by itself.
         if op != "equal" or (removed and added and "".join(old[a:b]).isspace() and old[a:b] != ["\n"]):
             removed, added = removed + "".join(old[a:b]), added + "".join(new[c:d])

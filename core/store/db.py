@@ -8,13 +8,17 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from importlib import import_module
 from pathlib import Path
+from typing import Any
 
-import sqlcipher3.dbapi2 as sqlcipher
 from sqlalchemy import Engine, create_engine, event
 from sqlalchemy.pool import QueuePool
 
 from core.errors import Unfit
+
+# The driver's own module names nothing that a type checker could find.
+sqlcipher: Any = import_module("sqlcipher3.dbapi2")
 
 _PRAGMAS = (
     "foreign_keys=ON",
@@ -47,7 +51,7 @@ maintenance = pen  # Migrations, backups and benchmarks say who they are: `with 
 def open_sqlcipher(path: Path, key: bytes) -> Engine:
     """Engine on an encrypted file; `key` is 32 raw bytes. Raises Unfit when the key is not the file's."""
 
-    def connect() -> sqlcipher.Connection:
+    def connect() -> Any:
         connection = sqlcipher.connect(str(path), timeout=15, check_same_thread=False, isolation_level=None)
         try:
             connection.execute(f"PRAGMA key=\"x'{key.hex()}'\"")

@@ -160,7 +160,7 @@ class Visitor:
         elif kind == "delta" and said.delta.WhichOneof("type") == "new_element":
             element = said.delta.new_element
             what = element.WhichOneof("type")
-            self._saw_table |= what == "arrow_data_frame"
+            self._saw_table |= what == "dataframe"
             if what == "text_input" and element.text_input.id.endswith("-board-search"):
                 self._search = element.text_input.id
             if what == "exception":

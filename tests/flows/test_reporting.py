@@ -238,3 +238,22 @@ def test_versions_are_never_deleted(scanned):
         with test.does("radiologist") as work, work.act(reporting.STEPS["sign"].may):
             work.db.delete(work.db.query(ReportVersion).first())
             work.db.flush()
+
+
+def test_another_radiologist_takes_a_report_over_with_a_reason_and_signs_it_as_their_own(scanned):
+    test, study = scanned
+    back = report_until_proofreading(test, study)
+    with test.does("admin") as work:
+        welcome = people.add_person(work, login="locum", name="Dr Locum", roles=("radiologist",),
+                                    password="correct horse battery")  # fmt: skip
+    test.actors["locum"] = type(test.actors["radiologist"])(
+        str(welcome.person.id), "Dr Locum", frozenset({"radiologist"})
+    )
+    test.secrets["locum"] = welcome.secret
+    with pytest.raises(Refused, match="Radiologist Person"):
+        test.do("locum", reporting.save, study, text="mine", based_on=back)
+    with pytest.raises(Refused, match="why"):
+        test.do("locum", reporting.take_over, study, reason=" ")
+    test.do("locum", reporting.take_over, study, reason="Dr Person is on leave.")
+    test.do("locum", reporting.sign, study, text=CORRECTED, based_on=back, code=test.code("locum"))
+    assert "Dr Locum" == test.do("radiologist", reporting.read_signed, study).signer
