@@ -54,7 +54,7 @@ def state_column(label: str = "State") -> Any:
     """A table's column of claim states: each cell is a list of one."""
     colours = [widgets.TONES[TONES[state]] for state in STATES]
     return st.column_config.MultiselectColumn(
-        label, options=[said_state(s) for s in STATES], color=colours, width="medium"
+        label, options=[said_state(s) for s in STATES], color=colours, width=160
     )
 
 
@@ -90,10 +90,15 @@ def total(cents: int, *, is_demo: bool, label: str = "Total") -> None:
     )
 
 
-def sums(rows: dict[str, str]) -> None:
+def cents_cell(cents: int, *, is_demo: bool) -> str:
+    """A sum for a table's cell, marked when an invented price is in it."""
+    return f"{widgets.money(cents)} DEMO" if is_demo else widgets.money(cents)
+
+
+def sums(rows: dict[str, str], *, is_demo: bool = False) -> None:
     """A few sums beside one another."""
     body = "".join(f"<span>{escape(name)}<b>{escape(value)}</b></span>" for name, value in rows.items())
-    st.html(f'<p class="sorg-sum">{body}</p>')
+    st.html(f'<p class="sorg-sum">{body}{DEMO if is_demo else ""}</p>')
 
 
 # Lines ----------------------------------------------------------------------------------------------------------

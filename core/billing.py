@@ -173,7 +173,10 @@ class ClaimDesk:
 
 @dataclass(frozen=True)
 class QueueRow:
-    """One signed study on the billing queue, or one claim on a list. why: the payer's words when it came back."""
+    """One signed study on the billing queue, or one claim on a list. why: the payer's words when it came back.
+
+    is_demo: an invented price is in the total.
+    """
 
     study: workflow.BoardRow
     scheme: str
@@ -183,6 +186,7 @@ class QueueRow:
     tracking: str
     why: str
     total_cents: int
+    is_demo: bool
     paid_cents: int
     service_on: date
     stale_on: date
@@ -743,17 +747,22 @@ def _queue_rows(work: Work, study_ids: Sequence[UUID]) -> tuple[QueueRow, ...]:
     payer = dict(work.db.execute(payers.where(Study.id.in_(study_ids))).all())
     claim = {c.study_id: c for c in work.db.scalars(select(Claim).where(Claim.study_id.in_(study_ids)))}
     days = _service_days(work, [s for s in studies.values() if s.id not in claim])
-    return tuple(_queue_row(boards[i], claim.get(i), payer[i], days) for i in study_ids)
+    invented = select(ClaimLine.claim_id).where(
+        ClaimLine.claim_id.in_([c.id for c in claim.values()]), ClaimLine.is_demo
+    )
+    demo = set(work.db.scalars(invented.distinct()))
+    return tuple(_queue_row(boards[i], claim.get(i), payer[i], days, demo) for i in study_ids)
 
 
-def _queue_row(row: workflow.BoardRow, claim: Claim | None, scheme: str, days: dict[UUID, date]) -> QueueRow:
+def _queue_row(
+    row: workflow.BoardRow, claim: Claim | None, scheme: str, days: dict[UUID, date], demo: set[UUID]
+) -> QueueRow:
     on = claim.service_on if claim else days[row.id]
     stale = clocks(service_on=on)[0].ends_on
     if claim is None:
-        return QueueRow(row, scheme, _scheme_name(scheme), "", "", "", "", 0, 0, on, stale, None)
-    name = _scheme_name(claim.scheme)
-    return QueueRow(row, claim.scheme, name, claim.number, claim.state, claim.tracking, claim.why, claim.total_cents,
-                    claim.paid_cents, on, stale, claim.submitted_at)  # fmt: skip
+        return QueueRow(row, scheme, _scheme_name(scheme), "", "", "", "", 0, False, 0, on, stale, None)
+    return QueueRow(row, claim.scheme, _scheme_name(claim.scheme), claim.number, claim.state, claim.tracking, claim.why,
+                    claim.total_cents, claim.id in demo, claim.paid_cents, on, stale, claim.submitted_at)  # fmt: skip
 
 
 def _keep_document(work: Work, data: bytes, *, kind: str, owner: UUID) -> UUID:

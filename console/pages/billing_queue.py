@@ -15,7 +15,7 @@ def render() -> None:
         "Billing queue", "Signed reports that wait for a claim, and claims that came back. Oldest first."
     )
     bills.tables_line(desk.ask(billing.tables))
-    a, b, c = st.columns([4, 2, 2])
+    a, b, c = st.columns([4, 2, 2], vertical_alignment="center")
     search = a.text_input("Search", placeholder="Name, file or accession number", key="queue-search",
                           label_visibility="collapsed", icon=":material/search:")  # fmt: skip
     payer = b.selectbox("Payer", list(PAYERS), format_func=PAYERS.__getitem__, key="queue-payer",
@@ -51,7 +51,7 @@ def _cells(row: QueueRow) -> dict[str, object]:
     return {
         "Status": [widgets.said_status(row.study.status)], "Goes stale in": bills.days_left(row.stale_on),
         "Patient": row.study.patient, "Examination": row.study.description, "Payer": row.scheme_name,
-        "Total": widgets.money(row.total_cents) if row.number else "not coded", "Scanned": row.service_on,
+        "Total": bills.cents_cell(row.total_cents, is_demo=row.is_demo) if row.number else "not coded", "Scanned": row.service_on,
         "Why it came back": row.why, "Radiologist": row.study.radiologist, "Accession": row.study.accession,
     }  # fmt: skip
 

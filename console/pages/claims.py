@@ -55,7 +55,7 @@ def _cells(row: QueueRow) -> dict[str, object]:
     said = " · ".join(x for x in (row.why, row.tracking) if x)
     return {
         "State": [bills.said_state(row.state)], "Claim": row.number, "Patient": row.study.patient,
-        "Examination": row.study.description, "Payer": row.scheme_name, "Claimed": widgets.money(row.total_cents),
+        "Examination": row.study.description, "Payer": row.scheme_name, "Claimed": bills.cents_cell(row.total_cents, is_demo=row.is_demo),
         "Paid": widgets.money(row.paid_cents), "The payer said": said, "Sent": widgets.when(row.submitted_at),
     }  # fmt: skip
 
