@@ -23,6 +23,7 @@ from core.rules.problems import Problem
 _LOOKS_LIKE_CODE = re.compile(r"[A-Za-z][0-9][0-9A-Za-z](\.[0-9A-Za-z]{1,2})?[+*†]?")
 _PAYERS = {"": "The patient's scheme", "private": "The patient", "coida": "Injury on duty (COIDA)"}
 _SHOWN = 8
+Found = tuple[str, str, bool]  # code, words for a button, whether it may be chosen
 
 
 # The draft ------------------------------------------------------------------------------------------------------
@@ -154,54 +155,53 @@ def _with(codes: tuple[str, ...], more: list[str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys([*codes, *more]))
 
 
-def _find_codes(search: str) -> list[tuple[str, str, bool]]:
+def _find_codes(search: str) -> list[Found]:
     found = desk.ask(code_tables.find_codes, search=search, size=_SHOWN)
     return [(f.code, f"{f.code}{f.mark}  {f.description}" + ("" if f.primary else " (not first)")
              + ("" if f.usable else " – not for claims"), f.usable) for f in found]  # fmt: skip
 
 
 def _searched(study_id: UUID, parts: tuple[object, ...], label: str, hint: str,
-              find: Callable[[str], list[tuple[str, str, bool]]], take: Callable[[list[str]], None]) -> None:  # fmt: skip
-    """A field that takes codes at once, or finds them by words and offers them as buttons. Emptied when it was used."""
-    turn = _key(study_id, *parts, "turn")
-    field = _key(study_id, *parts, st.session_state.get(turn, 0))
-    typed = st.text_input(label, placeholder=hint, key=field, icon=":material/search:").strip()
-    if not typed:
+              find: Callable[[str], list[Found]], take: Callable[[list[str]], None]) -> None:  # fmt: skip
+    """A field that takes codes at once, or finds them by words and offers them as buttons.
+
+    It is emptied when it was used and stays where the hands are: Enter, the next code, Enter.
+    """
+    field = _key(study_id, *parts)
+
+    def use(codes: list[str]) -> None:
+        take(codes)
+        st.session_state[field] = ""
+
+    def entered() -> None:
+        text = st.session_state[field].strip()
+        if text and (codes := _exact(text, find(text), several=parts[0] != "tariff")):
+            use(codes)
+
+    st.text_input(label, placeholder=hint, key=field, icon=":material/search:", on_change=entered)
+    if not (text := st.session_state[field].strip()):
         return
-    words = [w for w in re.split(r"[\s,;/]+", typed) if w] if "/" not in typed else typed.split()
-    found = find(typed)
-    exact = [w.upper() for w in words if _LOOKS_LIKE_CODE.fullmatch(w)]
-    if (
-        parts[0] != "tariff"
-        and len(exact) == len(words)
-        and not (len(words) == 1 and _is_start(exact[0], found))
-    ):
-        _used(turn, take, exact)
-    if parts[0] == "tariff" and found and found[0][0] == typed.upper():
-        _used(turn, take, [found[0][0]])
+    found = find(text)
     if not found:
         st.caption("Nothing found: no code begins so, and no description holds all of these words.")
     for code, said, usable in found:
-        if st.button(
-            desk.plain(said),
-            key=f"{field}-{code}",
-            disabled=not usable,
-            type="tertiary",
-            icon=":material/add:",
-        ):
-            _used(turn, take, [code])
+        st.button(desk.plain(said), key=f"{field}-{code}", disabled=not usable, type="tertiary", icon=":material/add:",
+                  on_click=use, args=([code],))  # fmt: skip
 
 
-def _is_start(code: str, found: list[tuple[str, str, bool]]) -> bool:
-    """A category such as S52 that only leads to usable codes is a search, not a choice."""
-    usable = {c for c, _, ok in found if ok}
-    return code not in usable and any(c.startswith(code) for c in usable)
-
-
-def _used(turn: str, take: Callable[[list[str]], None], codes: list[str]) -> None:
-    take(codes)
-    st.session_state[turn] = st.session_state.get(turn, 0) + 1
-    st.rerun()
+def _exact(text: str, found: list[Found], *, several: bool) -> list[str]:
+    """The codes that were typed out; none when words were typed, or the beginning of a code."""
+    if not several:
+        return [text.upper()] if text.upper() in {code for code, _, _ in found} else []
+    words = [word.upper() for word in re.split(r"[\s,;]+", text) if word]
+    usable = {code for code, _, is_usable in found if is_usable}
+    if not all(_LOOKS_LIKE_CODE.fullmatch(word) for word in words):
+        return []
+    # A category such as S52 that only leads to usable codes is a search, not a choice.
+    is_start = (
+        len(words) == 1 and words[0] not in usable and any(code.startswith(words[0]) for code in usable)
+    )
+    return [] if is_start else words
 
 
 def _modifiers(study_id: UUID, at: int, line: CodedLine, kept: ClaimDesk) -> None:
@@ -220,7 +220,7 @@ def _modifiers(study_id: UUID, at: int, line: CodedLine, kept: ClaimDesk) -> Non
 
 
 def _add_examination(study_id: UUID, kept: ClaimDesk) -> None:
-    def find(search: str) -> list[tuple[str, str, bool]]:
+    def find(search: str) -> list[Found]:
         found = desk.ask(code_tables.find_tariffs, search=search, kind="tariff", scheme=kept.scheme, on=kept.service_on,
                          size=_SHOWN)  # fmt: skip
         return [(r.code, f"{r.code}  {r.description}, {widgets.money(r.cents) if r.cents is not None else 'no price'}"
