@@ -6,6 +6,7 @@ import asyncio
 import random
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
@@ -13,6 +14,7 @@ from pyotp.totp import TOTP
 from streamlit.proto.BackMsg_pb2 import BackMsg
 from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
 from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosed
 
 from core import people
 from core.errors import Unfit
@@ -166,13 +168,15 @@ class Visitor:
             if what == "exception":
                 self._trouble = element.exception.type
         elif kind == "auto_rerun":
-            self._live.setdefault(
-                said.auto_rerun.fragment_id, asyncio.create_task(self._keep_live(socket, said))
-            )
+            fragment = said.auto_rerun.fragment_id
+            if fragment in self._live:
+                self._live[fragment].cancel()
+            self._live[fragment] = asyncio.create_task(self._keep_live(socket, said))
         elif kind == "script_finished" and said.script_finished == WHOLE_RUN:
             self._over.set()
 
     async def _keep_live(self, socket: ClientConnection, said: ForwardMsg) -> None:
-        while True:
-            await asyncio.sleep(said.auto_rerun.interval)
-            await socket.send(self._wish(fragment=said.auto_rerun.fragment_id).SerializeToString())
+        with suppress(ConnectionClosed):  # The sitting is over.
+            while True:
+                await asyncio.sleep(said.auto_rerun.interval)
+                await socket.send(self._wish(fragment=said.auto_rerun.fragment_id).SerializeToString())

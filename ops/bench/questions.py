@@ -59,7 +59,7 @@ def measure() -> Iterator[Measured]:
                 "most looked at": lambda: analytics.most_looked_at(data, period),
             }
             size = f"{rows / 1e6:g} M rows"
-            once = f"sealing took {sealed_s:.0f} s once, opening {opened_s:.1f} s; {memory_mb(os.getpid()):.0f} MB in all"
+            once = f"; sealing took {sealed_s:.0f} s once, opening {opened_s:.1f} s; {memory_mb(os.getpid()):.0f} MB in all"
             for name, ask in ours.items():
                 times, answer = _timed(ask, 3)
                 theirs, said = _timed(lambda name=name: _in_sql(there, IN_SQL[name]), 1)
@@ -70,10 +70,10 @@ def measure() -> Iterator[Measured]:
                     median(times),
                     theirs[0],
                     3,
-                    f"{size}; {once}",
+                    f"{size}; {len(answer)} rows of answer{once}",
                     rows >= 10_000_000,
                 )
-                once = f"{len(answer)} rows of answer"
+                once = ""
 
 
 def _timed(ask: Callable[[], Any], count: int) -> tuple[list[float], Any]:
