@@ -7,7 +7,7 @@ from datetime import date, datetime, timedelta
 from functools import cache
 from html import escape
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 import pandas as pd
 import streamlit as st
@@ -184,21 +184,21 @@ def history(moves: Sequence[Move]) -> None:
 
 
 def pick(name: str, rows: Sequence[dict[str, Any]], keys: Sequence[Key], *, columns: dict[str, Any] | None = None,
-         height: int | str = "auto") -> Key | None:  # fmt: skip
+         height: int | Literal["auto"] = "auto") -> Key | None:  # fmt: skip
     """A table to choose one row of; the chosen row's key, also while the table moves under it.
 
     The browser reports a choice as a row number. Each table is bound to the keys it was drawn with, so that a
     number is never read against another order: a choice can not slip to the neighbour when the list moves.
     """
     chosen_at, keys = f"pick-{name}", list(keys)
-    chosen = st.session_state.get(chosen_at)
+    chosen: Any = st.session_state.get(chosen_at)
     widget = f"pick-{name}-{hash(tuple(keys)):x}"
 
     def choose() -> None:
         at = st.session_state[widget]["selection"]["rows"]
         st.session_state[chosen_at] = keys[at[0]] if at else None
 
-    start = {"selection": {"rows": [keys.index(chosen)] if chosen in keys else [], "columns": []}}
+    start: Any = {"selection": {"rows": [keys.index(chosen)] if chosen in keys else [], "columns": []}}
     frame = pd.DataFrame(list(rows))
     st.dataframe(
         frame, key=widget, on_select=choose, selection_mode="single-row", selection_default=start, hide_index=True,
@@ -213,7 +213,10 @@ def unpick(name: str) -> None:
 
 
 def table(
-    rows: Sequence[dict[str, Any]], *, columns: dict[str, Any] | None = None, height: int | str = "auto"
+    rows: Sequence[dict[str, Any]],
+    *,
+    columns: dict[str, Any] | None = None,
+    height: int | Literal["auto"] = "auto",
 ) -> None:
     """A table to read."""
     st.dataframe(

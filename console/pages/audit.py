@@ -33,7 +33,8 @@ def _all() -> None:
                       key="audit-who", label_visibility="collapsed")  # fmt: skip
     outcome = c.selectbox("Outcome", list(_OUTCOMES), format_func=_OUTCOMES.__getitem__, key="audit-outcome",
                           label_visibility="collapsed")  # fmt: skip
-    days = d.date_input("Days", (), format="DD/MM/YYYY", key="audit-days", label_visibility="collapsed",
+    nothing: Any = ()
+    days = d.date_input("Days", nothing, format="DD/MM/YYYY", key="audit-days", label_visibility="collapsed",
                         max_value=widgets.today(), help="Empty: all days")  # fmt: skip
     span = tuple(days) if isinstance(days, tuple | list) else (days,)
     asked = Questions(act, who, outcome, span[0] if span else None, span[-1] if span else None)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime, time, timedelta
+from typing import Any
 from uuid import UUID
 
 import streamlit as st
@@ -118,8 +120,8 @@ def _book(patient_id: UUID) -> None:
                 desk.again(f"{name} is in the list and chosen.")
 
 
-def _added(doctors: dict[UUID, object]) -> int | None:
-    added = st.session_state.get("doctor-added")
+def _added(doctors: Mapping[UUID, object]) -> int | None:
+    added: Any = st.session_state.get("doctor-added")
     return list(doctors).index(added) if added in doctors else None
 
 

@@ -208,7 +208,7 @@ def _overview(card: PatientCard) -> None:
     with left:
         widgets.heading("Person")
         widgets.facts({
-            _KINDS.get(p.identity_kind, "Identity"): p.identity_number or "none", "Telephone": p.phone, "E-mail": p.email,
+            "Identity" if p.identity_kind == "none" else _KINDS[p.identity_kind]: p.identity_number or "none on file", "Telephone": p.phone, "E-mail": p.email,
         })  # fmt: skip
         widgets.heading("Who pays")
         widgets.facts({

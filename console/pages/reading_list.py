@@ -64,7 +64,7 @@ def _live(search: str, modality: str) -> None:
             columns={"Status": widgets.status_column(), "Born": st.column_config.DateColumn(format="DD/MM/YYYY")},
         )  # fmt: skip
         widgets.pager("reading", board.total, what="studies")
-    if right is None:
+    if right is None or chosen is None:
         st.caption("Choose a row to start or go on with a report.")
         return
     with right:
