@@ -53,7 +53,7 @@ def tidied(coding: Coding) -> Coding:
     )
     return Coding(
         lines, _codes(coding.referring_icd10), _plain(coding.authorisation), _plain(coding.place_of_service),
-        _plain(coding.notes)[:LONGEST_NOTE], coding.funder,
+        _plain(coding.notes)[:LONGEST_NOTE].strip(), coding.funder,
     )  # fmt: skip
 
 
@@ -66,7 +66,7 @@ def _each(texts: Iterable[str]) -> tuple[str, ...]:
 
 
 def _codes(texts: Iterable[str]) -> tuple[str, ...]:
-    return tuple(icd10.tidy(text) for text in _each(texts))
+    return tuple(code for text in _each(texts) if (code := icd10.tidy(text)))
 
 
 def as_json(coding: Coding) -> dict[str, Any]:

@@ -284,7 +284,7 @@ def tidy(typed: str) -> str:
     >>> tidy(" m45.x9 "), tidy("e10.2+"), tidy("N08.3*")
     ('M45.X9', 'E10.2', 'N08.3')
     """
-    return typed.strip().upper().rstrip("+*†").strip()
+    return re.sub(r"[\s+*†]+$", "", typed.strip().upper())
 
 
 def suggestion(typed: str) -> str:

@@ -1,10 +1,12 @@
 """From a signed report to a settled claim, with the simulated switch reading our real message, on both databases."""
 
 import base64
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import date, timedelta
 from decimal import Decimal
 from pathlib import Path
+from threading import Barrier
 from uuid import UUID
 
 import pytest
@@ -523,3 +525,42 @@ def test_the_same_table_is_not_loaded_twice_and_a_part_of_it_is_no_national_tabl
     part = b"\n".join(starter.splitlines()[:20])
     billed_house.do("admin", billing.import_icd10, content=part, name="Master Industry Table")
     assert billed_house.do("billing", billing.tables).icd10_is_starter
+
+
+def test_two_clerks_who_code_one_study_at_the_same_moment_make_one_claim(billed_house):
+    study = signed_study(billed_house)
+    together = Barrier(2)
+
+    def try_to_code(_: int) -> str:
+        together.wait()
+        try:
+            billed_house.do("billing", billing.code, study, coding=WRIST, version=0)
+        except Refused as error:
+            return type(error).__name__
+        return "kept"
+
+    with ThreadPoolExecutor(2) as clerks:
+        assert ["Stale", "kept"] == sorted(clerks.map(try_to_code, range(2)))
+    assert "01C00000001" == at_the_desk(billed_house, study).number
+
+
+def test_two_clerks_who_post_one_payment_at_the_same_moment_post_it_once(billed_house):
+    study = signed_study(billed_house)
+    submit(billed_house, study)
+    run_errands(billed_house)
+    billing.fetch_answers(billed_house.house)
+    billing.fetch_remittances(billed_house.house)
+    payment = billed_house.do("billing", billing.remittances)[0][0]
+    together = Barrier(2)
+
+    def try_to_post(_: int) -> str:
+        together.wait()
+        try:
+            billed_house.do("billing", billing.post, payment.id)
+        except Refused as error:
+            return error.sentence
+        return "kept"
+
+    with ThreadPoolExecutor(2) as clerks:
+        assert ["This payment is posted already.", "kept"] == sorted(clerks.map(try_to_post, range(2)))
+    assert {"income": -54050, "bank": 54050} == accounts(billed_house)
