@@ -28,7 +28,6 @@ THINK_S = 3.0
 STUDIES = 60
 VISITORS = ("reception", "manager", "radiographer")
 SEARCHES = ("four", "hendrik", "b", "", "zz", "fourie")
-WHOLE_RUN = 0  # ForwardMsg.FINISHED_SUCCESSFULLY
 # The console as `python -m console` starts it, but with everything left to the garbage collector.
 UNFROZEN = (
     "import functools, sys, console.__main__ as c; "
@@ -97,6 +96,7 @@ class Visitor:
     _saw_table: bool = False
     _trouble: str = ""
     _script: str = ""
+    _was_early: bool = False
     _over: asyncio.Event = field(default_factory=asyncio.Event)
     _live: dict[str, asyncio.Task] = field(default_factory=dict)
 
@@ -126,6 +126,7 @@ class Visitor:
     async def _run(self, socket: ClientConnection, *, first: bool = False) -> float:
         """Ask for a run of the page; seconds until all of it has come."""
         self._over.clear()
+        self._was_early = False
         begun_s = time.perf_counter()
         await socket.send(self._wish(first=first).SerializeToString())
         await asyncio.wait_for(self._over.wait(), 60)
@@ -172,7 +173,15 @@ class Visitor:
             if fragment in self._live:
                 self._live[fragment].cancel()
             self._live[fragment] = asyncio.create_task(self._keep_live(socket, said))
-        elif kind == "script_finished" and said.script_finished == WHOLE_RUN:
+        elif kind == "script_finished":
+            self._finished(said.script_finished)
+
+    def _finished(self, how: int) -> None:
+        """A whole run is over; one that a live redraw follows at once is told as finished early, then the redraw ends."""
+        self._was_early |= how == ForwardMsg.FINISHED_EARLY_FOR_RERUN
+        if how == ForwardMsg.FINISHED_SUCCESSFULLY or (
+            how == ForwardMsg.FINISHED_FRAGMENT_RUN_SUCCESSFULLY and self._was_early
+        ):
             self._over.set()
 
     async def _keep_live(self, socket: ClientConnection, said: ForwardMsg) -> None:
