@@ -294,11 +294,12 @@ def price(work: Work, study_id: UUID, *, chosen: Coding) -> Priced:
 
 
 def message_of(work: Work, study_id: UUID) -> bytes:
-    """The MEDCLM message as it was last sent. Raises Missing before the claim was submitted."""
-    with work.reading(Permission.BILLING_SEE, Subject.study(study_id)):
+    """The MEDCLM message as it was last sent; an opening of its own. Raises Missing before the claim was submitted."""
+    with work.reading(Permission.BILLING_SEE, Subject("claim-message", str(study_id))) as facts:
         claim = _claim_row(work, study_id)
         if claim is None or claim.message_id is None:
             raise Missing("This claim has not been submitted yet.")
+        facts |= {"claim": claim.number, "patient": claim.patient_id}
         return work.blobs.get(claim.message_id, kind="claim", owner=claim.id)
 
 

@@ -11,7 +11,7 @@ from uuid import UUID
 
 import pytest
 
-from core import billing, errands, patients, workflow
+from core import billing, errands, patients, privacy, workflow
 from core.billing import CodedLine, Coding
 from core.errors import Refused, Stale, Turned
 from core.rules import medclm
@@ -96,6 +96,9 @@ def test_the_message_is_kept_sealed_and_reads_back(billed_house):
     assert () == medclm.validate(message, billing.PROFILE)
     claim = medclm.parse(message, billing.PROFILE).messages[0].claim
     assert (number, 54050) == (claim.number, claim.cents)
+    opened = billed_house.do("admin", privacy.entries)[0]
+    patient = at_the_desk(billed_house, study).study.row.patient_id
+    assert ("claim-message", str(patient)) == (opened.subject_kind, opened.patient_id)
 
 
 def test_transmitting_twice_and_hearing_twice_changes_nothing_the_second_time(billed_house):
