@@ -23,6 +23,14 @@ class Beat:
     trouble: str
 
 
+@dataclass(frozen=True)
+class Ground:
+    """What the practice stands on: the kind of its database, and the bytes free beside its documents."""
+
+    database: str  # SQLAlchemy's name of the dialect: sqlite (which is SQLCipher here) or postgresql
+    free_bytes: int
+
+
 def beat(work: Work, name: str, *, trouble: str = "") -> None:
     """This part is alive; or it went round and met trouble."""
     with work.tend(Permission.ERRANDS_RUN):
@@ -38,6 +46,12 @@ def beats(work: Work) -> tuple[Beat, ...]:
     with work.look(Permission.SYSTEM_SEE):
         rows = work.db.scalars(select(Heartbeat).order_by(Heartbeat.name))
         return tuple(Beat(r.name, r.at, r.trouble) for r in rows)
+
+
+def ground(work: Work) -> Ground:
+    """The kind of database, and how much room is left on the disk."""
+    with work.look(Permission.SYSTEM_SEE):
+        return Ground(work.db.get_bind().dialect.name, work.blobs.room())
 
 
 def sweep_sessions(work: Work, *, size: int = 500) -> int:

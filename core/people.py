@@ -222,6 +222,12 @@ def people(
         return tuple(_card(p) for p in rows), total
 
 
+def person(work: Work, person_id: UUID) -> PersonCard:
+    """One member of staff. Raises Missing."""
+    with work.look(Permission.PEOPLE_SEE):
+        return _card(work.get(Person, person_id))
+
+
 def sessions(work: Work, *, person_id: UUID | None = None) -> tuple[SessionCard, ...]:
     """Open sessions, newest first: everyone's, or one person's."""
     with work.look(Permission.PEOPLE_SEE):

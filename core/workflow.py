@@ -80,6 +80,8 @@ class Filters:
     urgency: str = ""
     from_on: date | None = None
     to_on: date | None = None
+    radiologist_id: UUID | None = None  # this radiologist's own
+    not_radiologist_id: UUID | None = None  # every other radiologist's
 
 
 @dataclass(frozen=True)
@@ -385,6 +387,10 @@ def _filtered(query, filters: Filters):
         query = query.where(Study.modality == filters.modality)
     if filters.urgency:
         query = query.where(Study.urgency == filters.urgency)
+    if filters.radiologist_id:
+        query = query.where(Study.radiologist_id == filters.radiologist_id)
+    if filters.not_radiologist_id:
+        query = query.where(Study.radiologist_id != filters.not_radiologist_id)
     if filters.from_on:
         query = query.where(Study.booked_for_at >= day_bounds(filters.from_on)[0])
     if filters.to_on:

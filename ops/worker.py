@@ -20,7 +20,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from core import billing, errands, health, pacs
+from core import billing, errands, health, pacs, privacy
 from core.errors import Missing, Outside, Refused, SorgError, Unfit
 from core.store.work import House, system
 from ops import opening, settings
@@ -31,6 +31,7 @@ log = logging.getLogger("sorg.worker")
 STOPS_WITHIN_S = 1.5
 MOST_PAUSE_S = 15.0
 BEAT_S = 5.0
+AUDIT_BEAT, VERIFY_AFTER = "audit", timedelta(hours=24)
 
 Handler = Callable[[House, dict[str, Any]], None]
 # Every kind of errand, and who does it. A handler may be run twice for one errand.
@@ -103,6 +104,20 @@ def _sweep(house: House, going: Callable[[], bool]) -> bool:
         return health.sweep_sessions(work) > 0
 
 
+def _verify(house: House, going: Callable[[], bool]) -> bool:
+    """Walk the audit chain once a day, and leave word of it where System health looks."""
+    with house.work(system()) as work:
+        last = next((b.at for b in health.beats(work) if b.name == AUDIT_BEAT), None)
+    if last is None or last < house.clock() - VERIFY_AFTER:
+        with house.work(system()) as work:
+            verdict = privacy.verify_chain(work)
+        if verdict.broken_at is not None:
+            log.error("audit chain: %s", verdict.why)
+        with house.work(system()) as work:
+            health.beat(work, AUDIT_BEAT, trouble=verdict.why)
+    return False
+
+
 ROUNDS = [
     Round("images", 0, _follow),
     Round("arrivals", 0, _settle),
@@ -110,6 +125,7 @@ ROUNDS = [
     Round("switch", 5, _hear),
     Round("reconcile", 300, _reconcile),
     Round("sweep", 3600, _sweep),
+    Round("audit", 3600, _verify),
 ]
 
 

@@ -41,7 +41,7 @@ LETTERS = dict(zip("amrgdtbnpfs0", Role, strict=True))
 VERBS = {
     "people.check_password": "0", "people.check_code": "0", "people.actor_of": "0", "people.keep_awake": "0",
     "people.sign_out": "0", "people.end_session": "a", "people.add_person": "a", "people.set_roles": "a",
-    "people.set_active": "a", "people.people": "am", "people.sessions": "am", "people.me": "amrgdtbn",
+    "people.set_active": "a", "people.people": "am", "people.person": "am", "people.sessions": "am", "people.me": "amrgdtbn",
     "practice.describe": "as", "practice.particulars": "amrgdtbn",
     "patients.register": "rg", "patients.correct": "rg", "patients.record_consent": "rg",
     "patients.find": "amrgdb", "patients.open_patient": "amrgdb", "patients.add_referrer": "rg",
@@ -75,7 +75,7 @@ VERBS = {
     "code_tables.import_tariff": "ab",
     "errands.take_due": "s", "errands.done": "s", "errands.failed": "s", "errands.open_errands": "ams",
     "errands.counts": "ams", "errands.try_again": "as", "errands.regain": "s",
-    "health.beat": "s", "health.beats": "ams", "health.sweep_sessions": "s",
+    "health.beat": "s", "health.beats": "ams", "health.ground": "ams", "health.sweep_sessions": "s",
 }  # fmt: skip
 
 

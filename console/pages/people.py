@@ -106,10 +106,12 @@ def _welcome(welcome: Welcome) -> None:
 
 
 def _one(person_id: UUID) -> None:
-    card = next((c for c in desk.ask(people.people, size=1_000)[0] if c.id == person_id), None)
+    card = desk.ask_if(people.person, person_id)
     if card is None:
         widgets.title("People")
         widgets.empty("This person is not there")
+        if st.button("Back to people", icon=":material/arrow_back:", type="tertiary"):
+            desk.go("people")
         return
     widgets.title(card.name, f"Signs in as {card.login}.")
     if st.button("Back to people", icon=":material/arrow_back:", type="tertiary"):

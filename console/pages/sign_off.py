@@ -6,14 +6,15 @@ from uuid import UUID
 
 import streamlit as st
 
-from console import desk, editor, widgets
+from console import desk, editor, takeover, widgets
 from console.signed import signed_report
 from core import reporting, workflow
 from core.rules.roles import Permission
 from core.rules.steps import FINAL, Status
-from core.workflow import Filters
+from core.workflow import Filters, StudyCard
 
 _CODE = "sign-code"
+_WHOSE = ("Mine", "Other radiologists'")
 
 
 def render() -> None:
@@ -25,6 +26,8 @@ def render() -> None:
     widgets.patient_banner(card.row)
     if card.row.status in FINAL:
         _signed(study_id)
+    elif card.row.status == Status.PROOFREADING and takeover.is_anothers(card):
+        _anothers(card)
     elif card.row.status == Status.PROOFREADING:
         _sign(study_id)
     else:
@@ -38,13 +41,19 @@ def render() -> None:
 
 def _list() -> None:
     widgets.title("Sign off", "Corrected reports that wait for their radiologist.")
-    at = widgets.page_number("sign-off", narrowed="")
-    board = desk.ask(
-        workflow.reading_list, Filters(statuses=(Status.PROOFREADING,)), page=at, size=widgets.PER_PAGE
+    me = desk.actor().person
+    span = st.segmented_control("Whose", _WHOSE, default="Mine", required=True, key="sign-off-whose",
+                                label_visibility="collapsed")  # fmt: skip
+    mine = (span or "Mine") == "Mine"
+    filters = Filters(
+        statuses=(Status.PROOFREADING,),
+        radiologist_id=me if mine else None,
+        not_radiologist_id=None if mine else me,
     )
+    at = widgets.page_number("sign-off", narrowed=span)
+    board = desk.ask(workflow.reading_list, filters, page=at, size=widgets.PER_PAGE)
     if not board.rows:
-        widgets.empty("Nothing to sign", "A report appears here when a transcriptionist passes it back.",
-                      "To write one, open the reading list.")  # fmt: skip
+        _nothing(mine=mine)
         return
     chosen = widgets.pick(
         "sign-off",
@@ -56,10 +65,38 @@ def _list() -> None:
         [r.id for r in board.rows], columns={"Born": st.column_config.DateColumn(format="DD/MM/YYYY")},
     )  # fmt: skip
     widgets.pager("sign-off", board.total, what="reports")
-    st.caption("Choose a row to proof-read. Each report is signed by the radiologist who wrote it.")
+    st.caption("Choose a row to proof-read." if mine else
+               "Choose a row to read it. Only its own radiologist signs a report; you can take one over, with a reason.")  # fmt: skip
     if chosen:
         widgets.unpick("sign-off")
         desk.go("sign_off", study=chosen)
+
+
+def _nothing(*, mine: bool) -> None:
+    if mine:
+        widgets.empty("Nothing to sign", "A report appears here when a transcriptionist passes it back.",
+                      "To write one, open the reading list.")  # fmt: skip
+    else:
+        widgets.empty(
+            "No colleague's report waits",
+            "Reports of other radiologists that wait for a signature appear here.",
+        )
+
+
+def _anothers(card: StudyCard) -> None:
+    """A colleague's report, to read; and the way to take it over."""
+    proof = desk.ask(reporting.proof_read, card.row.id)
+    left, right = st.columns([1.7, 1], gap="large")
+    with left:
+        widgets.heading("The text as it waits")
+        st.caption(f"{proof.after.author}, {widgets.when(proof.after.at)}")
+        widgets.report(proof.after.text)
+    with right:
+        widgets.heading("A colleague's report")
+        st.write(f"{desk.plain(card.row.radiologist)} wrote it and signs it.")
+        takeover.offer(card)
+        if st.button("Back to sign off", icon=":material/arrow_back:", type="tertiary"):
+            desk.go("sign_off")
 
 
 def _sign(study_id: UUID) -> None:

@@ -6,7 +6,7 @@ from uuid import UUID
 
 import streamlit as st
 
-from console import desk, editor, steps, widgets
+from console import desk, editor, steps, takeover, widgets
 from console.signed import signed_report
 from core import reporting, workflow
 from core.rules.roles import Permission
@@ -55,6 +55,8 @@ def _beside(card: StudyCard) -> None:
     else:
         widgets.heading(LOOKS[card.row.status].label)
         st.caption(LOOKS[card.row.status].help)
+        if takeover.is_anothers(card):
+            st.caption(f"{card.row.radiologist} reports this study.")
         if card.lease_holder:
             st.caption(f"{card.lease_holder} has the report until {widgets.when(card.lease_until)}.")
         _next(card)
@@ -95,6 +97,7 @@ def _move(verb, study_id: UUID, now: editor.Typed, said: str, page: str) -> None
 
 def _next(card: StudyCard) -> None:
     steps.buttons(card, place="study")
+    takeover.offer(card)
     a, b, c = st.columns(3)
     if desk.has_page("patients") and a.button("Patient", width="stretch", icon=":material/person:"):
         desk.go("patients", patient=card.row.patient_id)

@@ -7,12 +7,16 @@ from datetime import timedelta
 import streamlit as st
 
 from console import desk, widgets
-from core import errands, practice
+from core import errands, health, practice
 from core.errands import ErrandCard
 from core.rules.roles import Permission
 
 KINDS = {"attach_report": "Report into the PACS", "submit_claim": "Claim to the scheme"}
-_PATIENCE = timedelta(minutes=2)  # an errand that is due for longer says that nobody runs errands
+DATABASES = {"sqlite": "encrypted file (SQLCipher)", "postgresql": "PostgreSQL"}
+_ALIVE = timedelta(seconds=30)  # a worker beats every five seconds; a long study may keep it a little
+_VERIFIED = timedelta(days=2)  # the worker walks the audit chain once a day
+_GB = 1_000_000_000
+_LITTLE_ROOM, _NO_ROOM = 20 * _GB, 5 * _GB  # a day of CT is a few gigabytes
 _STATES = {"stuck": ("bad", "Stuck"), "waiting": ("busy", "Waiting")}
 
 
@@ -28,14 +32,13 @@ def _live() -> None:
         widgets.heading("Parts")
         us = desk.ask(practice.particulars)
         widgets.line("Practice", us.name, "warn" if us.is_demo else "good", "demo data" if us.is_demo else "")
-        widgets.line("Database", "answers", "good")
         for part in desk.parts():
             widgets.line(part.name, part.word, part.tone, part.more)
+        beats = {b.name: b for b in desk.ask(health.beats)}
+        _worker(beats.get("worker"))
+        _ground(desk.ask(health.ground))
+        _chain(beats.get("audit"))
     waiting = desk.ask(errands.open_errands)
-    with left:
-        late = any(e.state == "waiting" and e.due_at < widgets.now() - _PATIENCE for e in waiting)
-        widgets.line("Worker", "behind" if late else "keeps up", "bad" if late else "good",
-                     "Errands are overdue: is it running?" if late else "")  # fmt: skip
     with right:
         counts = desk.ask(errands.counts)
         widgets.heading("Errands")
@@ -44,6 +47,40 @@ def _live() -> None:
         b.metric("Waiting", counts.get("waiting", 0))
         c.metric("Done", counts.get("done", 0))
     _open(waiting)
+
+
+def _worker(beat: health.Beat | None) -> None:
+    """The worker follows the image store, runs errands and speaks to the switch: without it nothing moves."""
+    if beat is None:
+        widgets.line(
+            "Worker", "not seen yet", "bad", "Start the practice with `make up`, or `python -m ops.worker`."
+        )
+    elif beat.at < widgets.now() - _ALIVE:
+        widgets.line(
+            "Worker", "silent", "bad", f"last seen {widgets.when(beat.at)}; nothing moves without it"
+        )
+    elif beat.trouble:
+        widgets.line("Worker", "in trouble", "warn", beat.trouble)
+    else:
+        widgets.line("Worker", "at work", "good")
+
+
+def _ground(ground: health.Ground) -> None:
+    widgets.line("Database", "answers", "good", DATABASES.get(ground.database, ground.database))
+    free = ground.free_bytes
+    word, tone = ("nearly full", "bad") if free < _NO_ROOM else ("getting full", "warn") if free < _LITTLE_ROOM else ("has room", "good")  # fmt: skip
+    widgets.line("Disk", word, tone, f"{free / _GB:,.0f} GB free".replace(",", " "))
+
+
+def _chain(beat: health.Beat | None) -> None:
+    if beat is None:
+        widgets.line("Audit chain", "not verified yet", "warn", "The worker does it once a day.")
+    elif beat.trouble:
+        widgets.line("Audit chain", "broken", "bad", beat.trouble)
+    else:
+        late = beat.at < widgets.now() - _VERIFIED
+        widgets.line("Audit chain", "not verified lately" if late else "whole", "warn" if late else "good",
+                     f"verified {widgets.when(beat.at)}")  # fmt: skip
 
 
 def _open(found: tuple[ErrandCard, ...]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import datetime
@@ -62,6 +63,11 @@ class Blobs:
         for path in unfinished:
             path.unlink(missing_ok=True)
         return len(unfinished)
+
+    def room(self) -> int:
+        """Bytes that are free on the disk the documents live on; the practice's database lives beside them."""
+        here = next(p for p in (self.folder, *self.folder.parents) if p.exists())
+        return shutil.disk_usage(here).free
 
     def _path(self, blob_id: UUID) -> Path:
         return self.folder / blob_id.hex[-2:] / f"{blob_id}.sealed"
