@@ -5,10 +5,10 @@ from __future__ import annotations
 import unicodedata
 from datetime import date
 
-from stdnum.exceptions import ValidationError
 from stdnum.za import idnr
 
 from core.rules.problems import Problem
+from core.rules.za import SaId, read_sa_id
 
 # Letters that no decomposition takes apart, and marks that one person types and the next leaves out (O'Brien, N'wamba).
 _PLAIN = str.maketrans(
@@ -46,17 +46,15 @@ def check_identity(kind: str, number: str | None, *, born_on: date, sex: str) ->
         return (Problem("identity-empty", "Write the number, or choose 'none'.", "identity_number"),)
     if kind == "passport":
         return ()
-    try:
-        compact = idnr.validate(number)
-    except ValidationError:
-        return (Problem("identity-invalid", "This is not a valid South African ID number: check each digit.",
-                        "identity_number"),)  # fmt: skip
+    read = read_sa_id(number, today=born_on)
+    if not isinstance(read, SaId):
+        return tuple(Problem("identity-invalid", p.sentence, "identity_number") for p in read)
     problems = []
-    if compact[:6] != born_on.strftime("%y%m%d"):
+    if read.number[:6] != born_on.strftime("%y%m%d"):
         problems.append(
             Problem("identity-birth", "The date of birth does not agree with the ID number.", "born_on")
         )
-    if idnr.get_gender(compact) != sex and sex in ("M", "F"):
+    if read.sex != sex and sex in ("M", "F"):
         problems.append(Problem("identity-sex", "The ID number suggests the other sex: check, then keep what is right.",
                                 "sex", stop=False))  # fmt: skip
     return tuple(problems)
