@@ -21,6 +21,7 @@ from core.rules.report_paper import (
     render,
     short_code,
 )
+from core.rules.report_text import sections
 
 PAPER = ReportPaper(
     practice=Letterhead(
@@ -143,6 +144,22 @@ def test_any_text_can_be_printed(text):
 
 def test_invisible_characters_that_turn_the_reading_direction_are_dropped():
     assert "no fracture" in on_one_line(render(with_findings("no \u202efracture\u0000")))
+
+
+def test_every_line_that_was_signed_is_printed_also_one_that_reads_as_a_heading():
+    typed = "FINDINGS\nLungs clear.\nNO PNEUMOTHORAX\n\nCONCLUSION\nSuspicious mass.\nURGENT BIOPSY ADVISED"
+    paper = replace(
+        PAPER, sections=tuple(PaperSection(h, t, emphasised=h == "CONCLUSION") for h, t in sections(typed))
+    )
+    text = on_one_line(render(paper))
+    for line in typed.splitlines():
+        assert line in text, line
+
+
+def test_numbers_that_a_tab_parts_stay_apart():
+    text = on_one_line(render(with_findings("Nodule\t12\t5 mm\nL4/5\t3 mm")))
+    assert "Nodule 12 5 mm" in text
+    assert "L4/5 3 mm" in text
 
 
 def test_a_word_without_end_stays_on_the_paper():

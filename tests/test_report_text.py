@@ -54,6 +54,7 @@ def test_a_tidy_text_stays_as_it_is(text):
     ("typed", "kept"),
     [
         ("a\r\nb\rc", "a\nb\nc"),
+        ("12\v5 mm\f3\u20284\x855", "12\n5 mm\n3\n4\n5"),
         ("a  \n\n", "a"),
         ("a\x00b\x1b\ufeff", "ab"),
         ("Mu\u0308ller", "Müller"),

@@ -147,7 +147,8 @@ def paper_content(report: ReportPaper) -> dict:
             "sections": [
                 {"heading": s.heading, "blocks": blocks(s.text), "emphasised": s.emphasised}
                 for s in report.sections
-                if s.text.strip()
+                # A line in capitals reads as a heading: it was signed, so it is printed, also with nothing under it.
+                if s.heading.strip() or s.text.strip()
             ],
             "signature": _signature(report.signature),
             "addenda": [
@@ -205,9 +206,9 @@ def _born(patient: PaperPatient) -> str:
 def _clean(value: Any) -> Any:
     """Drop what a printer cannot show and what could turn a line's reading direction; part overlong words."""
     if isinstance(value, str):
-        kept = "".join(
-            c for c in unicodedata.normalize("NFC", value) if c == "\n" or unicodedata.category(c)[0] != "C"
-        )
+        # A tab parts numbers: without it "12<tab>5 mm" would be printed as 125 mm.
+        spaced = unicodedata.normalize("NFC", value).replace("\t", "  ")
+        kept = "".join(c for c in spaced if c == "\n" or unicodedata.category(c)[0] != "C")
         return re.sub(rf"\S{{{UNBROKEN}}}(?=\S)", lambda m: m[0] + "\u200b", kept)
     if isinstance(value, dict):
         return {k: _clean(v) for k, v in value.items()}

@@ -10,6 +10,7 @@ from rapidfuzz.distance import Levenshtein
 
 LONGEST = 200_000  # characters; a long report has 10 000
 CONCLUSIONS = ("CONCLUSION", "IMPRESSION", "COMMENT", "OPINION")
+_LINE_END = re.compile("\r\n|[\r\v\f\x1c-\x1e\x85\u2028\u2029]")
 _HEADING = re.compile(r"^\s*([A-Z][A-Z /&-]{2,40}):?\s*$")
 
 
@@ -23,7 +24,8 @@ class Mark:
 
 def tidy(text: str) -> str:
     """NFC, one kind of line end, no control characters, no blank tail."""
-    text = unicodedata.normalize("NFC", text.replace("\r\n", "\n").replace("\r", "\n"))
+    # Word processors part lines by other signs as well; dropped, "12" and "5 mm" in two lines would be 125 mm in one.
+    text = unicodedata.normalize("NFC", _LINE_END.sub("\n", text))
     text = "".join(c for c in text if c in "\n\t" or unicodedata.category(c)[0] != "C" or c in "\u200d\u200c")
     return "\n".join(line.rstrip() for line in text.split("\n")).strip()
 
