@@ -247,3 +247,13 @@ def test_the_study_status_moves_only_through_the_mover(house):
         if re.search(r"\.status(, \w+\.status_at)? = (?!=)", path.read_text()) and path.name != "workflow.py"
     ]
     assert [] == writers
+
+
+def test_a_link_adds_no_row_to_the_practice(either_house):
+    patient, study = book_thando(either_house)
+    reach = Reach(UUID(int=1), study, patient, UUID(int=2))
+    link = Actor("link:1", "A link", frozenset({Role.PATIENT}), "gateway", reach=reach)
+    with pytest.raises(RuntimeError, match="A link tried to add"):
+        with either_house.house.work(link) as work, work.act(Permission.SHARED_VIEW):
+            work.errand("attach_report", key="x")
+            work.db.flush()

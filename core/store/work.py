@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import cache
 from types import TracebackType
@@ -34,7 +34,7 @@ from core.store import audit
 from core.store.blobs import Blobs
 from core.store.db import pen
 from core.store.keys import Keyring
-from core.store.model import Base, Counter, Errand, Study
+from core.store.model import AuditEntry, Base, Counter, Errand, Study
 
 Row = TypeVar("Row", bound=Base)
 
@@ -403,12 +403,14 @@ def _narrow(state: ORMExecuteState) -> None:
 
 @event.listens_for(Session, "before_flush")
 def _stamp(session: Session, context: Any, instances: Any) -> None:
-    """New rows carry their origin; a question writes nothing; a link holder adds only to its own study."""
+    """New rows carry their origin; a question writes nothing; a link holder adds nothing but the entry of its visit."""
     work = session.info.get("work")
     if work is None:
         return
     if not work._writing and (session.new or session.dirty or session.deleted):
         raise RuntimeError("A question tried to write.")
+    if work.actor.roles & set(LINK_HOLDERS) and any(not isinstance(row, AuditEntry) for row in session.new):
+        raise RuntimeError("A link tried to add a row.")
     for row in session.new:
         if hasattr(row, "origin") and row.origin is None:
             row.origin = work.house.origin
@@ -441,6 +443,3 @@ def unfit(error: DBAPIError) -> SorgError:
     if "connection" in said or "closed" in said:
         return Unfit("The database does not answer. Nothing was changed.")
     raise error
-
-
-__all__ = ["Actor", "House", "Openings", "Reach", "Subject", "Work", "nobody", "replace", "system"]
