@@ -5,14 +5,14 @@ from __future__ import annotations
 import re
 import unicodedata
 from dataclasses import dataclass, fields
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
 from sqlalchemy import func, or_, select
 
 from core.errors import Refused, Stale
-from core.rules.names import check_identity, compact_identity, fold, person_name
+from core.rules.names import check_identity, compact_identity, fold, person_name, search_words, searchable
 from core.rules.problems import Problem, stops
 from core.rules.roles import Permission
 from core.rules.za_time import local_day
@@ -137,10 +137,16 @@ def record_consent(
             raise Refused("Choose what the consent is for, and how it was given.")
         if len(note) > 1000:
             raise Refused("The note is longer than 1 000 characters.")
-        work.get(Patient, patient_id)
+        work.get(Patient, patient_id, lock=True)
         work.db.add(Consent(id=work.new_id(), patient_id=patient_id, purpose=purpose, given=given, how=how, note=note,
-                            recorded_by=work.actor.person, recorded_at=work.now()))  # fmt: skip
+                            recorded_by=work.actor.person, recorded_at=_after_the_last_answer(work, patient_id)))  # fmt: skip
         facts |= {"consent": purpose, "given": given, "how": how}
+
+
+def _after_the_last_answer(work: Work, patient_id: UUID) -> datetime:
+    """Now, or just after the newest answer: the newest one counts, also when this machine's clock was put back."""
+    newest = work.db.scalar(select(func.max(Consent.recorded_at)).where(Consent.patient_id == patient_id))
+    return max(work.now(), newest + timedelta(microseconds=1)) if newest else work.now()
 
 
 def find(
@@ -149,7 +155,7 @@ def find(
     """One page of patients by name, file number, ID number or phone, and how many there are."""
     with work.act(Permission.PATIENT_FIND) as facts:
         query = select(Patient)
-        for word in fold(search).split():
+        for word in search_words(search):
             query = query.where(Patient.search_text.contains(word, autoescape=True))
         total = work.db.scalar(select(func.count()).select_from(query.subquery())) or 0
         rows = work.db.scalars(query.order_by(Patient.family_name, Patient.given_names, Patient.id)
@@ -186,7 +192,7 @@ def referrers(work: Work, *, search: str = "", size: int = 100) -> tuple[Referre
     """Referring doctors by name."""
     with work.look(Permission.BOARD_SEE):
         query = select(Referrer).where(Referrer.is_active)
-        if search:
+        if search := searchable(search):
             query = query.where(or_(Referrer.name.icontains(search, autoescape=True),
                                     Referrer.practice_number.startswith(search, autoescape=True)))  # fmt: skip
         rows = work.db.scalars(query.order_by(Referrer.name).limit(size))

@@ -16,6 +16,7 @@ from sqlalchemy import func, or_, select
 
 from core.errors import Denied, Refused, WrongAnswer
 from core.ports.directory import LONGEST_PASSWORD
+from core.rules.names import searchable
 from core.rules.problems import Problem
 from core.rules.roles import STAFF, Permission, Role
 from core.store.model import Person, SignInSession
@@ -212,7 +213,7 @@ def people(
     """One page of staff, by name, and how many there are in all."""
     with work.look(Permission.PEOPLE_SEE):
         query = select(Person)
-        if search:
+        if search := searchable(search):
             query = query.where(or_(Person.name.icontains(search, autoescape=True),
                                     Person.login.icontains(search, autoescape=True)))  # fmt: skip
         total = work.db.scalar(select(func.count()).select_from(query.subquery())) or 0

@@ -10,7 +10,7 @@ from uuid import UUID
 from sqlalchemy import case, func, select
 
 from core.errors import Refused
-from core.rules.names import fold
+from core.rules.names import search_words
 from core.rules.problems import Problem
 from core.rules.report_text import conclusion_of, tidy
 from core.rules.roles import Permission
@@ -376,7 +376,7 @@ def _joined(query):
 
 
 def _filtered(query, filters: Filters):
-    for word in fold(filters.search).split():
+    for word in search_words(filters.search):
         query = query.where(
             Patient.search_text.contains(word, autoescape=True)
             | Study.accession.istartswith(word, autoescape=True)

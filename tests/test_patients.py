@@ -7,7 +7,7 @@ from datetime import UTC, date, datetime
 
 import pytest
 
-from core import patients
+from core import patients, people, workflow
 from core.errors import Missing, Refused, Stale
 from core.patients import Particulars
 from tests.fixtures.house import THANDO, TestHouse
@@ -211,6 +211,32 @@ def test_consent_is_a_history_and_the_newest_answer_counts(either_house):
     card = either_house.do("reception", patients.open_patient, patient)
     assert (False, None) == (card.consented("share"), card.consented("claim"))
     assert [False, True] == [c.given for c in card.consents]
+
+
+def test_a_withdrawal_counts_also_after_the_clock_was_put_back(either_house):
+    patient = register(either_house)
+    for given in (True, False):
+        either_house.do(
+            "reception", patients.record_consent, patient, purpose="share", given=given, how="verbal"
+        )
+        either_house.clock.pass_(hours=-2)
+    card = either_house.do("reception", patients.open_patient, patient)
+    assert card.consented("share") is False
+
+
+@pytest.mark.parametrize(
+    "pasted", ["a " * 20_000, "a" * 100_000, "\0", "\ud800", "'; drop table patient; --"]
+)
+def test_a_search_for_whatever_was_pasted_is_answered(either_house, pasted):
+    register(either_house)
+    for role, verb in (
+        ("reception", patients.find),
+        ("reception", patients.referrers),
+        ("admin", people.people),
+    ):
+        either_house.do(role, verb, search=pasted)
+    either_house.do("reception", workflow.board, workflow.Filters(search=pasted))
+    assert ["Nkosi-Müller"] == found(either_house, "thando")
 
 
 @pytest.mark.parametrize(

@@ -27,6 +27,23 @@ def fold(text: str) -> str:
     return " ".join("".join(c for c in spread if not unicodedata.combining(c)).split())
 
 
+MOST_SEARCHED = 120  # characters; what is searched has at most 300, and each word is a scan of its own
+
+
+def searchable(typed: str) -> str:
+    """What was typed into a search, without what no database takes. A pasted page is cut."""
+    return "".join(c for c in typed[:MOST_SEARCHED] if c.isprintable() or c.isspace())
+
+
+def search_words(typed: str) -> list[str]:
+    """The folded words of a search, each once: no one person's search may keep the others waiting.
+
+    >>> search_words("  Nkosi THANDÔ"), search_words("a " * 50_000)
+    (['nkosi', 'thando'], ['a'])
+    """
+    return list(dict.fromkeys(fold(searchable(typed)).split()))
+
+
 _SEPARATORS = str.maketrans("^=\\", "   ")
 
 
