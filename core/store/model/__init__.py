@@ -3,7 +3,16 @@
 from core.store.model.arrivals import Arrival, FeedCursor, Heartbeat, Instance
 from core.store.model.base import Base, Owned
 from core.store.model.billing import (
-    Claim, ClaimEvent, ClaimLine, CodeTable, Icd10Row, Posting, Remittance, RemittanceLine, SwitchPosition, TariffRow,
+    Claim,
+    ClaimEvent,
+    ClaimLine,
+    CodeTable,
+    Icd10Row,
+    Posting,
+    Remittance,
+    RemittanceLine,
+    SwitchPosition,
+    TariffRow,
 )  # fmt: skip
 from core.store.model.patients import Consent, Patient, Referrer
 from core.store.model.people import Person, SignInSession
