@@ -10,6 +10,8 @@ from __future__ import annotations
 import json
 import os
 import platform
+import signal
+import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
@@ -57,6 +59,8 @@ def run(*, only: str = "", json_file: Path | None = None, say: Callable[[str], A
     chosen = [(group, wanted) for group in GROUPS if (wanted := group.named(word))]
     if not chosen:
         raise Unfit(f"No row's name holds '{only}'. Groups: {', '.join(g.name for g in GROUPS)}.")
+    # Ended from outside, it must leave no process and no folder: SystemExit goes through every `with` on its way.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     say(weather())
     say(_line(COLUMNS))
     rows: list[dict[str, Any]] = []
