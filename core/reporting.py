@@ -13,6 +13,7 @@ from sqlalchemy import func, select
 
 from core import people, workflow
 from core.errors import Missing, Refused, Stale
+from core.rules.report_paper import require_printable
 from core.rules.report_text import LONGEST, Mark, differences, sections, tidy
 from core.rules.roles import Permission
 from core.rules.steps import FINAL, STEPS, Status
@@ -130,6 +131,8 @@ def sign(work: Work, study_id: UUID, *, text: str, based_on: UUID, code: str) ->
         study = work.get(Study, study_id, lock=True)
         _require_status(study, Status.PROOFREADING)
         _require_own(work, study)
+        # What cannot be printed could never reach the PACS or the patient, and a signed text is not changed again.
+        require_printable(sections(tidy(text)))
         people.confirm(work, work.actor.person, code)
         current = work.db.get(ReportVersion, study.current_version_id)
         if current is None or current.id != based_on:

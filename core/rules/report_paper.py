@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import re
 import unicodedata
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from functools import cache
@@ -22,6 +23,8 @@ from core.errors import Refused
 from core.rules.report_dicom import SAST, with_final_newline
 
 MOST_CHARACTERS = 400_000  # Some ninety pages: no report, but a pasted file.
+FOR_THE_LETTERHEAD = 100_000  # of them, kept for everything around the text and for the marks on each section
+_TOO_LONG = "This report is too long to print. Shorten its text."
 UNBROKEN = 60  # Longer words than this are cut, or they would run off the paper.
 
 
@@ -95,11 +98,18 @@ class ReportPaper:
     demo: bool = False
 
 
+def require_printable(parts: Iterable[tuple[str, str]]) -> None:
+    """Refused when these sections (heading, text) are longer than any report: asked before a signature makes them final."""
+    body = _clean([{"heading": heading, "blocks": blocks(text)} for heading, text in parts])
+    if len(json.dumps(body, ensure_ascii=False)) > MOST_CHARACTERS - FOR_THE_LETTERHEAD:
+        raise Refused(_TOO_LONG)
+
+
 def render(report: ReportPaper) -> bytes:
     """The PDF, A4. Refused when the text is longer than any report."""
     content = json.dumps(paper_content(report), ensure_ascii=False, sort_keys=True)
     if len(content) > MOST_CHARACTERS:
-        raise Refused("This report is too long to print. Shorten its text.")
+        raise Refused(_TOO_LONG)
     signatures = [s for s in (report.signature, *(a.signature for a in report.addenda)) if s]
     pdf = typst.compile(
         _template(),

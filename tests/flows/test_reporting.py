@@ -132,6 +132,16 @@ def test_a_text_of_20_megabytes_is_refused_and_nothing_changes(scanned):
     assert None is test.do("radiologist", reporting.open_desk, study).current
 
 
+@pytest.mark.parametrize("line", ["- a\n", "a\n\n", "ABC\nd\n", '"'])
+def test_a_report_that_cannot_be_printed_is_not_signed(scanned, line):
+    test, study = scanned
+    back = report_until_proofreading(test, study)
+    long = "CONCLUSION\n" + line * ((LONGEST - 100) // len(line))
+    with pytest.raises(Refused, match="too long to print"):
+        test.do("radiologist", reporting.sign, study, text=long, based_on=back, code=test.code("radiologist"))
+    assert Status.PROOFREADING == test.do("radiologist", workflow.open_study, study).row.status
+
+
 def test_a_lease_keeps_others_out_until_it_runs_out(scanned):
     test, study = scanned
     with test.does("admin") as work:
