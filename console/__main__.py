@@ -11,6 +11,8 @@ from console.asgi import create_app
 from core.errors import SorgError
 from ops import opening, settings
 
+LARGEST_MESSAGE = 41_000_000  # bytes; just above what .streamlit/config.toml lets through, which then says no
+
 
 def main() -> int:
     """0 after a clean stop, 1 with a sentence when the practice cannot be opened."""
@@ -25,7 +27,8 @@ def main() -> int:
         signal.signal(wish, lambda *_: None)
     # Access logs would hold the ids of patients in query strings.
     uvicorn.run(create_app(house, chosen), host=chosen.console_host, port=chosen.console_port, access_log=False,
-                log_level="warning", server_header=False, timeout_graceful_shutdown=3, ws="websockets-sansio")  # fmt: skip
+                log_level="warning", server_header=False, timeout_graceful_shutdown=3, ws="websockets-sansio",
+                ws_max_size=LARGEST_MESSAGE)  # fmt: skip
     house.engine.dispose()
     return 0
 

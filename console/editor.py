@@ -13,6 +13,7 @@ import streamlit as st
 
 from console import desk, widgets
 from core.reporting import VersionCard
+from core.rules.report_text import LONGEST
 
 SKELETON = "CLINICAL HISTORY\n{history}\n\nTECHNIQUE\n\n\nFINDINGS\n\n\nCONCLUSION\n"
 
@@ -40,8 +41,18 @@ def typed(
     if (current.id if current else None) != base:
         _newer(study_id, current)
     with st.container(key="report-text"):
-        text = st.text_area(label, key=at_text, height=height, label_visibility="collapsed")
+        # The browser takes no longer text: a field of millions of letters would take the whole tab down with it.
+        text = st.text_area(
+            label, key=at_text, height=height, label_visibility="collapsed", max_chars=LONGEST
+        )
+        st.caption(f"At most {_count(LONGEST)} characters; a longer paste is not taken.")
     st.session_state[at_draft] = text
+    if len(text) > LONGEST:
+        st.warning(
+            f"This text has {_count(len(text))} characters; a report holds at most {_count(LONGEST)}. It stays here until "
+            "you shorten it, and is not saved before that.",
+            icon=":material/format_size:",
+        )
     return Typed(text, base)
 
 
@@ -59,6 +70,10 @@ def forget(study_id: UUID) -> None:
     """The text has gone on: the next one to open it starts from the newest version."""
     for name in (f"text-{study_id}", f"base-{study_id}", f"draft-{study_id}"):
         st.session_state.pop(name, None)
+
+
+def _count(number: int) -> str:
+    return f"{number:,}".replace(",", " ")
 
 
 def _newer(study_id: UUID, current: VersionCard | None) -> None:

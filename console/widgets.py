@@ -24,6 +24,10 @@ from core.workflow import BoardRow, Move
 
 Key = TypeVar("Key")
 PER_PAGE = 50
+_ROWS, _ROW_PX = (
+    15,
+    35,
+)  # a table shows this many rows before it scrolls by itself: a laptop's screen is full then
 SEXES = {"F": "Female", "M": "Male", "O": "Other"}
 # A sign beside every colour, for eyes and screens that do not tell the colours apart.
 SIGNS = {"neutral": "○", "info": "◔", "busy": "◑", "warn": "▲", "good": "✓", "bad": "✕"}
@@ -202,9 +206,14 @@ def pick(name: str, rows: Sequence[dict[str, Any]], keys: Sequence[Key], *, colu
     frame = pd.DataFrame(list(rows))
     st.dataframe(
         frame, key=widget, on_select=choose, selection_mode="single-row", selection_default=start, hide_index=True,
-        column_config=columns, height=height, placeholder="",
+        column_config=columns, height=_tall(len(keys)) if height == "auto" else height, placeholder="",
     )  # fmt: skip
     return chosen
+
+
+def _tall(rows: int) -> int:
+    """As tall as its rows with their heading, up to a screenful."""
+    return (min(rows, _ROWS) + 1) * _ROW_PX + 2
 
 
 def unpick(name: str) -> None:

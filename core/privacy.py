@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date, datetime
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy import select
@@ -13,7 +15,7 @@ from core.rules.roles import Permission
 from core.rules.za_time import day_bounds
 from core.store import audit
 from core.store.audit import Verdict
-from core.store.model import AuditEntry
+from core.store.model import AuditEntry, Patient, Person, Study
 from core.store.work import Subject, Work
 
 
@@ -33,6 +35,7 @@ class EntryCard:
     subject_id: str
     patient_id: str
     facts: dict[str, object]
+    names: dict[str, str]  # what people call the rows behind the ids in here: accession, file number, name
 
 
 @dataclass(frozen=True)
@@ -89,11 +92,33 @@ def checkpoint(work: Work) -> str:
 def _cards(work: Work, query, before: int | None, size: int) -> tuple[EntryCard, ...]:
     if before is not None:
         query = query.where(AuditEntry.seq < before)
-    return tuple(_card(e) for e in work.db.scalars(query.order_by(AuditEntry.seq.desc()).limit(size)))
+    found = [
+        (e, json.loads(e.body)) for e in work.db.scalars(query.order_by(AuditEntry.seq.desc()).limit(size))
+    ]
+    names = _names(work, {i for e, event in found for i in _ids(e, event)})
+    return tuple(_card(e, event, {i: names[i] for i in _ids(e, event) if i in names}) for e, event in found)
 
 
-def _card(entry: AuditEntry) -> EntryCard:
-    event = json.loads(entry.body)
+def _ids(entry: AuditEntry, event: dict[str, Any]) -> set[str]:
+    return {entry.subject_id, *(str(v) for v in event["facts"].values())}
+
+
+def _names(work: Work, ids: set[str]) -> dict[str, str]:
+    """Ids as people know them; one question a kind for a whole page of entries."""
+    known = {}
+    for text in ids:
+        with suppress(ValueError):
+            known[UUID(text)] = text
+    called = ((Study, Study.accession), (Patient, Patient.file_number), (Person, Person.name))
+    return {
+        known[row_id]: str(name)
+        for table, column in called
+        for row_id, name in work.db.execute(select(table.id, column).where(table.id.in_(known)))
+    }
+
+
+def _card(entry: AuditEntry, event: dict[str, Any], names: dict[str, str]) -> EntryCard:
     channel, address = event["from"]
     return EntryCard(entry.seq, entry.at, event["name"], tuple(event["roles"]), channel, address, entry.act,
-                     entry.outcome, entry.subject_kind, entry.subject_id, entry.patient_id, event["facts"])  # fmt: skip
+                     entry.outcome, entry.subject_kind, entry.subject_id, entry.patient_id, event["facts"],
+                     names)  # fmt: skip

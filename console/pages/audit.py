@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 from uuid import UUID
 
@@ -14,6 +15,7 @@ from core.rules.roles import Permission
 
 _OUTCOMES = {"": "Every outcome", "done": "Done", "refused": "Refused"}
 SIZE = 100
+_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
 def render() -> None:
@@ -81,9 +83,16 @@ def _row(e: EntryCard) -> dict[str, object]:
     return {
         "No.": e.seq, "When": widgets.when(e.at), "Who": e.who, "Act": e.act,
         "Outcome": "✓ done" if e.outcome == "done" else f"✕ {e.outcome}",
-        "About": f"{e.subject_kind} {e.subject_id[:8]}".strip(), "Facts": ", ".join(f"{k}: {v}" for k, v in e.facts.items()),
+        "About": f"{e.subject_kind} {_called(e, e.subject_id)}".strip(),
+        "Facts": ", ".join(f"{k}: {_called(e, v)}" for k, v in e.facts.items()),
         "From": f"{e.channel} {e.address}".strip(), "Roles": ", ".join(e.roles),
     }  # fmt: skip
+
+
+def _called(e: EntryCard, value: object) -> str:
+    """An id as people know it; ids that follow each other in time begin alike, so that their end tells them apart."""
+    text = str(value)
+    return e.names.get(text) or (f"…{text[-8:]}" if _ID.fullmatch(text) else text)
 
 
 def _chain() -> None:

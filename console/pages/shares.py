@@ -119,5 +119,5 @@ def _row(c: ShareCard) -> dict[str, object]:
     return {
         "State": f"{widgets.SIGNS[tone]} {word}", "Patient": c.patient, "Study": c.description, "Accession": c.accession,
         "Made": widgets.when(c.minted_at), "By": c.minted_by, "Ends": widgets.when(c.expires_at),
-        "Opened": widgets.when(c.opened_at), "Looked": c.looked, "Wrong answers": c.wrong_answers or None,
+        "Opened": widgets.when(c.opened_at),
     }  # fmt: skip

@@ -98,17 +98,16 @@ def _move(verb, study_id: UUID, now: editor.Typed, said: str, page: str) -> None
 def _next(card: StudyCard) -> None:
     steps.buttons(card, place="study")
     takeover.offer(card)
-    a, b, c = st.columns(3)
-    if desk.has_page("patients") and a.button("Patient", width="stretch", icon=":material/person:"):
-        desk.go("patients", patient=card.row.patient_id)
-    if (
-        card.row.status in FINAL
-        and desk.may(Permission.SHARE_MINT)
-        and b.button("Patient link", width="stretch", icon=":material/link:")
-    ):
-        desk.go("shares", study=card.row.id)
-    if desk.has_page("board") and c.button("Board", width="stretch", icon=":material/view_list:"):
-        desk.go("board")
+    ways = []
+    if desk.has_page("patients"):
+        ways.append(("Patient", "person", lambda: desk.go("patients", patient=card.row.patient_id)))
+    if card.row.status in FINAL and desk.may(Permission.SHARE_MINT):
+        ways.append(("Patient link", "link", lambda: desk.go("shares", study=card.row.id)))
+    if desk.has_page("board"):
+        ways.append(("Board", "view_list", lambda: desk.go("board")))
+    for place, (label, icon, go) in zip(st.columns(len(ways) or 1), ways, strict=False):
+        if place.button(label, width="stretch", icon=f":material/{icon}:"):
+            go()
 
 
 def _order(card: StudyCard) -> None:

@@ -27,7 +27,7 @@ def render() -> None:
 
 @desk.live(5)
 def _live() -> None:
-    left, right = st.columns([1, 2], gap="large")
+    left, right = st.columns([1.15, 1.6], gap="large")
     with left:
         widgets.heading("Parts")
         us = desk.ask(practice.particulars)
