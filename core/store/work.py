@@ -37,6 +37,7 @@ from core.store.keys import Keyring
 from core.store.model import AuditEntry, Base, Counter, Errand, Study
 
 Row = TypeVar("Row", bound=Base)
+_NARROWED = frozenset(LINK_HOLDERS)
 
 
 @dataclass(frozen=True)
@@ -377,7 +378,7 @@ class Work:
 
     def scope(self, model: type[Base]) -> Any:
         """The condition on `model` for this actor's rows, or None for all of them."""
-        if not self.actor.roles & set(LINK_HOLDERS):
+        if not self.actor.roles & _NARROWED:
             return None
         if model.scope is None or self.actor.reach is None:
             return false()
@@ -390,6 +391,8 @@ def _narrow(state: ORMExecuteState) -> None:
     """Every select, update and delete through the ORM sees only this actor's rows."""
     work = state.session.info.get("work")
     if work is None or state.is_column_load or state.is_relationship_load:
+        return
+    if not work.actor.roles & _NARROWED:
         return
     if state.execution_options.get("the_gates_own"):
         return  # The tail of the audit chain is nobody's row, and everybody's entries follow it.
@@ -409,7 +412,7 @@ def _stamp(session: Session, context: Any, instances: Any) -> None:
         return
     if not work._writing and (session.new or session.dirty or session.deleted):
         raise RuntimeError("A question tried to write.")
-    if work.actor.roles & set(LINK_HOLDERS) and any(not isinstance(row, AuditEntry) for row in session.new):
+    if work.actor.roles & _NARROWED and any(not isinstance(row, AuditEntry) for row in session.new):
         raise RuntimeError("A link tried to add a row.")
     for row in session.new:
         if hasattr(row, "origin") and row.origin is None:
