@@ -9,6 +9,7 @@ from __future__ import annotations
 import hmac
 import json
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -154,5 +155,9 @@ def _rows(db: Session) -> Iterator[tuple[int, str, bytes]]:
         at, cursor = "to_char(at at time zone 'UTC', 'YYYY-MM-DD HH24:MI:SS.US')", driver.cursor("chain")
     joined = ", ".join((at, *_COLUMNS))
     cursor.execute(f"select seq, concat_ws('{_BETWEEN}', {joined}), mac from audit_entry order by seq")
-    while rows := cursor.fetchmany(_BATCH):
-        yield from rows
+    # Reading and decrypting the next rows goes on in another thread while these are checked.
+    with ThreadPoolExecutor(max_workers=1) as ahead:
+        coming = ahead.submit(cursor.fetchmany, _BATCH)
+        while rows := coming.result():
+            coming = ahead.submit(cursor.fetchmany, _BATCH)
+            yield from rows
