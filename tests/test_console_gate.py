@@ -18,7 +18,7 @@ from websockets.sync.client import connect
 
 from console.signin.routes import LARGEST_FORM, local_path
 from core import people, privacy
-from tests.fixtures.console import COOKIE, Console, early_house, serving
+from tests.fixtures.console import COOKIE, Console, early_house, log_of, serving
 from tests.fixtures.house import PASSWORD
 
 FORM = "application/x-www-form-urlencoded"
@@ -207,6 +207,18 @@ def test_a_form_that_grows_without_saying_how_long_it_is_is_refused(desk: Consol
         # The server may close before everything is sent: then it has not read it either.
         with contextlib.suppress(httpx.WriteError, httpx.RemoteProtocolError):
             assert 413 == client.post("/login", content=pieces(), headers={"Content-Type": FORM}).status_code
+
+
+def test_a_stranger_who_hangs_up_in_the_middle_of_a_form_leaves_no_page_in_the_log(desk: Console) -> None:
+    head = (f"POST /login HTTP/1.1\r\nHost: 127.0.0.1:{desk.port}\r\nContent-Type: {FORM}\r\n"
+            "Content-Length: 900\r\n\r\na=")  # fmt: skip
+    for _ in range(20):
+        with socket.create_connection(("127.0.0.1", desk.port), timeout=20) as raw:
+            raw.sendall(head.encode())
+    with desk.http() as client:
+        for _ in range(20):
+            assert 200 == client.get("/login").status_code
+    assert "ClientDisconnect" not in log_of(desk)
 
 
 @pytest.mark.parametrize(

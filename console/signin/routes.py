@@ -12,7 +12,7 @@ from urllib.parse import parse_qs, quote, urlsplit
 
 import anyio
 from starlette.concurrency import run_in_threadpool
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import HTMLResponse, PlainTextResponse, RedirectResponse, Response
 from starlette.routing import Route
 
@@ -181,10 +181,14 @@ async def read_form(request: Request) -> dict[str, str]:
     if said.isdigit() and int(said) > LARGEST_FORM:
         raise TooLarge
     body = bytearray()
-    async for piece in request.stream():
-        body += piece
-        if len(body) > LARGEST_FORM:
-            raise TooLarge
+    try:
+        async for piece in request.stream():
+            body += piece
+            if len(body) > LARGEST_FORM:
+                raise TooLarge
+    except ClientDisconnect:
+        # A stranger who hangs up is nothing to write down: a page of log for each would fill the disk.
+        raise ValueError("the browser hung up") from None
     fields = parse_qs(body.decode("utf-8"), keep_blank_values=True, max_num_fields=10)
     return {name: values[0] for name, values in fields.items()}
 
