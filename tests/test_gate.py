@@ -12,7 +12,8 @@ from pathlib import Path
 from uuid import UUID
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import select, text
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
 import core
@@ -257,3 +258,16 @@ def test_a_link_adds_no_row_to_the_practice(either_house):
         with either_house.house.work(link) as work, work.act(Permission.SHARED_VIEW):
             work.errand("attach_report", key="x")
             work.db.flush()
+
+
+def test_an_error_of_the_database_does_not_tell_what_patients_are_called(either_house):
+    book_thando(either_house)
+    with (
+        pytest.raises(DBAPIError) as error,
+        either_house.does("system") as work,
+        work.tend(Permission.IMAGES_RECEIVE),
+    ):
+        work.db.execute(
+            text("insert into patient (id, family_name) values (:id, :name)"), {"id": "x", "name": "Nkosi"}
+        )
+    assert "Nkosi" not in str(error.value)

@@ -68,13 +68,15 @@ def open_sqlcipher(path: Path, key: bytes) -> Engine:
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     path.touch(mode=0o600)
     engine = create_engine("sqlite://", module=sqlcipher, creator=connect, poolclass=QueuePool, pool_size=8,
-                           max_overflow=24)  # fmt: skip
+                           max_overflow=24, hide_parameters=True)  # fmt: skip
     return _gated(engine)
 
 
 def open_postgresql(url: str) -> Engine:
     """Engine on PostgreSQL; encryption at rest is then the database host's task (docs/settings.md says so)."""
-    return _gated(create_engine(url, pool_size=8, max_overflow=24, pool_pre_ping=True))
+    # hide_parameters: an error's text may reach a log, and the parameters hold what patients are called.
+    engine = create_engine(url, pool_size=8, max_overflow=24, pool_pre_ping=True, hide_parameters=True)
+    return _gated(engine)
 
 
 def _gated(engine: Engine) -> Engine:
