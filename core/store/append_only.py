@@ -7,7 +7,9 @@ from sqlalchemy.engine import Connection
 
 from core.store.model.base import Base
 
-APPEND_ONLY: tuple[str, ...] = ("audit_entry", "study_event", "report_version", "posting", "claim_event")
+APPEND_ONLY: tuple[str, ...] = (
+    "audit_entry", "study_event", "report_version", "posting", "claim_event", "consent",
+)  # fmt: skip
 
 
 def triggers(table: str, dialect: str) -> list[str]:

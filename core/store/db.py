@@ -22,6 +22,7 @@ sqlcipher: Any = import_module("sqlcipher3.dbapi2")
 
 _PRAGMAS = (
     "foreign_keys=ON",
+    "recursive_triggers=ON",  # else INSERT OR REPLACE would delete rows past the triggers that keep them
     "journal_mode=WAL",
     "synchronous=FULL",
     "temp_store=MEMORY",

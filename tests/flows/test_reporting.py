@@ -11,6 +11,7 @@ from core.errors import Denied, Missing, Refused, Stale, WrongAnswer
 from core.rules.report_text import LONGEST
 from core.rules.steps import Status
 from core.store import db
+from core.store.append_only import APPEND_ONLY
 from core.store.model import ReportVersion, Study
 from core.store.work import Subject
 from tests.fixtures.house import TestHouse, book_thando
@@ -248,6 +249,24 @@ def test_versions_are_never_deleted(scanned):
         with test.does("radiologist") as work, work.act(reporting.STEPS["sign"].may):
             work.db.delete(work.db.query(ReportVersion).first())
             work.db.flush()
+
+
+@pytest.mark.parametrize("table", APPEND_ONLY)
+def test_what_is_only_added_to_cannot_be_replaced_either(house, table):
+    _, study = book_thando(house)
+    house.do("reception", workflow.arrive, study)
+    scan(house, study)
+    sign(house, study)
+    claimed = (
+        "insert into claim_event (id, origin, at, what, facts) values ('1', '01', '2026-01-01', 'x', '{}')"
+    )
+    posted = ("insert into posting (id, origin, entry_id, at, account, cents, memo) "
+              "values ('1', '01', '1', '2026-01-01', 'bank', 0, '')")  # fmt: skip
+    with db.maintenance("test"), house.house.engine.execution_options(write=True).connect() as connection:
+        for statement in (claimed, posted):
+            connection.exec_driver_sql(statement)
+        with pytest.raises(Exception, match="append-only"):
+            connection.exec_driver_sql(f"insert or replace into {table} select * from {table}")
 
 
 def test_another_radiologist_takes_a_report_over_with_a_reason_and_signs_it_as_their_own(scanned):

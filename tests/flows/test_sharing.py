@@ -15,7 +15,7 @@ from core.errors import Denied, Missing, Refused, SorgError, Stale, WrongAnswer
 from core.rules.roles import ROLES, Permission, Role
 from core.sharing import LinkState
 from core.store import db
-from core.store.model import Arrival, Consent, Instance, Share, Study
+from core.store.model import Arrival, Instance, Share, Study
 from core.store.work import Actor, Subject, nobody
 from tests.fixtures.house import TestHouse, book_thando
 
@@ -86,8 +86,8 @@ def report(test: TestHouse, study: UUID) -> UUID:
     )
 
 
-def share_ready(test: TestHouse) -> Shared:
-    patient, study = book_thando(test)
+def share_ready(test: TestHouse, **how) -> Shared:
+    patient, study = book_thando(test, **how)
     test.do("reception", workflow.arrive, study)
     receive(test, study, ["image-a", "image-b", "image-c", "pdf-d"])
     report(test, study)
@@ -153,10 +153,8 @@ def test_no_link_when_the_patient_said_no(shared):
         shared.mint()
 
 
-def test_no_link_when_the_patient_was_never_asked(shared):
-    with shared.test.does("reception") as work, work.act(Permission.PATIENT_WRITE):
-        for consent in work.db.scalars(select(Consent).where(Consent.purpose == "share")):
-            work.db.delete(consent)
+def test_no_link_when_the_patient_was_never_asked(house):
+    shared = share_ready(house, agrees_to=("examination", "claim"))
     with pytest.raises(Refused, match="has not agreed to a link"):
         shared.mint()
 

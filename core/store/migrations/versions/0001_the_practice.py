@@ -585,7 +585,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("share_id", "instance_id", name=op.f("pk_share_instance")),
     )
     dialect = op.get_bind().dialect.name
-    for table in ("audit_entry", "report_version", "study_event", "claim_event", "posting"):
+    for table in ("audit_entry", "consent", "report_version", "study_event", "claim_event", "posting"):
         for statement in triggers(table, dialect):
             op.get_bind().exec_driver_sql(statement)
 
