@@ -64,8 +64,11 @@ def welcome(settings: Settings) -> str:
         "",
         f"  The practice is open: {console}",
         f"  Patients' links: {gateway}",
-        "",
     ]
+    if not settings.orthanc_url:
+        where = f"{settings.dicom_address}:{settings.orthanc_dicom_port}"
+        lines.append(f"  Scanners send to: {where}, AE title {settings.orthanc_aet}")
+    lines.append("")
     if not path.exists():
         return "\n".join(lines)
     lines.append(f"  {'role':<17}{'sign in as':<19}{'password':<34}{'code now':<9}")

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from core.errors import Unfit
+from ops import demo_practice
 from ops.settings import Settings, read, rules
 
 ROOT = Path(__file__).parents[1]
@@ -53,3 +54,11 @@ def test_every_wrong_setting_is_named_at_once(monkeypatch):
         for name in ("ORIGIN", "SHARE_DAYS", "SWITCH", "CONSOLE_PORT")
     )
     assert unfit.value.sentence.startswith("A setting is wrong.")
+
+
+def test_whoever_starts_a_practice_is_told_where_scanners_send(monkeypatch, tmp_path):
+    monkeypatch.setenv("SORG_HOME", str(tmp_path))
+    monkeypatch.setenv("SORG_ORTHANC_DICOM_PORT", "4343")
+    assert "Scanners send to: 127.0.0.1:4343, AE title SORG" in demo_practice.welcome(read())
+    monkeypatch.setenv("SORG_ORTHANC_URL", "http://pacs.example:8042")
+    assert "Scanners" not in demo_practice.welcome(read())
