@@ -41,16 +41,17 @@ def typed(
     if (current.id if current else None) != base:
         _newer(study_id, current)
     with st.container(key="report-text"):
-        # The browser takes no longer text: a field of millions of letters would take the whole tab down with it.
+        # The browser takes no longer text: a field of millions of letters would take the whole tab down with it. One more
+        # than a report holds, since what comes in by another way is cut there, and a cut text must not pass for a whole one.
         text = st.text_area(
-            label, key=at_text, height=height, label_visibility="collapsed", max_chars=LONGEST
+            label, key=at_text, height=height, label_visibility="collapsed", max_chars=LONGEST + 1
         )
         st.caption(f"At most {_count(LONGEST)} characters; a longer paste is not taken.")
     st.session_state[at_draft] = text
     if len(text) > LONGEST:
         st.warning(
-            f"This text has {_count(len(text))} characters; a report holds at most {_count(LONGEST)}. It stays here until "
-            "you shorten it, and is not saved before that.",
+            f"This text is longer than the {_count(LONGEST)} characters that a report holds. It is not saved until you "
+            "shorten it.",
             icon=":material/format_size:",
         )
     return Typed(text, base)

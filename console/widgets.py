@@ -24,10 +24,8 @@ from core.workflow import BoardRow, Move
 
 Key = TypeVar("Key")
 PER_PAGE = 50
-_ROWS, _ROW_PX = (
-    15,
-    35,
-)  # a table shows this many rows before it scrolls by itself: a laptop's screen is full then
+# A table shows this many rows before it scrolls by itself: a laptop's screen is full then.
+_ROWS, _ROW_PX = 15, 33
 SEXES = {"F": "Female", "M": "Male", "O": "Other"}
 # A sign beside every colour, for eyes and screens that do not tell the colours apart.
 SIGNS = {"neutral": "○", "info": "◔", "busy": "◑", "warn": "▲", "good": "✓", "bad": "✕"}
@@ -211,9 +209,9 @@ def pick(name: str, rows: Sequence[dict[str, Any]], keys: Sequence[Key], *, colu
     return chosen
 
 
-def _tall(rows: int) -> int:
+def _tall(rows: int) -> int | Literal["content"]:
     """As tall as its rows with their heading, up to a screenful."""
-    return (min(rows, _ROWS) + 1) * _ROW_PX + 2
+    return "content" if rows <= _ROWS else (_ROWS + 1) * _ROW_PX + 2
 
 
 def unpick(name: str) -> None:
