@@ -66,15 +66,17 @@ def _write(study_id: UUID) -> None:
     """The radiologist's text. Saving keeps a version; passing on and skipping save as well."""
     book = desk.ask(reporting.open_desk, study_id)
     now = editor.typed(study_id, book.current, history=book.study.clinical_history, label="Report")
-    a, b, c = st.columns([1.3, 1.75, 1.6])
-    if a.button("Save", width="stretch", shortcut="Ctrl+S") and (
+    row = st.container(
+        horizontal=True
+    )  # on a narrow screen the buttons take a second line, never half their words
+    if row.button("Save", shortcut="Ctrl+S") and (
         done := desk.do(reporting.save, study_id, text=now.text, based_on=now.based_on)
     ):
         editor.kept(study_id, done.value)
         desk.again("Saved.")
-    if b.button("Pass to transcription", type="primary", width="stretch"):
+    if row.button("Pass to transcription", type="primary"):
         _move(reporting.pass_on, study_id, now, "Passed to the transcriptionists.", "reading_list")
-    if c.button("Proof-read it myself", width="stretch"):
+    if row.button("Proof-read it myself"):
         _move(reporting.skip_transcription, study_id, now, "Proof-read and sign.", "sign_off")
     kept = (
         f"Version {book.current.number}, saved {widgets.when(book.current.at)}."
