@@ -245,9 +245,10 @@ def _referrer_problems(name: str, practice_number: str, phone: str, email: str) 
     problems = []
     if not name.strip() or len(name) > 120 or not name.isprintable():
         problems.append(Problem("no-name", "Write the doctor's name, in at most 120 characters.", "name"))
-    if practice_number and not re.fullmatch("[0-9]{7}|[0-9]{13}", practice_number):
-        problems.append(Problem("practice-number", "A practice number has 7 or 13 digits; leave it empty if you do not "
-                                "know it.", "practice_number"))  # fmt: skip
+    # The first three of the thirteen name the discipline, so that seven digits cannot be made whole by us.
+    if practice_number and not re.fullmatch("[0-9]{13}", practice_number):
+        problems.append(Problem("practice-number", "A practice number has 13 digits, leading zeros included; claims need "
+                                "them all. Leave it empty if you do not know it.", "practice_number"))  # fmt: skip
     if len(phone) > 30 or not phone.isprintable():
         problems.append(Problem("phone", "A phone number has at most 30 characters.", "phone"))
     if email and not (len(email) <= 120 and _EMAIL.fullmatch(email)):

@@ -205,7 +205,7 @@ def planted(test: TestHouse) -> list[str]:
     staff = [word for actor in test.actors.values() for word in (actor.id, actor.name)]
     return [
         *(str(v) for k, v in SECRET.items() if k not in ("identity_kind", "member_initials")), "1980-01-01", "van der Merwe",
-        "0123457", card.row.file_number, card.row.accession, card.study_uid, str(patient), patient.hex, str(study),
+        "0140000123457", card.row.file_number, card.row.accession, card.study_uid, str(patient), patient.hex, str(study),
         study.hex, *[s for s in staff if s not in ("system", "nobody", "Sorg")],
     ]  # fmt: skip
 

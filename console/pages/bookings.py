@@ -107,7 +107,9 @@ def _book(patient_id: UUID) -> None:
         widgets.heading("The doctor is not in the list")
         with st.form("referrer", border=True, clear_on_submit=True):
             name = st.text_input("Name", max_chars=120, placeholder="Dr Amahle van der Merwe")
-            number = st.text_input("Practice number", max_chars=13, help="13 digits, leading zeros included; claims need it.")
+            number = st.text_input(
+                "Practice number", max_chars=13, help="13 digits, leading zeros included; claims need it."
+            )
             a, b = st.columns(2)
             phone = a.text_input("Telephone", max_chars=30)
             email = b.text_input("E-mail", max_chars=120)
