@@ -113,11 +113,12 @@ export function firstChoice(series: SeriesRow[]): { series: number; instance: nu
   return { series: at, instance: Math.floor((series[at]!.instances.length - 1) / 2) };
 }
 
-/** Started by the small first script while the big one is still on its way. */
-export type Early = {
+/** Asked for by the small first script while the big one is still on its way. */
+export type Asked = {
   base: string;
   manifest: Promise<Manifest>;
   first: Promise<{ id: string; bytes: ArrayBuffer } | null>;
-  worker: Worker;
-  cpu: boolean;
 };
+
+/** What was asked for, and what decodes and draws it. */
+export type Early = Asked & { worker: Worker; cpu: boolean };

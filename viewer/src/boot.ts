@@ -1,6 +1,6 @@
 /** The small first script of both faces: starts every download that is certain before the big script has arrived. */
 
-import { Trouble, askInstance, askManifest, firstChoice, type Early } from './api';
+import { Trouble, askInstance, askManifest, firstChoice, type Asked, type Early } from './api';
 
 const SOFTWARE = /swiftshader|llvmpipe|softpipe|software|microsoft basic render/i;
 
@@ -32,7 +32,8 @@ function sparesTextureTrials(renderer: string): void {
   }
 }
 
-export function startEarly(base: string): Early {
+/** The manifest and the first image's bytes, asked for at once. */
+export function ask(base: string): Asked {
   const manifest = askManifest(base);
   const first = manifest.then(
     async ({ series }) => {
@@ -44,11 +45,16 @@ export function startEarly(base: string): Early {
     () => null,
   );
   manifest.catch((error: unknown) => error instanceof Trouble);
+  return { base, manifest, first };
+}
+
+/** The decoder's worker compiles while Cornerstone starts. */
+export function startDecoder(): Omit<Early, keyof Asked> {
   const worker = new Worker(
     new URL('../node_modules/@cornerstonejs/dicom-image-loader/dist/esm/decodeImageFrameWorker.js', import.meta.url),
     { type: 'module' },
   );
-  return { base, manifest, first, worker, cpu: drawsInSoftware() };
+  return { worker, cpu: drawsInSoftware() };
 }
 
 /** One word on the page that people, tests and benchmarks can wait for. */
@@ -56,8 +62,14 @@ export function setState(state: 'loading' | 'ready' | 'error' | 'ended'): void {
   document.body.dataset['state'] = state;
 }
 
+/** The first picture is on the screen; whether one can move through the images is another matter, `ready`. */
+export function markFirstPaint(): void {
+  document.body.dataset['firstPaintMs'] ??= performance.now().toFixed(1);
+}
+
 export function markFirstImage(): void {
   if (document.body.dataset['firstImageMs']) return;
+  markFirstPaint();
   document.body.dataset['firstImageMs'] = performance.now().toFixed(1);
   setState('ready');
 }

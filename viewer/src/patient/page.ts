@@ -3,32 +3,29 @@
 import { RenderingEngine } from '@cornerstonejs/core';
 import { Trouble, askManifest, firstChoice, sayDone, troubleFrom, type Early, type Manifest } from '../api';
 import { markFirstImage, setState } from '../boot';
-import { day, h, icon, moment, personName, type Icon } from '../dom';
+import { h, icon, type Icon } from '../dom';
 import { followGestures } from '../gestures';
 import { ImageStore, drawThumbnail, picturesOf, startCornerstone } from '../images';
 import { Player } from '../player';
 import { presetsFor } from '../presets';
 import { Stage } from '../stage';
 import { words } from '../words';
-import { reportPanel } from './report';
+import { Frame, page } from './frame';
 
 const SLOW_AFTER_MS = 4000;
 const WARN_BEFORE_MS = 10 * 60_000;
 const RETRY_AFTER_MS = 8000;
 const THUMBNAIL_VOXELS = 4_000_000;
 
-const page = () => document.getElementById('page')!;
-
-export async function openPage(early: Early): Promise<void> {
+export async function openPage(early: Early, drawn: Promise<Frame | null>): Promise<void> {
   let manifest: Manifest;
   try {
     manifest = await early.manifest;
   } catch (error) {
     return meetTrouble(error, early);
   }
-  document.title = manifest.practice.name ? `${words.yourImages} – ${manifest.practice.name}` : words.yourImages;
   try {
-    new PatientPage(manifest, early).open();
+    new PatientPage((await drawn) ?? new Frame(manifest, early.base), early).open();
   } catch (error) {
     console.warn(error);
     notice({ icon: 'broken', title: words.unsupportedBrowserTitle, said: '', what: words.unsupportedBrowserWhat, state: 'error',
@@ -42,7 +39,7 @@ function meetTrouble(error: unknown, early: Early): void {
   const again = () => {
     page().replaceChildren(h('p', { class: 'starting', role: 'status' }, words.loadingStudy));
     setState('loading');
-    void openPage({ ...early, manifest: askManifest(early.base), first: Promise.resolve(null) });
+    void openPage({ ...early, manifest: askManifest(early.base), first: Promise.resolve(null) }, Promise.resolve(null));
   };
   endingNotice(trouble, '', '', again);
   if (trouble.kind === 'offline') addEventListener('online', again, { once: true });
@@ -93,46 +90,40 @@ class PatientPage {
   private retryTimer = 0;
   private hinted = false;
   private preset = 'standard';
+  private first: string | undefined;
+  private readonly manifest: Manifest;
 
-  private readonly image = h('div', { class: 'image', tabindex: '0', role: 'application', 'aria-label': words.stageLabel });
-  private readonly cover = h('div', { class: 'cover', hidden: true });
-  private readonly hint = h('p', { class: 'hint', hidden: true });
-  private readonly place = h('p', { class: 'place', role: 'status', 'aria-live': 'off' });
-  private readonly slider = h('input', { type: 'range', min: 1, step: 1, 'aria-label': words.imageSlider });
-  private readonly back = h('button', { class: 'bare', 'aria-label': words.previous }, icon('previous'));
-  private readonly on = h('button', { class: 'bare', 'aria-label': words.next }, icon('next'));
-  private readonly travel = h('div', { class: 'travel' }, this.back, this.slider, this.on);
-  private readonly playButton = this.tool('play', words.play, () => this.player.toggle());
-  private readonly lightButton = this.tool('contrast', words.light, () => this.showLight(this.lightPanel.hidden !== false));
-  private readonly resetButton = this.tool('reset', words.reset, () => this.reset());
-  private readonly fullButton = this.tool('full', words.fullScreen, () => void this.toggleFull());
-  private readonly lightPanel = h('div', { class: 'light', hidden: true, role: 'group', 'aria-label': words.light });
-  private readonly strip = h('div', { class: 'strip', role: 'group', 'aria-label': words.seriesPicker });
-  private readonly banner = h('p', { class: 'banner', role: 'status', hidden: true });
-  private readonly ends = h('span', { class: 'ends' });
-  private readonly theatre = h('section', { class: 'theatre', id: 'images', 'aria-label': words.images });
-
-  constructor(private readonly manifest: Manifest, private readonly early: Early) {
+  constructor(private readonly frame: Frame, private readonly early: Early) {
+    this.manifest = frame.manifest;
     const cpu = startCornerstone(early);
     this.store = new ImageStore(early.base, cpu, early.first);
     this.store.onVisitTrouble = (trouble) => this.end(trouble);
-    this.draw();
-    this.stage = new Stage(this.image, new RenderingEngine('sorg'), 'patient', this.store);
+    this.stage = new Stage(frame.image, new RenderingEngine('sorg'), 'patient', this.store);
     // Cornerstone takes its element out of the tab order; the image is this page's main control.
-    this.image.tabIndex = 0;
+    frame.image.tabIndex = 0;
     this.player = new Player(() => this.stage);
   }
 
   open(): void {
     const { stage, player } = this;
     stage.onChange = () => this.redraw();
-    stage.onPainted = () => markFirstImage();
+    stage.onPainted = () => {
+      markFirstImage();
+      this.frame.dropPreview();
+    };
     stage.onProgress = (bytes, of) => this.showProgress(bytes, of);
     player.onChange = () => this.redrawPlay();
     followGestures(stage, () => { player.stop(); this.dropHint(); });
-    this.slider.addEventListener('input', () => { player.stop(); void stage.show(Number(this.slider.value) - 1); });
-    this.back.addEventListener('click', () => this.step(-1));
-    this.on.addEventListener('click', () => this.step(1));
+    this.frame.playButton.addEventListener('click', () => player.toggle());
+    this.frame.lightButton.addEventListener('click', () => this.showLight(this.frame.lightPanel.hidden !== false));
+    this.frame.resetButton.addEventListener('click', () => this.reset());
+    this.frame.fullButton.addEventListener('click', () => void this.toggleFull());
+    this.frame.leaveButton.addEventListener('click', () => this.askClose());
+    this.frame.onTab = (which) => { if (which === 'report') player.stop(); };
+    for (const [at, button] of [...this.frame.strip.children].entries()) button.addEventListener('click', () => void this.openSeries(at));
+    this.frame.slider.addEventListener('input', () => { player.stop(); void stage.show(Number(this.frame.slider.value) - 1); });
+    this.frame.back.addEventListener('click', () => this.step(-1));
+    this.frame.on.addEventListener('click', () => this.step(1));
     addEventListener('keydown', (event) => this.key(event));
     addEventListener('offline', () => this.say(words.offline, 'warn'));
     addEventListener('online', () => this.reconnect());
@@ -148,73 +139,6 @@ class PatientPage {
     if (!navigator.onLine) this.say(words.offline, 'warn');
   }
 
-  // Drawing the page, once.
-
-  private draw(): void {
-    const { study, patient, practice, report, until } = this.manifest;
-    const counted = this.manifest.series.filter((one) => one.instances.length > 0);
-    this.theatre.append(
-      h('div', { class: 'screen' }, this.image, this.place, this.hint, this.cover),
-      h('div', { class: 'desk' },
-        this.travel, this.lightPanel,
-        h('div', { class: 'tools' }, this.playButton, this.lightButton, this.resetButton, this.fullButton)),
-      this.strip);
-    const reading = h('section', { class: 'reading', id: 'report', 'aria-label': words.report }, reportPanel(this.manifest, this.early.base));
-    const imagesTab = h('button', { class: 'tab', role: 'tab', 'aria-controls': 'images' }, icon('images'), words.images);
-    const reportTab = h('button', { class: 'tab', role: 'tab', 'aria-controls': 'report' }, icon('report'), words.report,
-      report && h('span', { class: 'dot', 'aria-hidden': 'true' }));
-    const tabs = h('div', { class: 'tabs', role: 'tablist' }, imagesTab, reportTab);
-    const choose = (which: 'images' | 'report') => {
-      page().dataset['tab'] = which;
-      for (const [tab, name] of [[imagesTab, 'images'], [reportTab, 'report']] as const) {
-        tab.setAttribute('aria-selected', String(name === which));
-        tab.tabIndex = name === which ? 0 : -1;
-      }
-      if (which === 'report') this.player.stop();
-    };
-    imagesTab.addEventListener('click', () => choose('images'));
-    reportTab.addEventListener('click', () => choose('report'));
-    tabs.addEventListener('keydown', (event) => {
-      if (event.key !== 'ArrowLeft' && event.key !== 'ArrowRight') return;
-      event.stopPropagation();
-      const other = document.activeElement === imagesTab ? reportTab : imagesTab;
-      other.click();
-      other.focus();
-    });
-
-    if (until) this.ends.append(icon('clock'), words.worksUntil(moment(until)));
-    page().replaceChildren(
-      h('header', { class: 'top' },
-        h('div', { class: 'brand' }, h('span', { class: 'mark', 'aria-hidden': 'true' }), h('span', {}, practice.name || words.yourImages)),
-        h('button', { class: 'leave', onclick: () => this.askClose() }, icon('close'), words.close)),
-      h('div', { class: 'who' },
-        h('h1', {}, study.description || words.examination),
-        h('p', {}, personName(patient.name), h('span', { class: 'sep' }), day(study.date),
-          patient.birth_date && h('span', { class: 'wide' }, h('span', { class: 'sep' }), `${words.born} ${day(patient.birth_date)}`))),
-      tabs, this.banner,
-      h('main', { class: 'rooms' }, this.theatre, reading),
-      h('footer', { class: 'foot' },
-        h('span', {}, icon('shield'), words.notForDiagnosis), until && this.ends));
-    choose('images');
-    this.strip.hidden = counted.length < 2;
-    this.strip.append(...this.manifest.series.map((one, at) => this.seriesButton(at, one.instances.length > 0)));
-  }
-
-  private tool(drawn: Icon, label: string, act: () => void): HTMLButtonElement {
-    return h('button', { class: 'bare tool', onclick: act }, icon(drawn), h('span', {}, label));
-  }
-
-  private seriesButton(at: number, has: boolean): HTMLButtonElement {
-    const series = this.manifest.series[at]!;
-    const count = series.instances.reduce((sum, one) => sum + Math.max(1, one.frames), 0);
-    const name = series.description || `${series.modality} ${series.number ?? at + 1}`;
-    const button = h('button', { class: 'series', 'aria-pressed': 'false', hidden: !has, title: name },
-      h('canvas', { width: 96, height: 96, 'aria-hidden': 'true' }),
-      h('span', { class: 'series-name' }, name), h('span', { class: 'series-count' }, words.imagesCount(count)));
-    button.addEventListener('click', () => void this.openSeries(at));
-    return button;
-  }
-
   // What changes.
 
   private async openSeries(at: number, instance?: number): Promise<void> {
@@ -223,9 +147,9 @@ class PatientPage {
     this.player.stop();
     this.series = at;
     document.body.dataset['series'] = series.id;
-    for (const [i, button] of [...this.strip.children].entries()) {
+    for (const [i, button] of [...this.frame.strip.children].entries()) {
       button.setAttribute('aria-pressed', String(i === at));
-      if (i === at) this.strip.scrollLeft = (button as HTMLElement).offsetLeft - this.strip.clientWidth / 2 + (button as HTMLElement).clientWidth / 2;
+      if (i === at) this.frame.strip.scrollLeft = (button as HTMLElement).offsetLeft - this.frame.strip.clientWidth / 2 + (button as HTMLElement).clientWidth / 2;
     }
     const pictures = picturesOf(this.early.base, series);
     const start = instance === undefined ? Math.floor((series.instances.length - 1) / 2) : instance;
@@ -247,42 +171,39 @@ class PatientPage {
     const count = stage.pictures.length;
     document.body.dataset['slice'] = String(stage.index + 1);
     document.body.dataset['slices'] = String(count);
-    this.travel.hidden = count < 2;
-    this.playButton.hidden = count < 2;
-    this.slider.max = String(count);
-    this.slider.value = String(stage.index + 1);
-    this.slider.style.setProperty('--filled', `${count > 1 ? (stage.index / (count - 1)) * 100 : 0}%`);
-    this.slider.setAttribute('aria-valuetext', words.imageOf(stage.index + 1, count));
-    this.place.textContent = count > 1 ? words.imageOf(stage.index + 1, count) : '';
-    this.back.disabled = stage.index === 0;
-    this.on.disabled = stage.index >= count - 1;
-    this.lightButton.disabled = !stage.image || stage.color;
-    this.image.classList.toggle('near', stage.near);
+    this.frame.showPlace(stage.index, count);
+    // The preview is the first picture's: it goes as soon as another is asked for, or this one cannot be shown after all.
+    const asked = stage.pictures[stage.index]?.imageId;
+    this.first ??= asked;
+    if (asked !== this.first || stage.trouble) this.frame.dropPreview();
+    this.frame.lightButton.disabled = !stage.image || stage.color;
+    this.frame.image.classList.toggle('near', stage.near);
     clearTimeout(this.slowTimer);
     clearTimeout(this.retryTimer);
     if (stage.waiting) this.showWaiting();
     else if (stage.trouble) this.showTrouble(stage.trouble);
     else {
-      this.cover.hidden = true;
-      this.image.dataset['shown'] = String(stage.index + 1);
-      if (this.banner.dataset['kind'] === 'slow') this.say('');
-      const canvas = this.strip.children[this.series]?.querySelector('canvas');
+      this.frame.cover.hidden = true;
+      this.frame.image.dataset['shown'] = String(stage.index + 1);
+      if (this.frame.banner.dataset['kind'] === 'slow') this.say('');
+      const canvas = this.frame.strip.children[this.series]?.querySelector('canvas');
       if (canvas && stage.image && !canvas.dataset['drawn']) this.paintThumbnail(canvas, stage.image);
     }
   }
 
   private showWaiting(): void {
+    if (this.frame.previewed) return;
     // A picture that comes at once needs no spinner; an old picture must not stand there as if it were the new one.
     this.slowTimer = window.setTimeout(() => {
-      this.cover.className = 'cover waiting';
-      this.cover.replaceChildren(h('div', { class: 'turning' }), h('p', { class: 'loading', role: 'status' }, words.loadingImage));
-      this.cover.hidden = false;
+      this.frame.cover.className = 'cover waiting';
+      this.frame.cover.replaceChildren(h('div', { class: 'turning' }), h('p', { class: 'loading', role: 'status' }, words.loadingImage));
+      this.frame.cover.hidden = false;
       this.slowTimer = window.setTimeout(() => navigator.onLine && this.say(words.slow, 'slow'), SLOW_AFTER_MS);
     }, this.stage.image ? 150 : 0);
   }
 
   private showProgress(bytes: number, of: number | null): void {
-    const line = this.cover.querySelector('.loading');
+    const line = this.frame.cover.querySelector('.loading');
     if (!line || (of ?? bytes) < 400_000) return;
     line.textContent = of
       ? `${words.loadingImage} · ${Math.round((bytes / of) * 100)} %`
@@ -299,50 +220,50 @@ class PatientPage {
       missing: ['broken', words.brokenTitle, words.missingImageWhat] as [Icon, string, string],
     }[trouble.kind as string] ?? ['broken', words.brokenTitle, words.brokenWhat];
     const said = trouble.kind === 'away' ? trouble.sentence || words.awayFallback : '';
-    this.cover.className = 'cover trouble';
-    this.cover.dataset['kind'] = trouble.kind;
-    this.cover.replaceChildren(h('div', { class: 'cover-text', role: 'alert' },
+    this.frame.cover.className = 'cover trouble';
+    this.frame.cover.dataset['kind'] = trouble.kind;
+    this.frame.cover.replaceChildren(h('div', { class: 'cover-text', role: 'alert' },
       icon(drawn), h('h2', {}, title), said && h('p', {}, said), h('p', { class: 'what' }, what),
       trouble.passes && h('button', { class: 'primary', onclick: again }, words.tryAgain)));
-    this.cover.hidden = false;
-    if (this.banner.dataset['kind'] === 'slow') this.say('');
+    this.frame.cover.hidden = false;
+    if (this.frame.banner.dataset['kind'] === 'slow') this.say('');
     if (document.body.dataset['firstImageMs'] === undefined) setState('error');
     if (trouble.kind === 'away') this.retryTimer = window.setTimeout(again, RETRY_AFTER_MS);
   }
 
   private showEmpty(): void {
-    this.cover.className = 'cover trouble';
-    this.cover.dataset['kind'] = 'empty';
-    this.cover.replaceChildren(h('div', { class: 'cover-text' }, icon('images'), h('h2', {}, words.emptyTitle), h('p', { class: 'what' }, words.emptyWhat)));
-    this.cover.hidden = false;
-    this.theatre.classList.add('empty');
+    this.frame.cover.className = 'cover trouble';
+    this.frame.cover.dataset['kind'] = 'empty';
+    this.frame.cover.replaceChildren(h('div', { class: 'cover-text' }, icon('images'), h('h2', {}, words.emptyTitle), h('p', { class: 'what' }, words.emptyWhat)));
+    this.frame.cover.hidden = false;
+    this.frame.theatre.classList.add('empty');
     setState('ready');
   }
 
   private say(text: string, kind: 'warn' | 'slow' | 'good' | '' = ''): void {
     if (this.over) return;
-    this.banner.textContent = text;
-    this.banner.dataset['kind'] = kind;
-    this.banner.hidden = !text;
+    this.frame.banner.textContent = text;
+    this.frame.banner.dataset['kind'] = kind;
+    this.frame.banner.hidden = !text;
   }
 
   private reconnect(): void {
     this.say(words.backOnline, 'good');
-    setTimeout(() => this.banner.dataset['kind'] === 'good' && this.say(''), 3000);
+    setTimeout(() => this.frame.banner.dataset['kind'] === 'good' && this.say(''), 3000);
     if (this.stage.trouble?.passes) { this.store.retry(); void this.stage.show(this.stage.index); }
   }
 
   // Light: presets and two sliders that start from the picture's own window.
 
   private showLight(open: boolean): void {
-    this.lightPanel.hidden = !open;
-    this.theatre.classList.toggle('lit', open);
-    this.lightButton.setAttribute('aria-pressed', String(open));
+    this.frame.lightPanel.hidden = !open;
+    this.frame.theatre.classList.toggle('lit', open);
+    this.frame.lightButton.setAttribute('aria-pressed', String(open));
     this.drawLight();
   }
 
   private drawLight(): void {
-    if (this.lightPanel.hidden) return;
+    if (this.frame.lightPanel.hidden) return;
     const modality = this.manifest.series[this.series]?.modality ?? '';
     const bright = h('input', { type: 'range', min: 0, max: 100, value: 50, 'aria-label': words.brightness });
     const contrast = h('input', { type: 'range', min: 0, max: 100, value: 50, 'aria-label': words.contrast });
@@ -372,7 +293,7 @@ class PatientPage {
     if (!this.stage.window) this.preset = 'standard';
     bright.addEventListener('input', slide);
     contrast.addEventListener('input', slide);
-    this.lightPanel.replaceChildren(
+    this.frame.lightPanel.replaceChildren(
       h('div', { class: 'chips' }, ...chips),
       h('label', { class: 'dial' }, h('span', {}, words.brightness), bright),
       h('label', { class: 'dial' }, h('span', {}, words.contrast), contrast));
@@ -388,23 +309,23 @@ class PatientPage {
   }
 
   private redrawPlay(): void {
-    this.playButton.replaceChildren(icon(this.player.playing ? 'pause' : 'play'), h('span', {}, this.player.playing ? words.pause : words.play));
+    this.frame.playButton.replaceChildren(icon(this.player.playing ? 'pause' : 'play'), h('span', {}, this.player.playing ? words.pause : words.play));
     if (this.player.playing) this.dropHint();
   }
 
   // iPhones have no full screen for a part of a page: there the stage covers the page instead.
   private async toggleFull(): Promise<void> {
-    const filled = this.theatre.classList.toggle('filled');
+    const filled = this.frame.theatre.classList.toggle('filled');
     if (!filled && document.fullscreenElement) await document.exitFullscreen();
-    else if (filled && document.fullscreenEnabled) await this.theatre.requestFullscreen().catch(() => {});
+    else if (filled && document.fullscreenEnabled) await this.frame.theatre.requestFullscreen().catch(() => {});
     this.redrawFull();
   }
 
   private redrawFull(): void {
-    if (document.fullscreenEnabled && !document.fullscreenElement && this.theatre.dataset['real']) this.theatre.classList.remove('filled');
-    this.theatre.dataset['real'] = document.fullscreenElement ? 'yes' : '';
-    const filled = this.theatre.classList.contains('filled');
-    this.fullButton.replaceChildren(icon(filled ? 'small' : 'full'), h('span', {}, filled ? words.leaveFullScreen : words.fullScreen));
+    if (document.fullscreenEnabled && !document.fullscreenElement && this.frame.theatre.dataset['real']) this.frame.theatre.classList.remove('filled');
+    this.frame.theatre.dataset['real'] = document.fullscreenElement ? 'yes' : '';
+    const filled = this.frame.theatre.classList.contains('filled');
+    this.frame.fullButton.replaceChildren(icon(filled ? 'small' : 'full'), h('span', {}, filled ? words.leaveFullScreen : words.fullScreen));
   }
 
   private offerHint(): void {
@@ -412,13 +333,13 @@ class PatientPage {
     this.hinted = true;
     const touch = matchMedia('(pointer: coarse)').matches;
     const many = this.stage.pictures.length > 1;
-    this.hint.textContent = touch ? (many ? words.hintTouch : words.hintTouchOne) : many ? words.hintMouse : words.hintMouseOne;
-    this.hint.hidden = false;
+    this.frame.hint.textContent = touch ? (many ? words.hintTouch : words.hintTouchOne) : many ? words.hintMouse : words.hintMouseOne;
+    this.frame.hint.hidden = false;
     setTimeout(() => this.dropHint(), 6000);
   }
 
   private dropHint(): void {
-    this.hint.hidden = true;
+    this.frame.hint.hidden = true;
   }
 
   private key(event: KeyboardEvent): void {
@@ -426,14 +347,14 @@ class PatientPage {
     if (this.over || event.altKey || event.metaKey || event.ctrlKey || target.matches('input, dialog *, [role=tab]')) return;
     if (page().dataset['tab'] === 'report' && !matchMedia('(min-width: 1000px)').matches) return;
     if (target.closest('.reading')) return;
-    const middle = [this.image.clientWidth / 2, this.image.clientHeight / 2] as [number, number];
+    const middle = [this.frame.image.clientWidth / 2, this.frame.image.clientHeight / 2] as [number, number];
     const acts: Record<string, () => void> = {
       ArrowDown: () => this.step(1), ArrowRight: () => this.step(1), ArrowUp: () => this.step(-1), ArrowLeft: () => this.step(-1),
       PageDown: () => this.step(10), PageUp: () => this.step(-10),
       Home: () => this.step(-this.stage.index), End: () => this.step(this.stage.pictures.length),
       '+': () => this.stage.zoomBy(1.25, middle), '=': () => this.stage.zoomBy(1.25, middle), '-': () => this.stage.zoomBy(0.8, middle),
       '0': () => this.reset(), f: () => void this.toggleFull(),
-      Escape: () => this.theatre.classList.contains('filled') && void this.toggleFull(),
+      Escape: () => this.frame.theatre.classList.contains('filled') && void this.toggleFull(),
     };
     if (event.key === ' ' && !target.matches('button, a')) acts[' '] = () => this.player.toggle();
     const act = acts[event.key];
@@ -446,7 +367,7 @@ class PatientPage {
   // Thumbnails come after the first image, one at a time, and never for a cine loop nobody asked for.
   private async drawThumbnails(): Promise<void> {
     for (const [at, series] of this.manifest.series.entries()) {
-      const canvas = this.strip.children[at]?.querySelector('canvas');
+      const canvas = this.frame.strip.children[at]?.querySelector('canvas');
       const middle = series.instances[Math.floor((series.instances.length - 1) / 2)];
       if (this.over || !canvas || canvas.dataset['drawn'] || !middle) continue;
       if (middle.rows * middle.columns * Math.max(1, middle.frames) > THUMBNAIL_VOXELS) continue;
@@ -478,8 +399,8 @@ class PatientPage {
         setTimeout(look, 60_000);
         return;
       }
-      if (left < WARN_BEFORE_MS) this.ends.replaceChildren(icon('clock'), words.endsSoon(Math.ceil(left / 60_000)));
-      this.ends.classList.toggle('soon', left < WARN_BEFORE_MS);
+      if (left < WARN_BEFORE_MS) this.frame.ends.replaceChildren(icon('clock'), words.endsSoon(Math.ceil(left / 60_000)));
+      this.frame.ends.classList.toggle('soon', left < WARN_BEFORE_MS);
       setTimeout(look, Math.min(left, 30_000));
     };
     look();

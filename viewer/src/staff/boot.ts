@@ -1,8 +1,8 @@
 import '../base.css';
 import './staff.css';
-import { setState, startEarly } from '../boot';
+import { ask, setState, startDecoder } from '../boot';
 
 setState('loading');
 const study = new URLSearchParams(location.search).get('study') ?? '';
-const early = startEarly(`/images/${encodeURIComponent(study)}`);
+const early = { ...ask(`/images/${encodeURIComponent(study)}`), ...startDecoder() };
 void import('./page').then(({ openPage }) => openPage(early));
