@@ -40,6 +40,7 @@ from gateway import landing
 from gateway.headers import UNREACHABLE, FrontGuard, from_our_own_page
 from gateway.images import Images
 from gateway.limits import Buckets
+from gateway.patience import Impatient
 from gateway.viewer_files import ViewerFiles
 
 VISIT = "sorg_visit"  # The secret of the link that is open now; sent to /share only.
@@ -51,8 +52,8 @@ LONGEST_SECRET = 100
 # How uvicorn is to run it. No access log: an address here is a secret.
 SERVER = {
     "access_log": False, "log_level": "warning", "lifespan": "off", "server_header": False, "proxy_headers": True,
-    "forwarded_allow_ips": "127.0.0.1", "timeout_keep_alive": 30, "limit_concurrency": 500,
-    "h11_max_incomplete_event_size": 16 * 1024,
+    "forwarded_allow_ips": "127.0.0.1", "timeout_keep_alive": 30, "limit_concurrency": 4000,
+    "h11_max_incomplete_event_size": 16 * 1024, "http": Impatient, "ws": "none",
 }  # fmt: skip
 
 

@@ -11,6 +11,7 @@ import threading
 import time
 from datetime import timedelta
 from pathlib import Path
+from urllib.parse import urlsplit
 from uuid import UUID
 
 import httpx
@@ -19,6 +20,7 @@ import pydicom
 import pytest
 
 from core import privacy, sharing
+from gateway import patience
 from gateway.images import OrthancImages
 from gateway.limits import Buckets
 from ops.orthanc_child import free_port, listening
@@ -418,6 +420,29 @@ def test_known_and_unknown_links_take_about_the_same_time(door):
 
 
 # Faults ---------------------------------------------------------------------------------------------------------
+
+
+def test_six_hundred_silent_connections_keep_nobody_out_and_are_let_go(door, monkeypatch):
+    monkeypatch.setattr(patience, "WAITS_S", 2.0)
+    address = ("127.0.0.1", urlsplit(door.url).port)
+    silent = [socket.create_connection(address) for _ in range(600)]
+    for one in silent[:300]:
+        one.sendall(b"GET /health HTTP/1.1\r\nHost: ")
+    try:
+        assert 200 == httpx.get(f"{door.url}/health", trust_env=False, timeout=20).status_code
+        for one in silent:
+            one.settimeout(20)
+            assert b"" == one.recv(1)
+    finally:
+        for one in silent:
+            one.close()
+
+
+def test_a_websocket_is_no_way_in(door):
+    answer = httpx.get(f"{door.url}/share/manifest", trust_env=False, headers={
+        "connection": "upgrade", "upgrade": "websocket", "sec-websocket-key": "AAAAAAAAAAAAAAAAAAAAAA==",
+        "sec-websocket-version": "13"})  # fmt: skip
+    assert 401 == answer.status_code
 
 
 def test_an_orthanc_that_is_away_is_said_kindly(door):
