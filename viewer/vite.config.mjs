@@ -3,6 +3,8 @@ import { defineConfig } from 'vite';
 /**
  * The small first script starts the downloads; the big one arrives by import().
  * Vite writes modulepreload links only for static imports, so each page names here what it will import for certain.
+ * A modulepreload also compiles, on the thread that the patient's first picture is painted on; there a plain preload
+ * only fetches, and the compiling waits until the picture is on the glass.
  */
 const CERTAIN = {
   'index.html': ['src/patient/page.ts'],
@@ -25,9 +27,10 @@ function preloadWhatIsCertain() {
           for (const name of chunk.imports) add(bundle[name]);
         };
         for (const source of CERTAIN[page]) add(chunks.find((one) => one.facadeModuleId?.endsWith(source)));
-        return [...wanted].map((name) => ({
+        const links = page === 'staff.html' ? { rel: 'modulepreload' } : { rel: 'preload', as: 'script' };
+        return [...wanted].filter((name) => !bundle[name].isEntry).map((name) => ({
           tag: 'link',
-          attrs: { rel: 'modulepreload', crossorigin: true, href: `/view/${name}` },
+          attrs: { ...links, crossorigin: true, href: `/view/${name}` },
           injectTo: 'head',
         }));
       },

@@ -1,12 +1,17 @@
 """The viewer in a real Chromium: painted pixels, and a kind word whenever something fails."""
 
+import io
 import shutil
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
+import numpy
+import pydicom
 import pytest
-from playwright.sync_api import Page
+from playwright.sync_api import Page, Route
+from pydicom.dataset import Dataset
+from pydicom.uid import ImplicitVRLittleEndian
 
 from tests.browser.viewer_server import DIST, SIGNED, ViewerServer, sample, serving, slices_of, study_of
 
@@ -475,7 +480,7 @@ def test_the_patients_page_carries_no_measuring_tools():
 def test_assets_have_compressed_copies_and_no_inline_script():
     for page in ("index.html", "staff.html"):
         html = (DIST / page).read_text()
-        assert 'rel="modulepreload"' in html
+        assert 'preload" ' in html
         assert html.count("<script") == html.count('<script type="module" crossorigin src="/view/assets/')
     for path in (DIST / "assets").glob("*.js"):
         assert path.with_name(path.name + ".gz").is_file()
@@ -488,3 +493,209 @@ def test_a_slow_connection_is_told_to_wait_and_then_gets_its_image(server: Viewe
     shown(phone, 6)
     painted(phone)
     assert not phone.get_by_text("Your connection is slow.").is_visible()
+
+
+# The preview: what the small first script paints before Cornerstone is there ------------------------------------------
+
+# Keeps the preview's canvas when the page takes it away, so that it can be laid beside what Cornerstone painted.
+KEEP_PREVIEW = """
+window.previews = 0;
+new MutationObserver((changes) => {
+  for (const change of changes) {
+    for (const node of change.addedNodes) if (node.className === 'preview') { window.previews += 1; window.preview = node; }
+  }
+}).observe(document, { childList: true, subtree: true });
+"""
+# Size and greys of both canvases, dot by dot: their mean and largest difference, and how much there is to see.
+BESIDE = """
+() => {
+  const greys = (from) => {
+    const to = document.createElement('canvas');
+    to.width = from.width; to.height = from.height;
+    const pen = to.getContext('2d');
+    pen.drawImage(from, 0, 0);
+    return pen.getImageData(0, 0, to.width, to.height).data.filter((_, i) => i % 4 === 0);
+  };
+  const own = document.querySelector('.image canvas.cornerstone-canvas');
+  const [a, b] = [greys(window.preview), greys(own)];
+  let sum = 0, most = 0, shades = new Set(a).size;
+  for (let i = 0; i < a.length; i += 1) { const by = Math.abs(a[i] - b[i]); sum += by; if (by > most) most = by; }
+  return { same: a.length === b.length, mean: sum / a.length, most, shades, standing: document.querySelectorAll('.preview').length };
+}
+"""
+
+
+def made(change: Callable[[Dataset], None]) -> bytes:
+    """CT_small.dcm, changed."""
+    ds = pydicom.dcmread(io.BytesIO(sample("CT_small.dcm")))
+    change(ds)
+    file = io.BytesIO()
+    ds.save_as(file)
+    return file.getvalue()
+
+
+def in_negative(ds: Dataset) -> None:
+    ds.PhotometricInterpretation = "MONOCHROME1"
+
+
+def with_a_window(ds: Dataset) -> None:
+    ds.WindowCenter, ds.WindowWidth = ["40", "-600"], ["400", "1500"]
+
+
+def signed_in_twelve_bits(ds: Dataset) -> None:
+    ramp = numpy.linspace(-2048, 2047, ds.Rows * ds.Columns).astype("int16") & 0x0FFF
+    ds.BitsStored, ds.HighBit, ds.PixelRepresentation, ds.PixelData = 12, 11, 1, ramp.tobytes()
+
+
+def unsigned(ds: Dataset) -> None:
+    ramp = numpy.linspace(0, 4095, ds.Rows * ds.Columns).astype("uint16")
+    ds.BitsStored, ds.HighBit, ds.PixelRepresentation, ds.PixelData = 12, 11, 0, ramp.tobytes()
+
+
+def eight_bits_and_an_odd_length(ds: Dataset) -> None:
+    ds.Rows, ds.Columns = 63, 65
+    ds.BitsAllocated, ds.BitsStored, ds.HighBit, ds.PixelRepresentation = 8, 8, 7, 0
+    ds.PixelData = (numpy.arange(63 * 65) % 251).astype("uint8").tobytes() + b"\0"
+    ds["PixelData"].VR = "OB"
+
+
+def not_square(ds: Dataset) -> None:
+    ds.PixelSpacing = ["1.5", "0.5"]
+
+
+def implicit(ds: Dataset) -> None:
+    ds.file_meta.TransferSyntaxUID = ImplicitVRLittleEndian
+
+
+PLAIN: dict[str, Callable[[], bytes]] = {
+    "CT_small": lambda: sample("CT_small.dcm"),
+    "CT of 512²": lambda: slices_of("CT_small.dcm", 1, size=512)[0],
+    "with its own window": lambda: made(with_a_window),
+    "MONOCHROME1": lambda: made(in_negative),
+    "signed, 12 bits stored": lambda: made(signed_in_twelve_bits),
+    "unsigned, 12 bits stored": lambda: made(unsigned),
+    "8 bits, odd length": lambda: made(eight_bits_and_an_odd_length),
+    "pixels that are not square": lambda: made(not_square),
+    "implicit VR": lambda: made(implicit),
+    "MR": lambda: sample("MR_small.dcm"),
+}
+BOTH_RENDERERS = [(kind, "cpu") for kind in PLAIN] + [
+    ("MONOCHROME1", "gpu"),
+    ("pixels that are not square", "gpu"),
+]
+
+
+@pytest.mark.parametrize(("kind", "renderer"), BOTH_RENDERERS)
+def test_the_preview_is_what_cornerstone_paints(
+    server: ViewerServer, page: Page, complaints: list, kind: str, renderer: str
+):
+    server.study = study_of(("Plain", "CT", [PLAIN[kind]()]), report=dict(SIGNED))
+    page.add_init_script(KEEP_PREVIEW)
+    page.goto(f"{server.url}{PATIENT}?render={renderer}")
+    state(page, "ready")
+    painted(page)
+    wait_for(page, "() => document.querySelectorAll('.preview').length", 0)
+    assert 1 == page.evaluate("() => window.previews")
+    beside = page.evaluate(BESIDE)
+    assert beside["same"] and beside["shades"] > 40
+    assert beside["mean"] < (0.01 if renderer == "cpu" else 1.0), beside
+    assert 0 < float(page.evaluate("() => document.body.dataset.firstPaintMs"))
+    # Cornerstone's reader says aloud that an implicit file names no VR for its pixels; that is not a fault.
+    assert [] == [said for said in complaints if not said.startswith("Invalid vr type")]
+
+
+def test_the_preview_stands_while_cornerstone_is_on_its_way(
+    server: ViewerServer, page: Page, complaints: list
+):
+    held: list[Route] = []
+    page.route("**/assets/page-*.js", lambda route: held.append(route))
+    page.add_init_script(KEEP_PREVIEW)
+    page.goto(server.url + PATIENT, wait_until="commit")
+    wait_for(page, "() => document.body.dataset.firstPaintMs > 0", True)
+    assert "loading" == page.evaluate("() => document.body.dataset.state")
+    assert page.get_by_text("Image 6 of 12").is_visible()
+    assert page.get_by_text("Normal CT of the chest.").is_visible()
+    assert ["s1-i6"] == server.study.asked
+    box = page.locator(".preview").bounding_box()
+    for route in held:
+        route.continue_()
+    shown(page, 6)
+    state(page, "ready")
+    assert box == page.locator(".image").bounding_box()
+    assert page.evaluate(BESIDE)["mean"] < 0.01
+    assert [] == complaints
+
+
+def wrong_vr(data: bytes) -> bytes:
+    return data.replace(b"\x28\x00\x10\x00US", b"\x28\x00\x10\x00SS")
+
+
+def more_bits_than_stored(ds: Dataset) -> None:
+    unsigned(ds)
+    ds.PixelData = ds.PixelData[:-2] + b"\xff\xff"
+
+
+def with_a_lookup_table(ds: Dataset) -> None:
+    table = Dataset()
+    table.LUTDescriptor, table.LUTData = [4096, 0, 16], numpy.arange(4096, dtype="uint16").tobytes()
+    table["LUTData"].VR = "OW"
+    ds.VOILUTSequence = [table]
+
+
+def pet(ds: Dataset) -> None:
+    ds.Modality = "PT"
+
+
+def fractional(ds: Dataset) -> None:
+    ds.RescaleSlope = "0.5"
+
+
+def huge(ds: Dataset) -> None:
+    eight_bits_and_an_odd_length(ds)
+    ds.Rows = ds.Columns = 3300
+    ds.PixelData = bytes(3300 * 3300)
+
+
+UNUSUAL: dict[str, Callable[[], bytes]] = {
+    "JPEG 2000": lambda: sample("693_J2KI.dcm"),
+    "RLE": lambda: sample("MR_small_RLE.dcm"),
+    "colour": lambda: sample("examples_rgb_color.dcm"),
+    "palette": lambda: sample("examples_palette.dcm"),
+    "many frames": lambda: sample("examples_ybr_color.dcm"),
+    "cut short": lambda: sample("CT_small.dcm")[:9000],
+    "a VR that is not the tag's": lambda: wrong_vr(sample("CT_small.dcm")),
+    "more bits than stored": lambda: made(more_bits_than_stored),
+    "a lookup table": lambda: made(with_a_lookup_table),
+    "PET": lambda: made(pet),
+    "a fractional slope": lambda: made(fractional),
+    "huge": lambda: made(huge),
+}
+
+
+@pytest.mark.parametrize("kind", UNUSUAL)
+def test_an_unusual_image_is_left_to_cornerstone(server: ViewerServer, page: Page, kind: str):
+    server.study = study_of(("Unusual", "CT", [UNUSUAL[kind]()]))
+    page.add_init_script(KEEP_PREVIEW)
+    page.goto(server.url + PATIENT)
+    wait_for(page, "() => document.body.dataset.state !== 'loading'", True)
+    assert 0 == page.evaluate("() => window.previews")
+
+
+def test_a_file_that_is_not_what_the_manifest_says_has_no_preview(server: ViewerServer, page: Page):
+    server.study.series[0]["instances"][5]["rows"] = 127
+    page.add_init_script(KEEP_PREVIEW)
+    page.goto(server.url + PATIENT)
+    state(page, "ready")
+    assert 0 == page.evaluate("() => window.previews")
+
+
+def test_a_preview_that_comes_late_is_not_put_over_another_image(server: ViewerServer, page: Page):
+    server.study.slow_s["s1-i6"] = 5
+    page.add_init_script(KEEP_PREVIEW)
+    page.goto(server.url + PATIENT)
+    wait_for(page, "() => document.body.dataset.slice", "6")
+    page.keyboard.press("ArrowDown")
+    shown(page, 7)
+    time.sleep(5)
+    assert 0 == page.evaluate("() => window.previews")
+    assert "7" == page.evaluate("() => document.querySelector('.image').dataset.shown")
