@@ -41,6 +41,7 @@ from core.remittances import (
     close_if_settled,
     fetch_remittances,
     import_remittances,
+    is_ours,
     move_position,
     open_remittance,
     position,
@@ -801,7 +802,7 @@ def _take_answer(work: Work, answer: Response) -> bool:
     """Apply one answer unless it was applied before. What cannot be understood, or comes too late, is kept and shown."""
     if work.db.scalars(select(ClaimEvent.id).where(ClaimEvent.source_key == answer.id)).first():
         return False
-    claim = claim_by_number(work, answer.claim_number) if _is_ours(work, answer) else None
+    claim = claim_by_number(work, answer.claim_number) if is_ours(work, answer.practice_no) else None
     facts: dict[str, Any] = {"tracking": answer.tracking, "reasons": [asdict(r) for r in answer.reasons]}
     if claim is None or not answer.tracking:
         facts |= {"claim": answer.claim_number, "raw": base64.b64encode(answer.raw).decode()}
@@ -819,12 +820,6 @@ def _take_answer(work: Work, answer: Response) -> bool:
     claim.tracking = answer.tracking
     _follow_answer(work, claim, lines, answer)
     return True
-
-
-def _is_ours(work: Work, answer: Response) -> bool:
-    """A switch may carry the last seven digits of a practice number only."""
-    ours = practice.card(work).pcns
-    return not answer.practice_no or ours.endswith(answer.practice_no) or answer.practice_no.endswith(ours)
 
 
 def _said_of_lines(said: Iterable[LineAnswer]) -> list[dict[str, Any]]:

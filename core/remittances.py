@@ -6,24 +6,31 @@ claim once it is found.
 
 from __future__ import annotations
 
+import base64
+import hashlib
 from dataclasses import asdict, dataclass
 from datetime import date, datetime
 from uuid import UUID
 
 from sqlalchemy import func, select
 
-from core import ledger, workflow
+from core import ledger, practice, workflow
 from core.errors import Refused
 from core.rules import coding
 from core.rules.problems import Problem
-from core.rules.remittance import Reason, RemittancesRead, parse_remittances
+from core.rules.remittance import (
+    Reason,
+    RefusedRow,
+    RemittancesRead,
+    parse_remittances,
+    why_not_kept,
+    write_remittances,
+)
 from core.rules.remittance import Remittance as Paid
 from core.rules.roles import Permission
 from core.rules.steps import Status
-from core.store.model import Claim, ClaimLine, Remittance, RemittanceLine, Study, SwitchPosition
+from core.store.model import Claim, ClaimEvent, ClaimLine, Remittance, RemittanceLine, Study, SwitchPosition
 from core.store.work import House, Subject, Work, system
-
-LONGEST_NUMBER, LONGEST_PAYER, LONGEST_KEY = 60, 120, 35
 
 
 @dataclass(frozen=True)
@@ -127,7 +134,7 @@ def suspense(work: Work, *, page: int = 1, size: int = 50) -> tuple[tuple[Suspen
 def preview_remittances(work: Work, *, content: bytes) -> PaymentsFile:
     """What importing a file (data/README.md) would do, with every refused row. Nothing is changed."""
     with work.look(Permission.REMITTANCE_POST):
-        read = _read(content)
+        read = _read(work, content)
         new: list[tuple[str, str, int, int]] = []
         known: list[tuple[str, str, int, int]] = []
         for paid in read.remittances:
@@ -148,7 +155,7 @@ def fetch_remittances(house: House) -> int:
         return 0
     with house.work(system()) as work:
         with work.act(Permission.CLAIM_TRANSMIT, Subject("switch", "remittances")) as facts:
-            taken = [payment.id for payment in payments if _take(work, payment)]
+            taken = [payment.id for payment in payments if _hear(work, payment)]
             move_position(work, "remittances", payments[-1].cursor)
             facts |= {"remittances": len(taken), "since": since}
     return len(taken)
@@ -157,7 +164,7 @@ def fetch_remittances(house: House) -> int:
 def import_remittances(work: Work, *, content: bytes) -> tuple[int, tuple[tuple[int, str], ...]]:
     """Payments from a file: how many were new, and each refused row with its line and reason."""
     with work.act(Permission.REMITTANCE_POST, Subject("remittance")) as facts:
-        read = _read(content)
+        read = _read(work, content)
         taken = [p.id for p in read.remittances if _take(work, p)]
         facts |= {"taken": len(taken), "refused": len(read.refused)}
         return len(taken), tuple((r.line, r.reason) for r in read.refused)
@@ -233,6 +240,12 @@ def claim_by_number(work: Work, number: str) -> Claim | None:
     return work.get(Claim, found, lock=True) if found else None
 
 
+def is_ours(work: Work, practice_no: str) -> bool:
+    """Whether a switch or a file means this practice. It may carry the last seven digits of the number only, or none."""
+    ours = practice.card(work).pcns
+    return practice_no in ("", ours, ours[-7:])
+
+
 def position(house: House, name: str) -> str:
     """How far somebody's feed was read."""
     with house.work(system()) as work, work.look(Permission.CLAIM_TRANSMIT):
@@ -254,15 +267,41 @@ def move_position(work: Work, name: str, cursor: str) -> None:
 UNEVEN = "The lines do not make up the payment's total: ask the payer for a correct remittance."
 
 
-def _read(content: bytes) -> RemittancesRead:
+def _read(work: Work, content: bytes) -> RemittancesRead:
+    """The file's payments to this practice; another practice's are refused, each with the line where it begins."""
     try:
-        return parse_remittances(content)
+        read = parse_remittances(content)
     except ValueError as error:
         raise Refused(str(error)) from None
+    foreign = [
+        RefusedRow(paid.line, reason) for paid in read.remittances if (reason := _not_ours(work, paid))
+    ]
+    ours = tuple(paid for paid in read.remittances if is_ours(work, paid.practice_no))
+    return RemittancesRead(ours, (*read.refused, *foreign))
+
+
+def _not_ours(work: Work, paid: Paid) -> str:
+    if is_ours(work, paid.practice_no):
+        return ""
+    return (f"Remittance {paid.id} pays practice {paid.practice_no}, which is not this practice: nothing of it is posted "
+            "here. Ask the payer whose money it is.")  # fmt: skip
+
+
+def _hear(work: Work, paid: Paid) -> bool:
+    """Keep one payment of the switch; one that is not ours, or does not fit, waits with its reason for a person."""
+    if not (why := why_not_kept(paid) or _not_ours(work, paid)):
+        return _take(work, paid)
+    key = "payment:" + hashlib.sha256(f"{paid.payer}\n{paid.id}".encode(errors="replace")).hexdigest()
+    if not work.db.scalars(select(ClaimEvent.id).where(ClaimEvent.source_key == key)).first():
+        reasons = [asdict(Reason("Information", "Other", "PAYMENT", why))]
+        raw = base64.b64encode(write_remittances([paid])).decode()
+        ledger.happened(work, None, "unread", {"claim": f"payment {paid.id[:60]}", "reasons": reasons, "raw": raw},
+                        source_key=key)  # fmt: skip
+    return False
 
 
 def _known(work: Work, paid: Paid) -> bool:
-    wanted = (Remittance.payer == paid.payer[:LONGEST_PAYER], Remittance.number == paid.id[:LONGEST_NUMBER])
+    wanted = (Remittance.payer == paid.payer, Remittance.number == paid.id)
     return work.db.scalars(select(Remittance.id).where(*wanted)).first() is not None
 
 
@@ -270,7 +309,7 @@ def _take(work: Work, paid: Paid) -> bool:
     """Keep one payment unless it is kept already."""
     if _known(work, paid):
         return False
-    row = Remittance(id=work.new_id(), number=paid.id[:LONGEST_NUMBER], payer=paid.payer[:LONGEST_PAYER],
+    row = Remittance(id=work.new_id(), number=paid.id, payer=paid.payer,
                      paid_on=paid.paid_on, total_cents=paid.total_cents, received_at=work.now())  # fmt: skip
     work.db.add(row)
     work.db.flush()
@@ -279,7 +318,7 @@ def _take(work: Work, paid: Paid) -> bool:
     for line in paid.lines:
         work.db.add(RemittanceLine(
             id=work.new_id(), remittance_id=row.id, claim_id=claims.get(line.claim_number),
-            claim_number=line.claim_number[:LONGEST_KEY], line_number=line.number, tracer=line.tracer[:LONGEST_KEY],
+            claim_number=line.claim_number, line_number=line.number, tracer=line.tracer,
             status=line.status, submitted_cents=line.money.submitted_cents, calculated_cents=line.money.calculated_cents,
             levy_cents=line.money.levy_cents, co_payment_cents=line.money.co_payment_cents, paid_cents=line.paid_cents,
             reasons=[asdict(r) for r in line.reasons],

@@ -34,6 +34,7 @@ INNER = {
     "ledger.enter", "ledger.balance_of", "ledger.entries_of", "ledger.happened", "ledger.history_of",
     "code_tables.active_table", "code_tables.loaded", "code_tables.price_finder", "code_tables.code_finder",
     "code_tables.words_for", "remittances.close_if_settled", "remittances.claim_by_number", "remittances.move_position",
+    "remittances.is_ours",
 }  # fmt: skip
 
 # Who may call what, by hand. One letter a role: a admin, m manager, r reception, g radiographer, d radiologist,

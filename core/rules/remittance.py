@@ -14,9 +14,11 @@ from dataclasses import dataclass, field
 from datetime import date
 
 from core.rules import claim_states
-from core.rules.money import parse_rands, plain
+from core.rules.money import LARGEST_CENTS, parse_rands, plain
 
 LEVY, CO_PAYMENT = "01", "02"
+LONGEST_NUMBER, LONGEST_PAYER, LONGEST_KEY = 60, 120, 35
+HIGHEST_LINE = 9_999
 
 
 @dataclass(frozen=True)
@@ -148,7 +150,10 @@ class RemittanceLine:
 
 @dataclass(frozen=True)
 class Remittance:
-    """One payment to the practice. id: the payer's number, unique with the payer. total_cents: as the payer states it."""
+    """One payment to the practice. id: the payer's number, unique with the payer. total_cents: as the payer states it.
+
+    line: where it begins in its file, the heading included; 0 when it came from a switch.
+    """
 
     id: str
     cursor: str
@@ -157,11 +162,37 @@ class Remittance:
     paid_on: date
     total_cents: int
     lines: tuple[RemittanceLine, ...]
+    line: int = field(default=0, compare=False)
 
     @property
     def difference_cents(self) -> int:
         """Zero when the lines make up the stated total, as they must."""
         return self.total_cents - sum(line.paid_cents for line in self.lines)
+
+
+def why_not_kept(paid: Remittance) -> str:
+    """What of a payment does not fit where it would be kept, "" when all does.
+
+    Nothing is cut to fit: two numbers that begin alike would be taken for one payment, and its money would be lost.
+    """
+    keys = [("payer", paid.payer, LONGEST_PAYER), ("remittance's number", paid.id, LONGEST_NUMBER)]
+    for one in paid.lines:
+        keys += [("claim's number", one.claim_number, LONGEST_KEY), ("tracer", one.tracer, LONGEST_KEY)]
+    for what, text, longest in keys:
+        if len(text) > longest:
+            return f"The {what} has {len(text)} characters, and at most {longest} can be kept: ask the payer."
+        if not text.isprintable():
+            return f"The {what} holds a character that cannot be printed: ask the payer."
+    for one in paid.lines:
+        if not 0 <= one.number <= HIGHEST_LINE:
+            return f"A claim has no line with that number: at most {HIGHEST_LINE} can be kept."
+        if any("\0" in text for r in one.reasons for text in (r.type, r.source, r.code, r.text)):
+            return "A reason holds a character that cannot be printed: ask the payer."
+    money = [x for one in paid.lines for x in (one.money.submitted_cents, one.money.calculated_cents, one.money.levy_cents,
+                                               one.money.co_payment_cents, one.paid_cents)]  # fmt: skip
+    if any(abs(cents) > LARGEST_CENTS for cents in (paid.total_cents, *money)):
+        return "An amount is more money than any payer has."
+    return ""
 
 
 # --- our CSV -------------------------------------------------------------------------------------------
@@ -219,14 +250,19 @@ def parse_remittances(content: bytes, *, cursor: str = "") -> RemittancesRead:
                 raise ValueError(
                     "Payer, practice, day and total must be the same on every row of a remittance."
                 )
-            one.lines.append(_remittance_line(cell))
+            found = _remittance_line(cell)
+            if reason := why_not_kept(Remittance(number[1], cursor, number[0], *head[2:], (found,))):
+                raise ValueError(reason)
+            one.lines.append(found)
         except ValueError as error:
             refused.append(RefusedRow(line, str(error)))
             broken.add(number)
     good = []
     for key, one in opened.items():
         payer, number, practice_no, paid_on, total_cents = one.head
-        found = Remittance(number, cursor, payer, practice_no, paid_on, total_cents, tuple(one.lines))
+        found = Remittance(
+            number, cursor, payer, practice_no, paid_on, total_cents, tuple(one.lines), one.line
+        )
         if key in broken:
             refused.append(
                 RefusedRow(one.line, f"Remittance {number} is not taken, because a row of it is refused.")
@@ -297,7 +333,8 @@ def _line_key(cell: dict[str, str]) -> tuple[int, str]:
         raise ValueError(f"'{cell['status']}' is not a status: " + ", ".join(claim_states.ITEM) + ".")
     if not cell["claim_number"]:
         raise ValueError("The claim's number is missing.")
-    return int(cell["line"]), cell["tracer"]
+    # Longer than any number that is kept; Python would not even read five thousand digits.
+    return int(cell["line"][:30]), cell["tracer"]
 
 
 def _remittance_line(cell: dict[str, str]) -> RemittanceLine:

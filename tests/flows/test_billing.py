@@ -486,6 +486,98 @@ def test_a_payment_whose_lines_do_not_make_its_total_is_never_posted(billed_hous
     assert {} == accounts(billed_house)
 
 
+def pay(test: TestHouse, *payments: Paid) -> int:
+    """These payments come from the switch."""
+
+    class Pays:
+        def remittances(self, since: str) -> tuple[Paid, ...]:
+            return payments
+
+    ports = test.house.ports
+    test.house.ports = replace(ports, switch=Pays())
+    taken = billing.fetch_remittances(test.house)
+    test.house.ports = ports
+    return taken
+
+
+def payment(
+    number: str, *lines: RemittanceLine, practice: str = PCNS["practice"], payer: str = "Payer"
+) -> Paid:
+    return Paid(
+        number, number[:20], payer, practice, date(2026, 11, 20), sum(x.paid_cents for x in lines), lines
+    )
+
+
+def paid_line(
+    claim: str, cents: int = 54050, *, submitted: int | None = None, number: int = 1
+) -> RemittanceLine:
+    money = Money(cents if submitted is None else submitted, cents)
+    return RemittanceLine(claim, number, f"{claim}-{number:03d}"[:35], "Paid", money)
+
+
+def test_another_practices_payment_in_a_file_is_refused_with_its_reason(billed_house):
+    ours, theirs = row("RA-1", claim="X"), row("RA-2", claim="X").replace(PCNS["practice"], "0380000999999")
+    content = (HEAD + ours + theirs).encode()
+    preview = billed_house.do("billing", billing.preview_remittances, content=content)
+    assert ["RA-1"] == [number for _, number, _, _ in preview.new]
+    taken, ((line, reason),) = billed_house.do("billing", billing.import_remittances, content=content)
+    assert (1, 3) == (taken, line)
+    assert "0380000999999" in reason
+    assert ["RA-1"] == [p.number for p in billed_house.do("billing", billing.remittances)[0]]
+
+
+def test_a_payment_names_us_with_the_last_seven_digits_of_our_number_or_not_at_all(billed_house):
+    numbers = (PCNS["practice"], PCNS["practice"][-7:], "", PCNS["practice"][-6:], PCNS["radiologist"])
+    taken = [pay(billed_house, payment(f"RA-{n}", paid_line("X"), practice=p)) for n, p in enumerate(numbers)]
+    assert [1, 1, 1, 0, 0] == taken
+
+
+def test_another_practices_payment_from_the_switch_is_kept_for_a_person_and_never_posted(billed_house):
+    foreign = payment("RA-1", paid_line("X"), practice="0380000999999")
+    assert 0 == pay(billed_house, foreign)
+    assert 0 == pay(billed_house, foreign)
+    assert 0 == billed_house.do("billing", billing.remittances)[1]
+    (kept,) = billed_house.do("billing", billing.unread_answers)
+    assert "0380000999999" in kept.facts["reasons"][0]["text"]
+    assert b"RA-1,Payer,0380000999999" in base64.b64decode(kept.facts["raw"])
+    billed_house.do("billing", billing.mark_read, kept.id, note="Told the bank.")
+    assert () == billed_house.do("billing", billing.unread_answers)
+
+
+def test_two_payments_whose_numbers_begin_alike_are_never_taken_for_one(billed_house):
+    alike = "N" * 60
+    content = (
+        HEAD + row(alike, claim="X") + row(alike + "A", claim="X") + row(alike + "B", claim="X")
+    ).encode()
+    taken, refused = billed_house.do("billing", billing.import_remittances, content=content)
+    assert 1 == taken
+    assert {3, 4} == {line for line, _ in refused}
+    assert 2 == sum("61 characters" in reason for _, reason in refused)
+
+
+@pytest.mark.parametrize("bad", [
+    payment("N" * 61, paid_line("X")), payment("RA-1", paid_line("X"), payer="P" * 121),
+    payment("RA-1", paid_line("C" * 36)), payment("RA-1", replace(paid_line("X"), tracer="T" * 36)),
+    payment("RA-1", paid_line("X", number=10**30)), payment("RA-1", paid_line("X", 10**30)),
+    payment("RA-1\0", paid_line("X")),
+])  # fmt: skip
+def test_a_payment_that_no_table_can_hold_is_kept_for_a_person_and_holds_up_no_other(billed_house, bad):
+    assert 1 == pay(billed_house, bad, payment("RA-2", paid_line("X")))
+    assert ["RA-2"] == [p.number for p in billed_house.do("billing", billing.remittances)[0]]
+    assert 1 == len(billed_house.do("billing", billing.unread_answers))
+
+
+@pytest.mark.parametrize("bad", [
+    row("RA-1", claim="X").replace(",1,", f",{10**30},"), row("RA-1", claim="X").replace(",1,", f",{'9' * 5000},"),
+    row("RA-1", claim="X", total=f"{10**30}.00", paid=f"{10**30}.00"),
+    row("RA-1", claim="C" * 36), row("RA-1", claim="X", tracer="T" * 36), row("RA\x00-1", claim="X"),
+])  # fmt: skip
+def test_a_row_that_no_table_can_hold_is_refused_with_its_line_and_the_others_are_taken(billed_house, bad):
+    content = (HEAD + bad + row("RA-2", claim="X")).encode()
+    taken, refused = billed_house.do("billing", billing.import_remittances, content=content)
+    assert (1, {2}) == (taken, {line for line, _ in refused})
+
+
 # Lists and tables -------------------------------------------------------------------------------------------------
 
 
