@@ -212,7 +212,7 @@ def _modifiers(study_id: UUID, at: int, line: CodedLine, kept: ClaimDesk) -> Non
     options = list(dict.fromkeys([*words, *line.modifiers]))
     if not options:
         return
-    chosen = st.multiselect("Modifiers", options, default=list(line.modifiers), format_func=lambda c: words.get(c, c),
+    chosen = st.multiselect("Modifiers", options, default=list(line.modifiers), format_func=lambda c: str(words.get(c, c)),
                             key=_key(study_id, "mod", at, line.code), placeholder="None")  # fmt: skip
     if tuple(chosen) != line.modifiers:
         _put_line(study_id, at, modifiers=tuple(chosen))

@@ -299,7 +299,7 @@ def list_studies(work: Work, filters: Filters, *, page: int, size: int) -> Board
     """The list behind every board, for verbs inside their own gate."""
     query = _filtered(_rows(), filters)
     counted = _filtered(_joined(select(Study.status, func.count())), replace(filters, statuses=()))
-    counts = {Status(s): n for s, n in work.db.execute(counted.group_by(Study.status))}
+    counts = {Status(row[0]): int(row[1]) for row in work.db.execute(counted.group_by(Study.status))}
     total = sum(n for s, n in counts.items() if not filters.statuses or s in filters.statuses)
     order = (_DONE_LAST, _URGENT_FIRST, Study.booked_for_at, Study.id)
     rows = work.db.execute(query.order_by(*order).limit(size).offset(max(page - 1, 0) * size))
