@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy import case, func, select
@@ -299,7 +300,8 @@ def list_studies(work: Work, filters: Filters, *, page: int, size: int) -> Board
     """The list behind every board, for verbs inside their own gate."""
     query = _filtered(_rows(), filters)
     counted = _filtered(_joined(select(Study.status, func.count())), replace(filters, statuses=()))
-    counts = {Status(row[0]): int(row[1]) for row in work.db.execute(counted.group_by(Study.status))}
+    found: Any = work.db.execute(counted.group_by(Study.status))
+    counts = {Status(status): int(n) for status, n in found}
     total = sum(n for s, n in counts.items() if not filters.statuses or s in filters.statuses)
     order = (_DONE_LAST, _URGENT_FIRST, Study.booked_for_at, Study.id)
     rows = work.db.execute(query.order_by(*order).limit(size).offset(max(page - 1, 0) * size))
