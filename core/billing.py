@@ -16,7 +16,7 @@ from decimal import Decimal
 from typing import Any, TypeVar
 from uuid import UUID
 
-from sqlalchemy import exists, func, inspect, or_, select
+from sqlalchemy import exists, func, inspect, literal, or_, select
 from sqlalchemy.orm import aliased
 
 from core import code_tables, ledger, practice, reporting, workflow
@@ -48,6 +48,7 @@ from core.remittances import (
     post,
     preview_remittances,
     remittances,
+    surpluses,
     suspense,
 )
 from core.rules import claim_checks, coding, medclm, tariff
@@ -87,7 +88,7 @@ __all__ = [
     "charge_patient", "claims", "code", "fetch_answers", "fetch_remittances", "find_codes", "find_tariffs",
     "import_icd10", "import_remittances", "import_tariff", "mark_read", "message_of", "open_claim", "open_remittance",
     "post", "preview_icd10", "preview_remittances", "preview_tariff", "price", "queue", "recall", "remittances", "submit",
-    "suspense", "tables", "transmit_claim", "unread_answers",
+    "surpluses", "suspense", "tables", "transmit_claim", "unread_answers",
 ]  # fmt: skip
 
 STATES = {
@@ -138,7 +139,7 @@ class ClaimDesk:
     """A claim's page: the study, the signed text, what was chosen, what it costs, and everything wrong with it.
 
     version: of the claim row; it goes back with a change, so that no other change is lost. chargeable_cents: what the
-    scheme refused of an answered claim and the patient may be charged.
+    scheme refused of an answered claim and the patient may be charged. surplus_cents: what it paid beyond what it owed.
     """
 
     study: workflow.StudyCard
@@ -161,6 +162,7 @@ class ClaimDesk:
     owed_by_scheme_cents: int
     owed_by_patient_cents: int
     chargeable_cents: int
+    surplus_cents: int
     problems: tuple[Problem, ...]
     clocks: tuple[Clock, ...]
     tables: Tables
@@ -253,7 +255,7 @@ def unread_answers(work: Work, *, size: int = 50) -> tuple[Happening, ...]:
     """Answers that nobody could understand and nobody has dealt with, kept raw for a person. Newest first."""
     with work.look(Permission.BILLING_SEE):
         read = aliased(ClaimEvent)
-        is_read = exists().where(read.source_key == "read:" + ClaimEvent.source_key)
+        is_read = exists().where(read.source_key == literal("read:") + ClaimEvent.source_key)
         rows = work.db.scalars(
             select(ClaimEvent).where(ClaimEvent.what == "unread", ~is_read).order_by(ClaimEvent.at.desc(), ClaimEvent.id)
             .limit(size)
@@ -713,6 +715,7 @@ def _desk(work: Work, study: Study) -> ClaimDesk:
         service_on=claim.service_on, coding=chosen, lines=tuple(_line_card(r) for r in case.lines),
         total_cents=claim.total_cents, paid_cents=claim.paid_cents, owed_by_scheme_cents=balance["scheme"],
         owed_by_patient_cents=balance["patient"], chargeable_cents=_chargeable(work, case),
+        surplus_cents=-balance["surplus"],
         problems=_problems(work, case) if claim.state in EDITABLE else (), clocks=_clocks(claim),
         tables=code_tables.loaded(work), words=code_tables.words_for(work, codes),
         entries=ledger.entries_of(work, claim), history=ledger.history_of(work, claim), attempt=claim.attempt,
@@ -782,6 +785,7 @@ def _claim_in_all(work: Work, claim: Claim, cents: int, *, memo: str) -> None:
     """Bring what this claim says we earned to `cents`: all of it at first, the difference at an amendment, 0 when refused."""
     standing = -ledger.balance_of(work, claim)["income"]
     ledger.enter(work, claim, coding.owing(cents - standing), memo=memo)
+    ledger.level(work, claim)
 
 
 def _send_back(work: Work, claim: Claim, why: str, *, lines: Sequence[ClaimLine] = ()) -> None:
@@ -851,3 +855,4 @@ def _follow_answer(work: Work, claim: Claim, lines: Sequence[ClaimLine], answer:
         claim.state, claim.answered_at = "answered", work.now()
         refused = [r for line in lines if line.status in REFUSED for r in coding.reasons(line.reasons)]
         claim.why = f"In part: {coding.said(refused)}"[:LONGEST_WHY] if refused else ""
+        close_if_settled(work, claim)  # Its money may have been here before its answer.

@@ -19,6 +19,7 @@ ACCOUNTS = {
     "income": "Income",
     "bank": "Bank",
     "suspense": "Money nobody claimed yet",
+    "surplus": "Schemes paid too much",
 }
 
 
@@ -75,6 +76,20 @@ def balance_of(work: Work, claim: Claim) -> dict[str, int]:
         .group_by(Posting.account)
     )
     return dict.fromkeys(ACCOUNTS, 0) | {account: int(cents) for account, cents in work.db.execute(query)}
+
+
+def level(work: Work, claim: Claim) -> int:
+    """Keep what a scheme paid too much on an account of its own, never as a debt below zero; what it still owes."""
+    balance = balance_of(work, claim)
+    standing = balance["scheme"] + balance["surplus"]
+    moved = max(standing, 0) - balance["scheme"]
+    enter(
+        work,
+        claim,
+        {"scheme": moved, "surplus": -moved},
+        memo=f"Claim {claim.number}: paid beyond what was owed",
+    )
+    return max(standing, 0)
 
 
 def entries_of(work: Work, claim: Claim) -> tuple[Entry, ...]:

@@ -29,7 +29,16 @@ from core.rules.remittance import (
 from core.rules.remittance import Remittance as Paid
 from core.rules.roles import Permission
 from core.rules.steps import Status
-from core.store.model import Claim, ClaimEvent, ClaimLine, Remittance, RemittanceLine, Study, SwitchPosition
+from core.store.model import (
+    Claim,
+    ClaimEvent,
+    ClaimLine,
+    Posting,
+    Remittance,
+    RemittanceLine,
+    Study,
+    SwitchPosition,
+)
 from core.store.work import House, Subject, Work, system
 
 
@@ -86,6 +95,15 @@ class PaymentsFile:
     refused: tuple[tuple[int, str], ...]
 
 
+@dataclass(frozen=True)
+class Surplus:
+    """What a scheme has paid on one claim beyond what it owed."""
+
+    study_id: UUID
+    claim_number: str
+    cents: int
+
+
 # Questions ------------------------------------------------------------------------------------------------------
 
 
@@ -129,6 +147,18 @@ def suspense(work: Work, *, page: int = 1, size: int = 50) -> tuple[tuple[Suspen
         return tuple(
             Suspended(_line_card(line, None), r.id, r.number, r.payer, r.paid_on) for line, r in rows
         ), total or 0
+
+
+def surpluses(work: Work, *, size: int = 100) -> tuple[Surplus, ...]:
+    """Claims on which a scheme has paid more than it owed, the largest first."""
+    with work.look(Permission.BILLING_SEE):
+        cents = -func.sum(Posting.cents)
+        query = (
+            select(Claim.study_id, Claim.number, cents).join(Posting, Posting.claim_id == Claim.id)
+            .where(Posting.account == "surplus").group_by(Claim.study_id, Claim.number).having(cents != 0)
+        )  # fmt: skip
+        rows = work.db.execute(query.order_by(cents.desc(), Claim.number).limit(size))
+        return tuple(Surplus(study, number, int(much)) for study, number, much in rows)
 
 
 def preview_remittances(work: Work, *, content: bytes) -> PaymentsFile:
@@ -184,7 +214,8 @@ def post(work: Work, remittance_id: UUID) -> None:
         payment.posted_at = work.now()
         touched: dict[UUID, Claim] = {}
         # In the order of their ids, so that two clerks who post at once never wait for each other in a ring.
-        for line in sorted(lines, key=lambda line: str(line.claim_id)):
+        # Of one claim, what is taken back comes first: what is paid in its place is then owed again.
+        for line in sorted(lines, key=lambda line: (str(line.claim_id), line.paid_cents >= 0)):
             if claim := _post_line(work, payment, line):
                 touched[claim.id] = claim
         for claim in touched.values():
@@ -209,7 +240,7 @@ def assign(work: Work, line_id: UUID, *, claim_number: str) -> str:
             raise Refused(sentence, problems=(Problem("CLAIM", sentence, "claim_number"),))
         line.claim_id = claim.id
         memo = f"{payment.payer} {payment.number}: found for claim {claim.number}"
-        ledger.enter(work, claim, coding.found_owner(_sides(line)), memo=memo)
+        ledger.enter(work, claim, coding.found_owner(_sides(work, claim, line)), memo=memo)
         _note_line(work, claim, line)
         _note_paid(work, claim)
         facts |= {"claim": claim.number, "cents": line.paid_cents, "patient": claim.patient_id}
@@ -222,7 +253,7 @@ def assign(work: Work, line_id: UUID, *, claim_number: str) -> str:
 def close_if_settled(work: Work, claim: Claim) -> int:
     """Close a claim of which the scheme owes nothing more, or open it again; what the scheme still owes."""
     work.db.flush()
-    owed = ledger.balance_of(work, claim)["scheme"]
+    owed = ledger.level(work, claim)
     study = work.get(Study, claim.study_id)
     if owed == 0 and study.status == Status.CLAIMED:
         claim.state = "settled"
@@ -314,7 +345,9 @@ def _take(work: Work, paid: Paid) -> bool:
     work.db.add(row)
     work.db.flush()
     numbers = {line.claim_number for line in paid.lines}
-    claims = dict(work.db.execute(select(Claim.number, Claim.id).where(Claim.number.in_(numbers))).all())
+    # Money for a claim that was never sent is nobody's yet.
+    sent = select(Claim.number, Claim.id).where(Claim.number.in_(numbers), Claim.submitted_at.is_not(None))
+    claims = dict(work.db.execute(sent).all())
     for line in paid.lines:
         work.db.add(RemittanceLine(
             id=work.new_id(), remittance_id=row.id, claim_id=claims.get(line.claim_number),
@@ -331,8 +364,9 @@ def _rejected_cents(line: RemittanceLine) -> int:
     return line.submitted_cents - line.calculated_cents if line.status in coding.REFUSED else 0
 
 
-def _sides(line: RemittanceLine) -> dict[str, int]:
+def _sides(work: Work, claim: Claim, line: RemittanceLine) -> dict[str, int]:
     return coding.payment(submitted_cents=line.submitted_cents, paid_cents=line.paid_cents,
+                          owed_cents=ledger.balance_of(work, claim)["scheme"],
                           refused_cents=_rejected_cents(line))  # fmt: skip
 
 
@@ -343,7 +377,7 @@ def _post_line(work: Work, payment: Remittance, line: RemittanceLine) -> Claim |
         ledger.enter(work, None, coding.unclaimed(line.paid_cents), memo=sentence)
         return None
     claim = work.get(Claim, line.claim_id, lock=True)
-    ledger.enter(work, claim, _sides(line), memo=memo)
+    ledger.enter(work, claim, _sides(work, claim, line), memo=memo)
     _note_line(work, claim, line)
     return claim
 

@@ -169,6 +169,7 @@ def _standing(study_id: UUID, book: ClaimDesk) -> None:
                 "Claimed": widgets.money(book.total_cents), "Paid": widgets.money(book.paid_cents),
                 "Scheme owes": widgets.money(book.owed_by_scheme_cents),
                 "Patient owes": widgets.money(book.owed_by_patient_cents),
+                **({"Scheme paid too much": widgets.money(book.surplus_cents)} if book.surplus_cents else {}),
             }, is_demo=any(line.is_demo for line in book.lines))  # fmt: skip
         if book.why:
             bills.note("What the payer said", book.why, "stop" if book.state == "rejected" else "warn")

@@ -23,9 +23,10 @@ def render() -> None:
     widgets.title("Remittances", "What the schemes paid. A payment moves money only when somebody posts it.")
     balances = desk.ask(ledger.balances)
     with st.container(border=True):
-        bills.sums({label: widgets.money(-balances[key] if key in ("income", "suspense") else balances[key])
+        bills.sums({label: widgets.money(-balances[key] if key in ("income", "suspense", "surplus") else balances[key])
                     for key, label in ACCOUNTS.items()})  # fmt: skip
     _suspense()
+    _surpluses()
     if desk.may(Permission.REMITTANCE_POST):
         _import()
     _list()
@@ -145,6 +146,20 @@ def _suspended(row: Suspended) -> None:
             done := desk.do(remittances.assign, row.line.id, claim_number=number)
         ):
             desk.again(f"The money is with claim {done.value}.")
+
+
+def _surpluses() -> None:
+    rows = desk.ask(remittances.surpluses)
+    if not rows:
+        return
+    many = "1 claim" if len(rows) == 1 else f"{len(rows)} claims"
+    with st.expander(f"▲ {many} paid beyond what the scheme owed", expanded=len(rows) <= 3):
+        st.caption("The scheme may take it back in its next payment; ask the payer if it does not.")
+        chosen = widgets.pick("surpluses", [{"Claim": r.claim_number, "Paid too much": widgets.money(r.cents)} for r in rows],
+                              [r.study_id for r in rows])  # fmt: skip
+        if chosen:
+            widgets.unpick("surpluses")
+            desk.go("claim", study=chosen)
 
 
 # Import ---------------------------------------------------------------------------------------------------------

@@ -146,16 +146,22 @@ def owing(cents: int) -> dict[str, int]:
     return {"scheme": cents, "income": -cents}
 
 
-def payment(*, submitted_cents: int, paid_cents: int, refused_cents: int = 0) -> dict[str, int]:
+def payment(*, submitted_cents: int, paid_cents: int, refused_cents: int = 0,
+            owed_cents: int | None = None) -> dict[str, int]:  # fmt: skip
     """One paid line: money is the bank's and off the scheme's account; what the member must bear becomes the patient's.
 
     What the scheme refuses altogether stays with the scheme until a person decides: correct it, or charge the patient.
-    Negative amounts, money taken back, undo all of it.
+    Negative amounts, money taken back, undo all of it. owed_cents: what the scheme owes of the claim, where it is known: no
+    more than that ever becomes the patient's, also when a payment comes twice.
 
-    >>> payment(submitted_cents=540, paid_cents=432)
+    >>> payment(submitted_cents=540, paid_cents=432, owed_cents=540)
     {'bank': 432, 'scheme': -540, 'patient': 108}
+    >>> payment(submitted_cents=540, paid_cents=432, owed_cents=0)
+    {'bank': 432, 'scheme': -432, 'patient': 0}
     """
     shortfall = submitted_cents - refused_cents - paid_cents
+    if shortfall > 0 and owed_cents is not None:
+        shortfall = min(shortfall, max(owed_cents - paid_cents, 0))
     return {"bank": paid_cents, "scheme": -paid_cents - shortfall, "patient": shortfall}
 
 

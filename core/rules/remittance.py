@@ -181,7 +181,7 @@ def why_not_kept(paid: Remittance) -> str:
     for what, text, longest in keys:
         if len(text) > longest:
             return f"The {what} has {len(text)} characters, and at most {longest} can be kept: ask the payer."
-        if not text.isprintable():
+        if any(c < " " for c in text):
             return f"The {what} holds a character that cannot be printed: ask the payer."
     for one in paid.lines:
         if not 0 <= one.number <= HIGHEST_LINE:
