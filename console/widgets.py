@@ -12,6 +12,7 @@ from typing import Any, Literal, TypeVar
 import pandas as pd
 import streamlit as st
 
+from console import desk
 from console.door import door
 from console.signin.routes import FORM_COOKIE
 from core.rules.money import rands
@@ -63,13 +64,13 @@ def who_is_here(actor: Actor) -> None:
 
 def title(text: str, lead: str = "") -> None:
     """The page's name and one line on what it is for."""
-    st.title(text, anchor=False)
+    st.title(desk.plain(text), anchor=False)
     if lead:
         st.html(f'<p class="sorg-lead">{escape(lead)}</p>')
 
 
 def heading(text: str) -> None:
-    st.subheader(text, anchor=False)
+    st.subheader(desk.plain(text), anchor=False)
 
 
 def empty(head: str, *lines: str) -> None:
@@ -282,14 +283,13 @@ def report(text: str) -> None:
 
 def problems(found: Sequence[Problem]) -> None:
     """Everything that has to be mended (or may be overruled), at once."""
-    from console.desk import plain
 
     stops = [p for p in found if p.stop]
     warns = [p for p in found if not p.stop]
     if stops:
-        st.error("\n".join(f"- {plain(p.sentence)}" for p in stops), icon=":material/error:")
+        st.error("\n".join(f"- {desk.plain(p.sentence)}" for p in stops), icon=":material/error:")
     if warns:
-        st.warning("\n".join(f"- {plain(p.sentence)}" for p in warns), icon=":material/warning:")
+        st.warning("\n".join(f"- {desk.plain(p.sentence)}" for p in warns), icon=":material/warning:")
 
 
 def problem_of(found: Sequence[Problem], field: str) -> str:

@@ -65,7 +65,9 @@ def _one(arrival_id: UUID) -> None:
     widgets.show_chip(STATES.get(card.state, card.state), _TONES.get(card.state, "neutral"))
     widgets.problems(card.reasons)
     if card.resolution:
-        st.caption(f"{card.resolved_by}, {widgets.when(card.resolved_at)}: {card.resolution}")
+        st.caption(
+            f"{desk.plain(card.resolved_by)}, {widgets.when(card.resolved_at)}: {desk.plain(card.resolution)}"
+        )
     left, right = st.columns(2, gap="large")
     with left:
         widgets.heading("What the images say")

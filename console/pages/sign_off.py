@@ -89,7 +89,7 @@ def _anothers(card: StudyCard) -> None:
     left, right = st.columns([1.7, 1], gap="large")
     with left:
         widgets.heading("The text as it waits")
-        st.caption(f"{proof.after.author}, {widgets.when(proof.after.at)}")
+        st.caption(f"{desk.plain(proof.after.author)}, {widgets.when(proof.after.at)}")
         widgets.report(proof.after.text)
     with right:
         widgets.heading("A colleague's report")
@@ -106,7 +106,7 @@ def _sign(study_id: UUID) -> None:
         changed = sum(m.kind != "same" for m in proof.marks)
         widgets.heading("What was changed")
         before = f"Your text of {widgets.when(proof.before.at)}" if proof.before else "Your text"
-        st.caption(f"{before}, beside {proof.after.author}'s of {widgets.when(proof.after.at)}: "
+        st.caption(f"{before}, beside {desk.plain(proof.after.author)}'s of {widgets.when(proof.after.at)}: "
                    + (f"{changed} changes; added words are underlined, removed ones struck through."
                       if changed else "nothing was changed."))  # fmt: skip
         widgets.marks(proof.marks)

@@ -56,9 +56,11 @@ def _beside(card: StudyCard) -> None:
         widgets.heading(LOOKS[card.row.status].label)
         st.caption(LOOKS[card.row.status].help)
         if takeover.is_anothers(card):
-            st.caption(f"{card.row.radiologist} reports this study.")
+            st.caption(f"{desk.plain(card.row.radiologist)} reports this study.")
         if card.lease_holder:
-            st.caption(f"{card.lease_holder} has the report until {widgets.when(card.lease_until)}.")
+            st.caption(
+                f"{desk.plain(card.lease_holder)} has the report until {widgets.when(card.lease_until)}."
+            )
         _next(card)
 
 
