@@ -59,7 +59,8 @@ from core.rules.claim_states import ANSWERED, TRACKING_AFTER, Clock, clocks, may
 from core.rules.coding import MOST_LINES, REFUSED, CodedLine, Coding, as_json, fingerprint, tidied, to_patient
 from core.rules.examinations import examinations, schemes
 from core.rules.medclm import SwitchProfile
-from core.rules.names import fold
+from core.rules.names import search_words
+from core.rules.pages import rows_before
 from core.rules.problems import Problem, stops
 from core.rules.remittance import LineAnswer, Reason, Response
 from core.rules.roles import Permission
@@ -216,7 +217,7 @@ def queue(
         query = (
             select(Study.id).join(Patient, Patient.id == Study.patient_id).where(Study.status.in_(waiting))
         )
-        for word in fold(search).split():
+        for word in search_words(search):
             query = query.where(or_(Patient.search_text.contains(word, autoescape=True),
                                     Study.accession.istartswith(word, autoescape=True)))  # fmt: skip
         if payer:
@@ -224,7 +225,7 @@ def queue(
                 Patient.scheme_code == "" if payer == "private" else Patient.scheme_code != ""
             )
         total = work.db.scalar(select(func.count()).select_from(query.subquery())) or 0
-        query = query.order_by(Study.booked_for_at, Study.id).limit(size).offset((page - 1) * size)
+        query = query.order_by(Study.booked_for_at, Study.id).limit(size).offset(rows_before(page, size))
         return _queue_rows(work, list(work.db.scalars(query))), total
 
 
@@ -234,7 +235,7 @@ def claims(work: Work, *, states: tuple[str, ...] = (), search: str = "", page: 
     with work.look(Permission.BILLING_SEE):
         found = select(Claim.id, Claim.state).join(Patient, Patient.id == Claim.patient_id)
         found = found.where(Claim.submitted_at.is_not(None))
-        for word in fold(search).split():
+        for word in search_words(search):
             found = found.where(or_(Patient.search_text.contains(word, autoescape=True),
                                     Claim.number.icontains(word, autoescape=True)))  # fmt: skip
         counted = found.with_only_columns(Claim.state, func.count(), maintain_column_froms=True).group_by(
@@ -246,7 +247,7 @@ def claims(work: Work, *, states: tuple[str, ...] = (), search: str = "", page: 
         if states:
             listed = listed.where(Claim.state.in_(states))
         listed = (
-            listed.order_by(Claim.submitted_at.desc(), Claim.id.desc()).limit(size).offset((page - 1) * size)
+            listed.order_by(Claim.submitted_at.desc(), Claim.id.desc()).limit(size).offset(rows_before(page, size))
         )
         return _queue_rows(work, list(work.db.scalars(listed))), total, counts
 

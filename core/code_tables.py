@@ -14,7 +14,7 @@ from sqlalchemy import func, or_, select
 
 from core.errors import Refused
 from core.rules import icd10, tariff
-from core.rules.names import fold
+from core.rules.names import fold, search_words, searchable
 from core.rules.roles import Permission
 from core.rules.tariff import Tariff
 from core.rules.za_time import local_day
@@ -63,13 +63,13 @@ def find_codes(work: Work, *, search: str, size: int = 30) -> tuple[CodeFound, .
     """Diagnosis codes of the loaded table: by code, then by words of the description; usable ones first."""
     with work.look(Permission.BILLING_SEE):
         table = active_table(work)
-        typed = icd10.tidy(search)
+        typed = icd10.tidy(searchable(search))
         if table is None or not typed:
             return ()
         query = select(Icd10Row).where(Icd10Row.table_id == table.id)
         starts = query.where(Icd10Row.code.startswith(typed, autoescape=True))
         found = list(work.db.scalars(starts.order_by(Icd10Row.clinical.desc(), Icd10Row.code).limit(size)))
-        for word in fold(search).split():
+        for word in search_words(search):
             query = query.where(Icd10Row.search_text.contains(word, autoescape=True))
         order = (Icd10Row.clinical.desc(), func.length(Icd10Row.description), Icd10Row.code)
         found += [row for row in work.db.scalars(query.order_by(*order).limit(size)) if row not in found]
@@ -85,7 +85,7 @@ def find_tariffs(
         query = select(TariffRow).where(or_(TariffRow.scheme == scheme, TariffRow.scheme == ""))
         if kind:
             query = query.where(TariffRow.kind == kind)
-        for word in search.split():
+        for word in searchable(search).split():
             query = query.where(or_(TariffRow.code.startswith(word, autoescape=True),
                                     TariffRow.description.icontains(word, autoescape=True)))  # fmt: skip
         rows = [_tariff(r) for r in work.db.scalars(query.order_by(TariffRow.code).limit(size * 4))]

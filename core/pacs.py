@@ -28,6 +28,7 @@ from core.rules.dicom_identity import (
     shared_study_uids,
 )
 from core.rules.names import person_name
+from core.rules.pages import rows_before
 from core.rules.problems import Problem
 from core.rules.report_dicom import SAST, encapsulate, pdf_inside, report_uid
 from core.rules.report_paper import (
@@ -743,7 +744,7 @@ def quarantine(work: Work, *, states: tuple[str, ...] = HELD, page: int = 1, siz
         total = work.db.scalar(select(func.count()).select_from(query.subquery())) or 0
         rows = work.db.scalars(
             query.order_by(Arrival.last_change_at.desc(), Arrival.id.desc())
-            .limit(size).offset((max(page, 1) - 1) * size)
+            .limit(size).offset(rows_before(page, size))
         )  # fmt: skip
         return Quarantine(tuple(_card(work, a) for a in rows), total)
 

@@ -17,6 +17,7 @@ from sqlalchemy import func, or_, select
 from core.errors import Denied, Refused, WrongAnswer
 from core.ports.directory import LONGEST_PASSWORD
 from core.rules.names import searchable
+from core.rules.pages import rows_before
 from core.rules.problems import Problem
 from core.rules.roles import STAFF, Permission, Role
 from core.store.model import Person, SignInSession
@@ -218,7 +219,7 @@ def people(
                                     Person.login.icontains(search, autoescape=True)))  # fmt: skip
         total = work.db.scalar(select(func.count()).select_from(query.subquery())) or 0
         rows = work.db.scalars(
-            query.order_by(Person.name, Person.id).limit(size).offset(max(page - 1, 0) * size)
+            query.order_by(Person.name, Person.id).limit(size).offset(rows_before(page, size))
         )
         return tuple(_card(p) for p in rows), total
 

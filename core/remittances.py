@@ -17,6 +17,7 @@ from sqlalchemy import func, select
 from core import ledger, practice, workflow
 from core.errors import Refused
 from core.rules import coding
+from core.rules.pages import rows_before
 from core.rules.problems import Problem
 from core.rules.remittance import (
     Reason,
@@ -117,7 +118,7 @@ def remittances(
             query = query.where(Remittance.posted_at.is_(None))
         total = work.db.scalar(select(func.count()).select_from(query.subquery())) or 0
         order = (Remittance.paid_on.desc(), Remittance.id.desc())
-        rows = work.db.scalars(query.order_by(*order).limit(size).offset((page - 1) * size))
+        rows = work.db.scalars(query.order_by(*order).limit(size).offset(rows_before(page, size)))
         return tuple(_card(r, ()) for r in rows), total
 
 
@@ -143,7 +144,7 @@ def suspense(work: Work, *, page: int = 1, size: int = 50) -> tuple[tuple[Suspen
             select(func.count()).select_from(query.with_only_columns(RemittanceLine.id).subquery())
         )
         order = (Remittance.paid_on, RemittanceLine.id)
-        rows = work.db.execute(query.order_by(*order).limit(size).offset((page - 1) * size))
+        rows = work.db.execute(query.order_by(*order).limit(size).offset(rows_before(page, size)))
         return tuple(
             Suspended(_line_card(line, None), r.id, r.number, r.payer, r.paid_on) for line, r in rows
         ), total or 0

@@ -20,6 +20,7 @@ from core.errors import Denied, Missing, Refused, WrongAnswer
 from core.pacs import ImageSet, image_set_of, sealed_report
 from core.people import hash_token, new_token
 from core.reporting import is_intact, signed_report
+from core.rules.pages import rows_before
 from core.rules.report_text import sections
 from core.rules.roles import Permission, Role
 from core.store.model import (
@@ -194,7 +195,7 @@ def shares(
             select(Share, Patient, Study, Person.name)
             .join(Patient, Patient.id == Share.patient_id).join(Study, Study.id == Share.study_id)
             .join(Person, Person.id == Share.minted_by).where(*mine)
-            .order_by(Share.minted_at.desc(), Share.id.desc()).limit(size).offset((page - 1) * size)
+            .order_by(Share.minted_at.desc(), Share.id.desc()).limit(size).offset(rows_before(page, size))
         ).all()  # fmt: skip
         looks = _looks(work, [share for share, *_ in found])
         counts = _image_counts(work, [share.id for share, *_ in found])

@@ -12,6 +12,7 @@ from sqlalchemy import case, func, select
 
 from core.errors import Refused
 from core.rules.names import search_words
+from core.rules.pages import rows_before
 from core.rules.problems import Problem
 from core.rules.report_text import conclusion_of, tidy
 from core.rules.roles import Permission
@@ -304,7 +305,7 @@ def list_studies(work: Work, filters: Filters, *, page: int, size: int) -> Board
     counts = {Status(status): int(n) for status, n in found}
     total = sum(n for s, n in counts.items() if not filters.statuses or s in filters.statuses)
     order = (_DONE_LAST, _URGENT_FIRST, Study.booked_for_at, Study.id)
-    rows = work.db.execute(query.order_by(*order).limit(size).offset(max(page - 1, 0) * size))
+    rows = work.db.execute(query.order_by(*order).limit(size).offset(rows_before(page, size)))
     return Board(tuple(_board_row(*r) for r in rows), total, counts)
 
 

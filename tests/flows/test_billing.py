@@ -45,7 +45,14 @@ def test_a_signed_report_becomes_a_paid_claim_to_the_cent(billed_house):
         desk.owed_by_patient_cents,
     )  # fmt: skip
     balances = billed_house.do("billing", billing.balances)
-    assert {"scheme": 0, "patient": 0, "income": -54050, "bank": 54050, "suspense": 0} == balances
+    assert {
+        "scheme": 0,
+        "patient": 0,
+        "income": -54050,
+        "bank": 54050,
+        "suspense": 0,
+        "surplus": 0,
+    } == balances
 
 
 def test_a_short_payment_leaves_the_rest_with_the_patient(billed_house):
@@ -578,6 +585,71 @@ def test_a_row_that_no_table_can_hold_is_refused_with_its_line_and_the_others_ar
     assert (1, {2}) == (taken, {line for line, _ in refused})
 
 
+def paid_by_hand(test: TestHouse, *payments: Paid) -> None:
+    """These payments come and a clerk posts each."""
+    pay(test, *payments)
+    for waiting in reversed(test.do("billing", billing.remittances, open_only=True)[0]):
+        test.do("billing", billing.post, waiting.id)
+
+
+def test_what_a_scheme_pays_too_much_is_shown_and_the_study_stays_paid(billed_house):
+    study = signed_study(billed_house)
+    number = submit(billed_house, study)
+    run_errands(billed_house)
+    paid_by_hand(billed_house, payment("RA-1", paid_line(number)))
+    assert Status.PAID == status(billed_house, study)
+    paid_by_hand(billed_house, payment("RA-2", paid_line(number)))
+    desk = at_the_desk(billed_house, study)
+    assert (Status.PAID, "settled", 0, 54050, 0) == (
+        status(billed_house, study), desk.state, desk.owed_by_scheme_cents, desk.surplus_cents, desk.owed_by_patient_cents)  # fmt: skip
+    assert {"income": -54050, "bank": 108100, "surplus": -54050} == accounts(billed_house)
+    assert [(study, number, 54050)] == [
+        (s.study_id, s.claim_number, s.cents) for s in billed_house.do("billing", billing.surpluses)
+    ]
+    paid_by_hand(billed_house, payment("RA-3", paid_line(number, -54050)))
+    assert (Status.PAID, {"income": -54050, "bank": 54050}) == (
+        status(billed_house, study),
+        accounts(billed_house),
+    )
+    assert () == billed_house.do("billing", billing.surpluses)
+    paid_by_hand(billed_house, payment("RA-4", paid_line(number, -54050)))
+    assert (Status.CLAIMED, {"income": -54050, "scheme": 54050}) == (
+        status(billed_house, study),
+        accounts(billed_house),
+    )
+
+
+def test_a_short_payment_that_comes_twice_is_not_charged_to_the_patient_twice(billed_house):
+    study = signed_study(billed_house)
+    number = submit(billed_house, study)
+    run_errands(billed_house)
+    short = paid_line(number, 43240, submitted=54050)
+    paid_by_hand(billed_house, payment("RA-1", short), payment("RA-2", short))
+    assert {"income": -54050, "bank": 86480, "patient": 10810, "surplus": -43240} == accounts(billed_house)
+
+
+def test_more_than_was_claimed_is_a_surplus_from_the_first_cent(billed_house):
+    study = signed_study(billed_house)
+    number = submit(billed_house, study)
+    run_errands(billed_house)
+    paid_by_hand(billed_house, payment("RA-1", paid_line(number, 54051)))
+    assert (Status.PAID, 1) == (status(billed_house, study), at_the_desk(billed_house, study).surplus_cents)
+
+
+def test_money_for_a_claim_that_was_never_sent_lies_in_suspense(billed_house):
+    study = signed_study(billed_house)
+    desk = at_the_desk(billed_house, study)
+    billed_house.do("billing", billing.code, study, coding=WRIST, version=desk.version)
+    number = at_the_desk(billed_house, study).number
+    paid_by_hand(billed_house, payment("RA-1", paid_line(number)))
+    assert {"bank": 54050, "suspense": -54050} == accounts(billed_house)
+    assert (Status.SIGNED, 0) == (status(billed_house, study), at_the_desk(billed_house, study).paid_cents)
+    ((lost,), _) = billed_house.do("billing", billing.suspense)
+    billed_house.do("billing", billing.submit, study)
+    billed_house.do("billing", billing.assign, lost.line.id, claim_number=number)
+    assert {"income": -54050, "bank": 54050} == accounts(billed_house)
+
+
 # Lists and tables -------------------------------------------------------------------------------------------------
 
 
@@ -611,6 +683,21 @@ def test_claims_are_counted_under_the_same_search_and_paged(billed_house):
     assert [number] == [
         r.number for r in billed_house.do("billing", billing.claims, search=number.lower())[0]
     ]
+
+
+def test_a_pasted_page_in_a_search_keeps_nobody_waiting(billed_house):
+    page = "wrist\0 % _ " * 50_000
+    for verb in (billing.queue, billing.claims, billing.find_codes, billing.find_tariffs):
+        billed_house.do("billing", verb, search=page)
+    assert "R51" in [c.code for c in billed_house.do("billing", billing.find_codes, search="headache\0")]
+    words = ["headache " * 20_000, "x" * 200]
+    assert [True, False] == [bool(billed_house.do("billing", billing.find_codes, search=w)) for w in words]
+
+
+def test_a_page_beyond_every_list_is_empty(billed_house):
+    for verb in (billing.queue, billing.claims, billing.remittances, billing.suspense):
+        for page in (10**30, -(10**30)):
+            assert () == billed_house.do("billing", verb, page=page)[0]
 
 
 def test_the_same_table_is_not_loaded_twice_and_a_part_of_it_is_no_national_table(billed_house):
