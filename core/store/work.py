@@ -14,6 +14,7 @@ tend     bookkeeping nobody did (leases, cursors, a session's last use): writes 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -23,7 +24,7 @@ from types import TracebackType
 from typing import Any, TypeVar
 from uuid import UUID
 
-from sqlalchemy import Engine, event, false, inspect, select
+from sqlalchemy import Engine, String, event, false, inspect, select
 from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.orm import ORMExecuteState, Session, with_loader_criteria
 from sqlalchemy.orm.exc import StaleDataError
@@ -418,20 +419,34 @@ def _stamp(session: Session, context: Any, instances: Any) -> None:
         if hasattr(row, "origin") and row.origin is None:
             row.origin = work.house.origin
     for row in (*session.new, *session.dirty):
-        _refuse_too_long(row)
+        _make_fit(row, by_hand=Role.SYSTEM not in work.actor.roles)
 
 
-def _refuse_too_long(row: Base) -> None:
-    """SQLite keeps any length and PostgreSQL refuses it with words of its own; here both say the same sentence."""
-    for name, longest in _lengths(type(row)):
-        if isinstance(value := getattr(row, name), str) and len(value) > longest:
+_NO_TEXT = re.compile("[\\0\ud800-\udfff]")
+
+
+def _make_fit(row: Base, *, by_hand: bool) -> None:
+    """SQLite keeps any text and PostgreSQL refuses some with words of its own; here both say the same sentence.
+
+    What a machine sent is kept without the signs that no database takes: nobody is there to type it again.
+    """
+    for name, longest in _texts(type(row)):
+        if not isinstance(value := getattr(row, name), str):
+            continue
+        if longest and len(value) > longest:
             raise Refused(f"The {name.replace('_', ' ')} is longer than {longest} characters.")
+        if _NO_TEXT.search(value):
+            if by_hand:
+                raise Refused(
+                    f"The {name.replace('_', ' ')} holds a character that cannot be kept: type it again."
+                )
+            setattr(row, name, _NO_TEXT.sub("", value))
 
 
 @cache
-def _lengths(model: type[Base]) -> tuple[tuple[str, int], ...]:
-    columns = inspect(model).column_attrs
-    return tuple((c.key, length) for c in columns if (length := getattr(c.columns[0].type, "length", None)))
+def _texts(model: type[Base]) -> tuple[tuple[str, int | None], ...]:
+    columns = ((c.key, c.columns[0].type) for c in inspect(model).column_attrs)
+    return tuple((key, kind.length) for key, kind in columns if isinstance(kind, String))
 
 
 def unfit(error: DBAPIError) -> SorgError:
