@@ -13,6 +13,7 @@ from sqlalchemy import func, or_, select
 
 from core.errors import Refused, Stale
 from core.rules.names import check_identity, compact_identity, fold, person_name, search_words, searchable
+from core.rules.pages import rows_before
 from core.rules.problems import Problem, stops
 from core.rules.roles import Permission
 from core.rules.za_time import local_day
@@ -74,9 +75,10 @@ class ConsentCard:
 
 @dataclass(frozen=True)
 class ReferrerCard:
-    """A referring doctor."""
+    """A referring doctor. `version` goes back with a correction."""
 
     id: UUID
+    version: int
     name: str
     practice_number: str
     phone: str
@@ -159,7 +161,7 @@ def find(
             query = query.where(Patient.search_text.contains(word, autoescape=True))
         total = work.db.scalar(select(func.count()).select_from(query.subquery())) or 0
         rows = work.db.scalars(query.order_by(Patient.family_name, Patient.given_names, Patient.id)
-                               .limit(size).offset(max(page - 1, 0) * size))  # fmt: skip
+                               .limit(size).offset(rows_before(page, size)))  # fmt: skip
         facts |= {"words": len(search.split()), "found": total}
         return tuple(_card(p, ()) for p in rows), total
 
@@ -188,6 +190,21 @@ def add_referrer(
         return row.id
 
 
+def correct_referrer(
+    work: Work, referrer_id: UUID, *, name: str, practice_number: str, phone: str, email: str, version: int
+) -> None:
+    """Correct a referring doctor; `version` is the one that was read. The entry names the fields that changed."""
+    with work.act(Permission.ORDER_BOOK, Subject("referrer", str(referrer_id))) as facts:
+        doctor = work.get(Referrer, referrer_id, lock=True)
+        if doctor.version != version:
+            raise Stale("Somebody else corrected this doctor meanwhile. Look again, then repeat your change.")
+        _refuse(_referrer_problems(name, practice_number, phone, email))
+        values = {"name": name.strip(), "practice_number": practice_number, "phone": phone, "email": email}
+        facts["changed"] = sorted(k for k, v in values.items() if getattr(doctor, k) != v)
+        for key, value in values.items():
+            setattr(doctor, key, value)
+
+
 def referrers(work: Work, *, search: str = "", size: int = 100) -> tuple[ReferrerCard, ...]:
     """Referring doctors by name."""
     with work.look(Permission.BOARD_SEE):
@@ -196,7 +213,7 @@ def referrers(work: Work, *, search: str = "", size: int = 100) -> tuple[Referre
             query = query.where(or_(Referrer.name.icontains(search, autoescape=True),
                                     Referrer.practice_number.startswith(search, autoescape=True)))  # fmt: skip
         rows = work.db.scalars(query.order_by(Referrer.name).limit(size))
-        return tuple(ReferrerCard(r.id, r.name, r.practice_number, r.phone, r.email) for r in rows)
+        return tuple(ReferrerCard(r.id, r.version, r.name, r.practice_number, r.phone, r.email) for r in rows)
 
 
 # Checks ---------------------------------------------------------------------------------------------------------

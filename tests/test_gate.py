@@ -46,7 +46,7 @@ VERBS = {
     "people.set_active": "a", "people.people": "am", "people.person": "am", "people.sessions": "am", "people.me": "amrgdtbn",
     "practice.describe": "as", "practice.particulars": "amrgdtbn",
     "patients.register": "rg", "patients.correct": "rg", "patients.record_consent": "rg",
-    "patients.find": "amrgdb", "patients.open_patient": "amrgdb", "patients.add_referrer": "rg",
+    "patients.find": "amrgdb", "patients.open_patient": "amrgdb", "patients.add_referrer": "rg", "patients.correct_referrer": "rg",
     "patients.referrers": "amrgdb",
     "workflow.book": "rg", "workflow.arrive": "rg", "workflow.cancel": "rg", "workflow.take": "rg",
     "workflow.board": "amrgdb", "workflow.reading_list": "md", "workflow.open_study": "amrgdb",

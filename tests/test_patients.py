@@ -7,10 +7,10 @@ from datetime import UTC, date, datetime
 
 import pytest
 
-from core import patients, people, workflow
+from core import health, patients, people, privacy, workflow
 from core.errors import Missing, Refused, Stale
 from core.patients import Particulars
-from tests.fixtures.house import THANDO, TestHouse
+from tests.fixtures.house import THANDO, TestHouse, book_thando
 
 # Valid by its check digit, and nobody's: born 01/01/1980, female.
 SA_ID = "8001010009082"
@@ -279,3 +279,53 @@ def test_a_referrer_is_found_by_name_or_number(either_house):
 
 def test_particulars_hold_nothing_a_patient_row_does_not():
     assert {f for f in Particulars.__dataclass_fields__} <= set(patients.Patient.__table__.columns.keys())
+
+
+def test_a_character_that_no_database_takes_is_refused_in_a_sentence_wherever_it_is_typed(either_house):
+    patient, _ = book_thando(either_house)
+    with pytest.raises(Refused, match="note holds a character"):
+        either_house.do("reception", patients.record_consent, patient, purpose="claim", given=True, how="signed",
+                        note="by\0post")  # fmt: skip
+    with pytest.raises(Refused, match="holds a character"):
+        either_house.do("reception", patients.record_consent, patient, purpose="claim", given=True, how="signed",
+                        note="by\ud800post")  # fmt: skip
+    assert {""} == {c.note for c in either_house.do("reception", patients.open_patient, patient).consents}
+
+
+def test_what_a_machine_wrote_is_kept_without_what_no_database_takes(either_house):
+    either_house.do("system", health.beat, "worker", trouble="4 images\0 in")
+    assert ["4 images in"] == [b.trouble for b in either_house.do("admin", health.beats)]
+
+
+def test_a_page_number_beyond_every_list_shows_an_empty_page(either_house):
+    book_thando(either_house)
+    assert ((), 1) == either_house.do("reception", patients.find, page=10**30)
+    assert () == either_house.do("reception", workflow.board, page=10**30).rows
+    assert () == either_house.do("admin", people.people, page=10**30)[0]
+    assert 1 == len(either_house.do("reception", patients.find, page=-(10**30))[0])
+
+
+def test_a_referring_doctor_is_corrected_and_claims_read_the_new_number(either_house):
+    doctor = either_house.do("reception", patients.add_referrer, name="Dr Amahle Nkosi")
+    (card,) = either_house.do("reception", patients.referrers)
+    right = {
+        "name": " Dr Amahle Nkosi ",
+        "practice_number": "0140000123457",
+        "phone": "011 555 0100",
+        "email": "",
+    }
+    with pytest.raises(Refused) as refused:
+        either_house.do("reception", patients.correct_referrer, doctor, **right | {"practice_number": "0123457"},
+                        version=card.version)  # fmt: skip
+    assert ["practice_number"] == [p.field for p in refused.value.problems]
+    either_house.do("reception", patients.correct_referrer, doctor, **right, version=card.version)
+    (mended,) = either_house.do("reception", patients.referrers)
+    assert ("Dr Amahle Nkosi", "0140000123457", "011 555 0100") == (
+        mended.name,
+        mended.practice_number,
+        mended.phone,
+    )
+    with pytest.raises(Stale):
+        either_house.do("reception", patients.correct_referrer, doctor, **right, version=card.version)
+    entry = either_house.do("admin", privacy.entries)[0]
+    assert ("referrer", str(doctor)) == (entry.subject_kind, entry.subject_id)

@@ -11,6 +11,7 @@ import streamlit as st
 
 from console import desk, lists, widgets
 from core import patients, workflow
+from core.rules.roles import Permission
 from core.rules.steps import Status
 from core.rules.za_time import SAST
 from core.workflow import URGENCIES, Booking, Filters
@@ -38,6 +39,8 @@ def _day_list() -> None:
     if right.button("Book an examination", type="primary", icon=":material/add:"):
         desk.say("Find or register the patient, then press 'Book an examination' there.")
         desk.go("patients")
+    if desk.may(Permission.ORDER_BOOK):
+        _correct_doctor()
     filters = Filters(from_on=day, to_on=day)
     at = widgets.page_number("bookings", narrowed=filters)
     board = desk.ask(workflow.board, filters, page=at, size=widgets.PER_PAGE)
@@ -120,6 +123,28 @@ def _book(patient_id: UUID) -> None:
             ):
                 st.session_state["doctor-added"] = done.value
                 desk.again(f"{name} is in the list and chosen.")
+        _correct_doctor()
+
+
+def _correct_doctor() -> None:
+    with st.expander("Correct a doctor", icon=":material/edit:"):
+        doctors = {r.id: r for r in desk.ask(patients.referrers)}
+        chosen = st.selectbox("Doctor", list(doctors), index=None, placeholder="Type to search", key="doctor-to-correct",
+                              format_func=lambda i: f"{doctors[i].name} {doctors[i].practice_number}".strip())  # fmt: skip
+        if (doctor := doctors.get(chosen)) is None:
+            return
+        with st.form(f"correct-doctor-{doctor.id}-{doctor.version}", border=False):
+            name = st.text_input("Name", doctor.name, max_chars=120)
+            number = st.text_input("Practice number", doctor.practice_number, max_chars=13,
+                                   help="13 digits, leading zeros included; claims need it.")  # fmt: skip
+            a, b = st.columns(2)
+            phone = a.text_input("Telephone", doctor.phone, max_chars=30)
+            email = b.text_input("E-mail", doctor.email, max_chars=120)
+            if st.form_submit_button("Keep the correction") and desk.do(
+                patients.correct_referrer, doctor.id, name=name, practice_number=number, phone=phone, email=email,
+                version=doctor.version,
+            ):  # fmt: skip
+                desk.again(f"{name} is corrected.")
 
 
 def _added(doctors: Mapping[UUID, object]) -> int | None:

@@ -102,7 +102,8 @@ def referrer(claim: Claim, known: Known) -> Iterator[Problem]:
         )
         return
     for problem in _provider(claim.referrer, "referrer", "referring doctor"):
-        yield replace(problem, stop=bool(claim.referrer.pcns))
+        way_out = f"{problem.sentence} Reception corrects the doctor on the bookings page, below 'Correct a doctor'."
+        yield replace(problem, sentence=way_out, stop=bool(claim.referrer.pcns))
     if claim.referrer.pcns and claim.referrer.pcns == claim.practice.pcns:
         yield Problem(
             "REFERRER",
