@@ -2,6 +2,7 @@
 
 import multiprocessing
 import os
+import re
 from dataclasses import replace
 from datetime import UTC, date, datetime
 from decimal import Decimal
@@ -181,10 +182,11 @@ def test_nothing_personal_lies_in_the_simulators_folder(switch):
         b"7654321",
         b"8001010000083",
         b"19800101",
-        b"1980",
         b"S52.50",
     ):
         assert personal not in kept
+    # Four digits stand in some digest sooner or later, so the year is looked for in everything else.
+    assert b"1980" not in re.sub(rb"\b[0-9a-f]{32,}\b", b"", kept)
     assert {oct(path.stat().st_mode)[-3:] for path in switch.folder.iterdir()} == {"600"}
     assert oct(switch.folder.stat().st_mode)[-3:] == "700"
 
