@@ -247,7 +247,9 @@ def claims(work: Work, *, states: tuple[str, ...] = (), search: str = "", page: 
         if states:
             listed = listed.where(Claim.state.in_(states))
         listed = (
-            listed.order_by(Claim.submitted_at.desc(), Claim.id.desc()).limit(size).offset(rows_before(page, size))
+            listed.order_by(Claim.submitted_at.desc(), Claim.id.desc())
+            .limit(size)
+            .offset(rows_before(page, size))
         )
         return _queue_rows(work, list(work.db.scalars(listed))), total, counts
 
