@@ -85,7 +85,7 @@ def check_password(work: Work, *, login: str, password: str) -> str:
     with work.look(Permission.SIGN_IN):
         found = _by_login(work, login)
         verifier = found.password_hash if found and found.is_active else ""
-    right = work.ports.directory.password_is_right(_fold(login), password, verifier=verifier)
+    right = work.ports.accounts.password_is_right(_fold(login), password, verifier=verifier)
     # What was typed for an unknown login may be a password in the wrong field: it does not go on record.
     with work.act(Permission.SIGN_IN, Subject("login", found.login if found else "unknown")) as facts:
         facts["stage"] = "password"
@@ -172,7 +172,7 @@ def add_person(work: Work, *, login: str, name: str, roles: tuple[str, ...], pas
         secret = base64.b32encode(work.dice(20)).decode()
         person = Person(
             id=work.new_id(), login=_fold(login), name=name.strip(), roles=sorted(roles), registration=registration,
-            practice_number=practice_number, email=email, password_hash=work.ports.directory.new_verifier(password),
+            practice_number=practice_number, email=email, password_hash=work.ports.accounts.new_verifier(password),
             totp_step=0, wrong_answers=0, is_active=True, directory="local",
         )  # fmt: skip
         person.totp_box = _seal(work, person.id, secret)

@@ -28,7 +28,7 @@ from pyotp.totp import TOTP
 from core import analytics, patients, people, reporting, workflow
 from core.analytics import Dataset
 from core.ports import Ports
-from core.ports.directory import LocalDirectory
+from core.ports.directory import LocalAccounts
 from core.rules.roles import Role
 from core.rules.steps import STEPS
 from core.rules.za_time import SAST
@@ -91,7 +91,7 @@ def invent(
     chosen = settings.read(home=home, database_url="", passphrase_file=None)
     opening.found(chosen)
     # Nobody signs in with these passwords, so they need not be slow to guess.
-    ports = Ports(directory=LocalDirectory(PasswordHasher(time_cost=1, memory_cost=1024, parallelism=1)))
+    ports = Ports(accounts=LocalAccounts(PasswordHasher(time_cost=1, memory_cost=1024, parallelism=1)))
     house = replace(opening.open_house(chosen, ports=ports, upgrade=True), clock=clock)
     history = _History(house, clock, dice)
     history.hire()

@@ -13,7 +13,7 @@ from sqlalchemy import Engine
 
 from core.errors import Unfit
 from core.ports import Ports
-from core.ports.directory import LocalDirectory
+from core.ports.directory import LocalAccounts
 from core.ports.orthanc import OrthancRest
 from core.ports.switch import FolderSwitch, Switch
 from core.ports.switch_simulator import SwitchSimulator
@@ -52,7 +52,7 @@ def open_ports(settings: Settings) -> Ports:
     return Ports(
         orthanc=OrthancRest(orthanc_address(settings), orthanc_auth(settings)),
         switch=open_switch(settings),
-        directory=LocalDirectory(),
+        accounts=LocalAccounts(),
     )
 
 

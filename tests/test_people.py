@@ -113,7 +113,7 @@ def test_every_wrong_pair_gets_one_sentence(either_house, login, said):
 
 def test_known_and_unknown_logins_cost_the_same_work(house, monkeypatch):
     asked = []
-    directory = house.house.ports.directory
+    directory = house.house.ports.accounts
     right = directory._hasher.verify
     monkeypatch.setattr(directory, "_hasher", type("Counting", (), {
         "verify": lambda self, verifier, said: (asked.append(len(said)), right(verifier, said))[1]})())  # fmt: skip

@@ -12,4 +12,6 @@ class Ports:
 
     orthanc: Any = None  # core.ports.orthanc.Orthanc
     switch: Any = None  # core.ports.switch.Switch
-    directory: Any = None  # core.ports.directory.Directory
+    accounts: Any = None  # core.ports.directory.LocalAccounts
+    directory: Any = None  # core.ports.directory.Directory; None in a practice without one
+    identity: Any = None  # core.ports.oidc.IdentityProvider; None without single sign-on

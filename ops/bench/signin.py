@@ -10,7 +10,7 @@ from datetime import timedelta
 from pyotp.totp import TOTP
 
 from core import people
-from core.ports.directory import LocalDirectory
+from core.ports.directory import LocalAccounts
 from core.store.work import nobody
 from ops.bench.rows import Bar, Measured, median, p95
 from ops.bench.throwaway import open_throwaway
@@ -23,7 +23,7 @@ BARS = (
 
 def measure() -> Iterator[Measured]:
     """Twenty times the same person, each time with the next code, beside the password check by itself."""
-    directory = LocalDirectory()
+    directory = LocalAccounts()
     with open_throwaway(orthanc=False) as there:
         password, totp = there.passwords[LOGIN], TOTP(there.story.cast.secrets[LOGIN])
         verifier = directory.new_verifier(password)

@@ -15,16 +15,28 @@ from core.store.model.billing import (
     TariffRow,
 )  # fmt: skip
 from core.store.model.patients import Consent, Patient, Referrer
-from core.store.model.people import Person, SignInSession
+from core.store.model.people import (
+    Activation,
+    Alert,
+    Challenge,
+    ChangeRequest,
+    GroupRole,
+    Person,
+    RecoveryCode,
+    SecurityKey,
+    SignInSession,
+    StepUp,
+    Throttle,
+)  # fmt: skip
 from core.store.model.practice import Counter, Practice
 from core.store.model.record import AuditEntry, Document, Errand
 from core.store.model.sharing import Share, ShareInstance
 from core.store.model.studies import ReportVersion, Study, StudyEvent
 
 __all__ = [
-    "Arrival", "AuditEntry", "Base", "Claim", "ClaimEvent", "ClaimLine", "CodeTable", "Consent",
-    "Counter", "Document", "Errand", "FeedCursor", "Heartbeat", "Icd10Row", "Instance", "Owned",
+    "Activation", "Alert", "Arrival", "AuditEntry", "Base", "Challenge", "ChangeRequest", "Claim", "ClaimEvent", "ClaimLine", "CodeTable", "Consent",
+    "Counter", "Document", "Errand", "FeedCursor", "GroupRole", "Heartbeat", "Icd10Row", "Instance", "Owned",
     "Patient", "Person", "Posting", "Practice", "Referrer", "Remittance", "RemittanceLine",
-    "ReportVersion", "Share", "ShareInstance", "SignInSession", "Study", "StudyEvent", "SwitchPosition",
-    "TariffRow",
+    "RecoveryCode", "ReportVersion", "SecurityKey", "Share", "ShareInstance", "SignInSession", "Study", "StepUp", "StudyEvent", "SwitchPosition",
+    "TariffRow", "Throttle",
 ]  # fmt: skip
