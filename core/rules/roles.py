@@ -44,12 +44,20 @@ class Permission(StrEnum):
     SHARED_VIEW = "shared-view"
     PEOPLE_SEE = "people-see"
     PEOPLE_MANAGE = "people-manage"
+    PEOPLE_FOUND = "people-found"
+    CHANGE_SEE = "change-see"
+    CHANGE_APPROVE = "change-approve"
+    CHANGE_APPLY = "change-apply"
+    ALERT_SEE = "alert-see"
     AUDIT_READ = "audit-read"
     INSIGHT_SEE = "insight-see"
     ANALYSE = "analyse"
     SYSTEM_SEE = "system-see"
     SYSTEM_MANAGE = "system-manage"
     ERRANDS_RUN = "errands-run"
+    GLASS_BREAK = "glass-break"
+    GLASS_REVIEW = "glass-review"
+    ACCESS_SEE = "access-see"
 
 
 class Role(StrEnum):
@@ -67,6 +75,18 @@ class Role(StrEnum):
     REFERRER = "referrer"
     SYSTEM = "system"  # the worker: images in, errands out
     NOBODY = "nobody"  # a request before anyone has signed in
+
+
+class Scope(StrEnum):
+    """Whose rows somebody may see, widest first."""
+
+    ALL = "all"
+    SITE = "site"  # patients registered or examined at their sites, and studies of their sites
+    ASSIGNED = "assigned"  # studies that are theirs to report, in their hands, or that they moved
+    REFERRER = "referrer"  # signed studies that this doctor referred
+    OWN = "own"  # the patient's own signed studies
+    LINK = "link"  # the one study of a link
+    NONE = "none"
 
 
 STAFF = (
@@ -87,27 +107,29 @@ _DESK = frozenset({P.ACCOUNT_SELF, P.BOARD_SEE, P.PATIENT_FIND, P.PATIENT_READ, 
 ROLES: dict[Role, frozenset[Permission]] = {
     Role.ADMIN: _DESK
     | {
-        P.PEOPLE_SEE, P.PEOPLE_MANAGE, P.AUDIT_READ, P.SYSTEM_SEE, P.SYSTEM_MANAGE, P.TABLES_SEE,
-        P.TABLES_IMPORT, P.SHARE_SEE, P.SHARE_REVOKE, P.QUARANTINE_SEE, P.INSIGHT_SEE,
+        P.PEOPLE_SEE, P.PEOPLE_MANAGE, P.CHANGE_SEE, P.CHANGE_APPROVE, P.ALERT_SEE, P.AUDIT_READ, P.SYSTEM_SEE, P.SYSTEM_MANAGE, P.TABLES_SEE,
+        P.TABLES_IMPORT, P.SHARE_SEE, P.SHARE_REVOKE, P.QUARANTINE_SEE, P.INSIGHT_SEE, P.GLASS_REVIEW, P.ACCESS_SEE,
     },
     Role.MANAGER: _DESK
     | {
-        P.INSIGHT_SEE, P.ANALYSE, P.PEOPLE_SEE, P.AUDIT_READ, P.SYSTEM_SEE, P.BILLING_SEE, P.TABLES_SEE,
+        P.INSIGHT_SEE, P.ANALYSE, P.PEOPLE_SEE, P.CHANGE_SEE, P.ALERT_SEE, P.AUDIT_READ, P.SYSTEM_SEE, P.BILLING_SEE, P.TABLES_SEE,
         P.READING_LIST_SEE, P.TRANSCRIPTION_SEE, P.QUARANTINE_SEE, P.SHARE_SEE, P.SHARE_REVOKE, P.REPORT_READ,
+        P.GLASS_REVIEW, P.ACCESS_SEE,
     },
     Role.RECEPTION: _DESK
     | {
         P.PATIENT_WRITE, P.ORDER_BOOK, P.ORDER_ARRIVE, P.ORDER_CANCEL, P.SHARE_SEE, P.SHARE_MINT, P.SHARE_REVOKE,
+        P.GLASS_BREAK,
     },
     Role.RADIOGRAPHER: _DESK
     | {
         P.PATIENT_WRITE, P.ORDER_BOOK, P.ORDER_ARRIVE, P.ORDER_CANCEL, P.IMAGES_VIEW, P.IMAGES_SEND, P.QUARANTINE_SEE,
-        P.QUARANTINE_RESOLVE,
+        P.QUARANTINE_RESOLVE, P.GLASS_BREAK,
     },
     Role.RADIOLOGIST: _DESK
     | {
         P.READING_LIST_SEE, P.IMAGES_VIEW, P.REPORT_READ, P.REPORT_WRITE, P.REPORT_SIGN, P.QUARANTINE_SEE,
-        P.QUARANTINE_RESOLVE, P.SHARE_SEE, P.SHARE_MINT, P.SHARE_REVOKE,
+        P.QUARANTINE_RESOLVE, P.SHARE_SEE, P.SHARE_MINT, P.SHARE_REVOKE, P.GLASS_BREAK,
     },
     Role.TRANSCRIPTIONIST: frozenset({P.ACCOUNT_SELF, P.TRANSCRIPTION_SEE, P.TRANSCRIBE, P.REPORT_READ}),
     Role.BILLING: _DESK
@@ -119,10 +141,37 @@ ROLES: dict[Role, frozenset[Permission]] = {
     Role.PATIENT: frozenset({P.SHARED_VIEW}),
     Role.REFERRER: frozenset({P.SHARED_VIEW}),
     Role.SYSTEM: frozenset(
-        {P.IMAGES_RECEIVE, P.IMAGES_SEND, P.REPORT_ATTACH, P.CLAIM_TRANSMIT, P.ERRANDS_RUN, P.SYSTEM_SEE, P.SYSTEM_MANAGE}
+        {P.IMAGES_RECEIVE, P.IMAGES_SEND, P.REPORT_ATTACH, P.CLAIM_TRANSMIT, P.ERRANDS_RUN, P.SYSTEM_SEE, P.SYSTEM_MANAGE,
+         P.PEOPLE_FOUND, P.CHANGE_APPLY}
     ),
     Role.NOBODY: frozenset({P.SIGN_IN, P.SHARE_OPEN}),
 }  # fmt: skip
+
+
+# Whose rows a role sees where nothing else is said (docs/decisions/082). A person's own setting may overrule it.
+SCOPES: dict[Role, Scope] = {
+    Role.ADMIN: Scope.ALL,
+    Role.MANAGER: Scope.ALL,
+    Role.RECEPTION: Scope.SITE,
+    Role.RADIOGRAPHER: Scope.SITE,
+    Role.RADIOLOGIST: Scope.SITE,
+    Role.TRANSCRIPTIONIST: Scope.SITE,
+    Role.BILLING: Scope.SITE,
+    Role.ANALYST: Scope.NONE,
+    Role.PATIENT: Scope.OWN,  # with a link: LINK
+    Role.REFERRER: Scope.REFERRER,  # with a link: LINK
+    Role.SYSTEM: Scope.ALL,
+    Role.NOBODY: Scope.NONE,
+}
+# Questions that need whole tables: they count, work on pseudonyms, come before anybody signed in, or oversee.
+# A block must never hide the trail, nor who has which access, from those who oversee it.
+UNNAMED = frozenset(
+    {
+        P.SIGN_IN, P.SHARE_OPEN, P.INSIGHT_SEE, P.ANALYSE, P.AUDIT_READ, P.GLASS_BREAK, P.GLASS_REVIEW, P.ACCESS_SEE,
+    }
+)  # fmt: skip
+# What a session that began while the directory was away may not do: nobody could say whether the person still may.
+NOT_WHILE_AWAY = frozenset({P.PEOPLE_MANAGE, P.TABLES_IMPORT, P.ANALYSE, P.SYSTEM_MANAGE, P.GLASS_REVIEW})
 
 
 def allowed(roles: frozenset[Role], permission: Permission) -> bool:

@@ -30,6 +30,7 @@ from sqlalchemy.orm import ORMExecuteState, Session, with_loader_criteria
 from sqlalchemy.orm.exc import StaleDataError
 
 from core.errors import Denied, Missing, Refused, SorgError, Stale, Unfit, WrongAnswer
+from core.rules.access import Bounds, Reach
 from core.rules.roles import LINK_HOLDERS, Permission, Role, allowed
 from core.store import audit
 from core.store.blobs import Blobs
@@ -39,17 +40,6 @@ from core.store.model import AuditEntry, Base, Counter, Errand, Study
 
 Row = TypeVar("Row", bound=Base)
 _NARROWED = frozenset(LINK_HOLDERS)
-
-
-@dataclass(frozen=True)
-class Reach:
-    """What one link opens: one study of one patient in one signed version, and nothing beside it."""
-
-    share_id: UUID
-    study_id: UUID
-    patient_id: UUID
-    version_id: UUID
-    referrer_id: UUID | None = None
 
 
 @dataclass(frozen=True)
@@ -63,6 +53,7 @@ class Actor:
     address: str = ""
     session: UUID | None = None
     reach: Reach | None = None
+    bounds: Bounds = Bounds()
 
     @property
     def person(self) -> UUID:

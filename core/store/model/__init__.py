@@ -1,5 +1,6 @@
 """The tables, one file a subject. Importing this package knows them all."""
 
+from core.store.model.access import GlassBreak, PatientBlock, PatientGrant
 from core.store.model.arrivals import Arrival, FeedCursor, Heartbeat, Instance
 from core.store.model.base import Base, Owned
 from core.store.model.billing import (
@@ -35,8 +36,8 @@ from core.store.model.studies import ReportVersion, Study, StudyEvent
 
 __all__ = [
     "Activation", "Alert", "Arrival", "AuditEntry", "Base", "Challenge", "ChangeRequest", "Claim", "ClaimEvent", "ClaimLine", "CodeTable", "Consent",
-    "Counter", "Document", "Errand", "FeedCursor", "GroupRole", "Heartbeat", "Icd10Row", "Instance", "Owned",
-    "Patient", "Person", "Posting", "Practice", "Referrer", "Remittance", "RemittanceLine",
+    "Counter", "Document", "Errand", "FeedCursor", "GlassBreak", "GroupRole", "Heartbeat", "Icd10Row", "Instance", "Owned",
+    "Patient", "PatientBlock", "PatientGrant", "Person", "Posting", "Practice", "Referrer", "Remittance", "RemittanceLine",
     "RecoveryCode", "ReportVersion", "SecurityKey", "Share", "ShareInstance", "SignInSession", "Study", "StepUp", "StudyEvent", "SwitchPosition",
     "TariffRow", "Throttle",
 ]  # fmt: skip

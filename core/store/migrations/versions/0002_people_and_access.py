@@ -94,6 +94,79 @@ def upgrade() -> None:
         batch_op.create_index(batch_op.f("ix_activation_person_id"), ["person_id"], unique=False)
 
     op.create_table(
+        "glass_break",
+        sa.Column("person_id", sa.Uuid(), nullable=False),
+        sa.Column("patient_id", sa.Uuid(), nullable=False),
+        sa.Column("reason", sa.Text(), nullable=False),
+        sa.Column("at", UtcTime(), nullable=False),
+        sa.Column("until_at", UtcTime(), nullable=False),
+        sa.Column("session_id", sa.Uuid(), nullable=True),
+        sa.Column("reviewed_by", sa.Uuid(), nullable=True),
+        sa.Column("reviewed_at", UtcTime(), nullable=True),
+        sa.Column("verdict", sa.String(length=8), nullable=False),
+        sa.Column("note", sa.Text(), nullable=False),
+        sa.Column("id", sa.Uuid(), nullable=False),
+        sa.Column("origin", sa.String(length=16), nullable=False),
+        sa.Column("version", sa.Integer(), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["patient_id"], ["patient.id"], name=op.f("fk_glass_break_patient_id_patient")
+        ),
+        sa.ForeignKeyConstraint(["person_id"], ["person.id"], name=op.f("fk_glass_break_person_id_person")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_glass_break")),
+    )
+    with op.batch_alter_table("glass_break", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_glass_break_patient_id"), ["patient_id"], unique=False)
+        batch_op.create_index("ix_glass_break_person_until", ["person_id", "until_at"], unique=False)
+        batch_op.create_index(batch_op.f("ix_glass_break_reviewed_at"), ["reviewed_at"], unique=False)
+
+    op.create_table(
+        "patient_block",
+        sa.Column("patient_id", sa.Uuid(), nullable=False),
+        sa.Column("person_id", sa.Uuid(), nullable=True),
+        sa.Column("kind", sa.String(length=10), nullable=False),
+        sa.Column("why", sa.String(length=300), nullable=False),
+        sa.Column("from_at", UtcTime(), nullable=False),
+        sa.Column("until_at", UtcTime(), nullable=True),
+        sa.Column("request_id", sa.Uuid(), nullable=True),
+        sa.Column("ended_at", UtcTime(), nullable=True),
+        sa.Column("ended_by", sa.Uuid(), nullable=True),
+        sa.Column("id", sa.Uuid(), nullable=False),
+        sa.Column("origin", sa.String(length=16), nullable=False),
+        sa.Column("version", sa.Integer(), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["patient_id"], ["patient.id"], name=op.f("fk_patient_block_patient_id_patient")
+        ),
+        sa.ForeignKeyConstraint(["person_id"], ["person.id"], name=op.f("fk_patient_block_person_id_person")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_patient_block")),
+    )
+    with op.batch_alter_table("patient_block", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_patient_block_patient_id"), ["patient_id"], unique=False)
+        batch_op.create_index("ix_patient_block_person_until", ["person_id", "until_at"], unique=False)
+
+    op.create_table(
+        "patient_grant",
+        sa.Column("person_id", sa.Uuid(), nullable=False),
+        sa.Column("patient_id", sa.Uuid(), nullable=False),
+        sa.Column("why", sa.String(length=300), nullable=False),
+        sa.Column("from_at", UtcTime(), nullable=False),
+        sa.Column("until_at", UtcTime(), nullable=False),
+        sa.Column("request_id", sa.Uuid(), nullable=True),
+        sa.Column("ended_at", UtcTime(), nullable=True),
+        sa.Column("ended_by", sa.Uuid(), nullable=True),
+        sa.Column("id", sa.Uuid(), nullable=False),
+        sa.Column("origin", sa.String(length=16), nullable=False),
+        sa.Column("version", sa.Integer(), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["patient_id"], ["patient.id"], name=op.f("fk_patient_grant_patient_id_patient")
+        ),
+        sa.ForeignKeyConstraint(["person_id"], ["person.id"], name=op.f("fk_patient_grant_person_id_person")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_patient_grant")),
+    )
+    with op.batch_alter_table("patient_grant", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_patient_grant_patient_id"), ["patient_id"], unique=False)
+        batch_op.create_index("ix_patient_grant_person_until", ["person_id", "until_at"], unique=False)
+
+    op.create_table(
         "recovery_code",
         sa.Column("id", sa.Uuid(), nullable=False),
         sa.Column("origin", sa.String(length=16), nullable=False),
