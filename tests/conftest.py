@@ -9,4 +9,5 @@ pytest_plugins = [
     "tests.fixtures.scanner",
     "tests.fixtures.console",
     "tests.fixtures.door",
+    "tests.fixtures.oidc",
 ]
