@@ -14,6 +14,7 @@ from sqlalchemy import Engine
 from core.errors import Unfit
 from core.ports import Ports
 from core.ports.directory import LocalAccounts
+from core.ports.oidc import IdentityProvider, OidcProvider
 from core.ports.orthanc import OrthancRest
 from core.ports.switch import FolderSwitch, Switch
 from core.ports.switch_simulator import SwitchSimulator
@@ -53,6 +54,7 @@ def open_ports(settings: Settings) -> Ports:
         orthanc=OrthancRest(orthanc_address(settings), orthanc_auth(settings)),
         switch=open_switch(settings),
         accounts=LocalAccounts(),
+        identity=open_identity_provider(settings),
     )
 
 
@@ -66,6 +68,30 @@ def open_switch(settings: Settings) -> Switch:
         )
     outbox, inbox = settings.switch_folder / "outbox", settings.switch_folder / "inbox"
     return FolderSwitch(outbox, inbox, home=settings.home)
+
+
+def open_identity_provider(settings: Settings) -> IdentityProvider | None:
+    """Single sign-on as the settings describe it, or None. The provider is not asked yet: it may be away."""
+    if not settings.oidc_issuer:
+        return None
+    if not settings.oidc_client_id:
+        raise Unfit("SORG_OIDC_ISSUER needs SORG_OIDC_CLIENT_ID: the name under which the provider knows us.")
+    if settings.oidc_ca_file is not None and not os.access(settings.oidc_ca_file, os.R_OK):
+        raise Unfit("SORG_OIDC_CA_FILE cannot be read.")
+    secret = ""
+    if settings.oidc_client_secret_file is not None:
+        try:
+            secret = settings.oidc_client_secret_file.read_text().strip()
+        except OSError as error:
+            raise Unfit(f"SORG_OIDC_CLIENT_SECRET_FILE cannot be read: {error.strerror}.") from None
+        if not secret:
+            raise Unfit("SORG_OIDC_CLIENT_SECRET_FILE is empty.")
+    accepted = (value.strip() for value in settings.oidc_second_factor.split(","))
+    return OidcProvider(
+        settings.oidc_issuer, client_id=settings.oidc_client_id, client_secret=secret,
+        now=lambda: datetime.now(UTC), dice=secrets.token_bytes, groups_claim=settings.oidc_groups_claim,
+        second_factor=tuple(filter(None, accepted)), ca_file=settings.oidc_ca_file,
+    )  # fmt: skip
 
 
 def orthanc_address(settings: Settings) -> str:

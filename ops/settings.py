@@ -91,6 +91,31 @@ class Settings(BaseSettings):
     switch_folder: Path | None = Field(
         None, description="For SORG_SWITCH=folder: the folder that the switch's own client watches."
     )
+    oidc_issuer: str = Field(
+        "",
+        description="Single sign-on: the issuer of an OpenID Connect provider (Keycloak, Entra, ADFS). Empty: none.",
+    )
+    oidc_client_id: str = Field("", description="Single sign-on: our client id at the provider.")
+    oidc_client_secret_file: Path | None = Field(
+        None,
+        description="Single sign-on: file with our secret there. Unset: a public client, with PKCE alone.",
+    )
+    oidc_ca_file: Path | None = Field(
+        None, description="Single sign-on: certificates (PEM) to trust instead of the public authorities'."
+    )
+    oidc_name: str = Field(
+        "single sign-on",
+        max_length=40,
+        description="Single sign-on: what its button says after “Continue with”.",
+    )
+    oidc_groups_claim: str = Field(
+        "groups", description="Single sign-on: the claim that lists a person's groups. Empty: none is read."
+    )
+    oidc_second_factor: str = Field(
+        "",
+        description="Single sign-on: values of acr or amr, with commas, that count as a second factor. "
+        "Empty: ours is always asked.",
+    )
 
 
 def read(**overrides: Any) -> Settings:

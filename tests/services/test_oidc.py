@@ -18,6 +18,8 @@ from starlette.responses import JSONResponse, PlainTextResponse, RedirectRespons
 from core.errors import Away, Unfit
 from core.ports import oidc
 from core.ports.oidc import EXPLAINED, NotProven, OidcProvider, Reason, is_safe
+from ops.opening import open_identity_provider
+from ops.settings import read
 from tests.fixtures.oidc import (
     BACK,
     CLIENT,
@@ -486,5 +488,48 @@ def test_only_a_certificate_that_is_trusted_will_do(tmp_path):
         assert opened(provider, ca_file=certificate).begin(redirect_uri=BACK).url.startswith(provider.issuer)
 
 
-def test_every_reason_is_explained():
+def test_every_reason_is_explained_and_stands_in_the_decision():
+    page = (ROOT / "docs" / "decisions" / "081-single-sign-on.md").read_text()
     assert set(Reason) == set(EXPLAINED)
+    assert [] == [reason for reason in Reason if f"`{reason}`" not in page]
+
+
+# Settings ---------------------------------------------------------------------------------------------------------
+
+
+def test_without_an_issuer_there_is_no_single_sign_on():
+    assert None is open_identity_provider(read())
+
+
+def test_the_settings_describe_the_provider(provider, tmp_path):
+    file = tmp_path / "secret"
+    file.write_text(f"{SECRET}\n")
+    settings = read(oidc_issuer=provider.issuer, oidc_client_id=CLIENT, oidc_client_secret_file=file,
+                    oidc_second_factor="mfa, 2 ,", oidc_groups_claim="roles")  # fmt: skip
+    provider.claims = {"roles": ["radiologist"], "amr": ["mfa"]}
+    who = signed_in(open_identity_provider(settings), provider)
+    assert (("radiologist",), True, "mfa 2") == (
+        who.groups,
+        who.has_second_factor,
+        provider.wishes["acr_values"],
+    )
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"oidc_issuer": "http://login.example"}, "SORG_OIDC_ISSUER must begin with https://"),
+        ({"oidc_client_id": ""}, "SORG_OIDC_ISSUER needs SORG_OIDC_CLIENT_ID"),
+        ({"oidc_ca_file": Path("nowhere")}, "SORG_OIDC_CA_FILE cannot be read"),
+        (
+            {"oidc_client_secret_file": Path("nowhere")},
+            "SORG_OIDC_CLIENT_SECRET_FILE cannot be read: No such",
+        ),
+        ({"oidc_client_secret_file": Path("/dev/null")}, "SORG_OIDC_CLIENT_SECRET_FILE is empty"),
+    ],
+    ids=lambda case: next(iter(case)) if isinstance(case, dict) else "",
+)
+def test_a_half_described_provider_stops_the_start(changes, sentence):
+    usual = {"oidc_issuer": "https://login.example", "oidc_client_id": CLIENT}
+    with pytest.raises(Unfit, match=sentence):
+        open_identity_provider(read(**{**usual, **changes}))
