@@ -148,9 +148,11 @@ def _referred(bounds: Bounds, facts: Facts, _: Reach | None) -> bool:
 
 
 def _linked(_: Bounds, facts: Facts, reach: Reach | None) -> bool:
-    if reach is None or facts.patient_id != reach.patient_id:
+    if reach is None:
         return False
-    return facts.study_id in (None, reach.study_id)
+    return (
+        facts.patient_id == reach.patient_id if facts.study_id is None else facts.study_id == reach.study_id
+    )
 
 
 _SEES: dict[Scope, Callable[[Bounds, Facts, Reach | None], bool]] = {

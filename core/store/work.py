@@ -17,34 +17,61 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import cache
 from types import TracebackType
 from typing import Any, TypeVar
 from uuid import UUID
 
-from sqlalchemy import Engine, String, event, false, inspect, select
+from sqlalchemy import Engine, String, event, inspect, select
 from sqlalchemy.exc import DBAPIError, IntegrityError
-from sqlalchemy.orm import ORMExecuteState, Session, with_loader_criteria
+from sqlalchemy.orm import ORMExecuteState, Session
 from sqlalchemy.orm.exc import StaleDataError
 
 from core.errors import Denied, Missing, Refused, SorgError, Stale, Unfit, WrongAnswer
-from core.rules.access import Bounds, Reach
-from core.rules.roles import LINK_HOLDERS, Permission, Role, allowed
-from core.store import audit
+from core.rules.access import (
+    OPEN_COUNTRY,
+    OUTSIDERS,
+    Bounds,
+    Fence,
+    Fences,
+    Reach,
+    decide,
+    fences_at,
+    scope_of,
+)
+from core.rules.roles import NOT_WHILE_AWAY, UNNAMED, Permission, Role, Scope, allowed
+from core.store import audit, reach
 from core.store.blobs import Blobs
 from core.store.db import pen
 from core.store.keys import Keyring
-from core.store.model import AuditEntry, Base, Counter, Errand, Study
+from core.store.model import (
+    AuditEntry,
+    Base,
+    Counter,
+    Errand,
+    GlassBreak,
+    PatientBlock,
+    PatientGrant,
+    Share,
+    SignInSession,
+    Study,
+)
 
 Row = TypeVar("Row", bound=Base)
-_NARROWED = frozenset(LINK_HOLDERS)
+AWAY = (
+    "This is not possible while the directory is away, because nobody can say whether you still may. "
+    "Sign in again once it answers."
+)
 
 
 @dataclass(frozen=True)
 class Actor:
-    """Who is asking. `channel` and `address` say from where; `reach` narrows a link holder to one study."""
+    """Who is asking. `channel` and `address` say from where; `reach` narrows a link holder to one study.
+
+    `bounds` are what is set for this one person, beside what their roles say (core.rules.access).
+    """
 
     id: str
     name: str
@@ -137,6 +164,9 @@ class Work:
         self._writing = False
         self._depth = 0
         self._refused: tuple[Permission, Subject] | None = None
+        self._because = ""
+        self._doors: list[Permission | None] = []  # the innermost one says whose rows are seen
+        self._fences: tuple[Fence, ...] | None = None
 
     # What verbs need of the world -------------------------------------------------------------------------------
 
@@ -172,7 +202,8 @@ class Work:
         subject = subject or Subject("practice")
         self._require(permission, subject)
         facts: dict[str, Any] = {}
-        with self._holding(writing=True):
+        with self._holding(permission, writing=True):
+            self._admit(subject)
             try:
                 yield facts
             except WrongAnswer:
@@ -187,7 +218,8 @@ class Work:
         key = (str(permission), subject.kind, subject.id, self.actor.id)
         self._require(permission, subject)
         if key in self._opened or self._openings.fresh(key, now=self.now()):
-            with self._holding(writing=False):
+            with self._holding(permission, writing=False):
+                self._admit(subject)
                 yield {}
             return
         with self.act(permission, subject) as facts:
@@ -198,14 +230,14 @@ class Work:
     def look(self, permission: Permission) -> Iterator[None]:
         """Ask a question that leaves no entry; nothing can be written."""
         self._require(permission, Subject("practice"))
-        with self._holding(writing=False):
+        with self._holding(permission, writing=False):
             yield
 
     @contextmanager
     def tend(self, permission: Permission) -> Iterator[None]:
         """Write what is nobody's act: a lease, a cursor, when a session was last used."""
         self._require(permission, Subject("practice"))
-        with self._holding(writing=True):
+        with self._holding(permission, writing=True):
             yield
 
     # Rows -------------------------------------------------------------------------------------------------------
@@ -227,10 +259,17 @@ class Work:
             query = query.with_for_update(key_share=True).execution_options(populate_existing=True)
         row = self.db.scalars(query).one_or_none()
         if row is None:
-            raise Missing(
-                f"This {what or model.__tablename__.replace('_', ' ')} does not exist, or is not yours to see."
+            raise self._missing(
+                what or model.__tablename__.replace("_", " "), reach.CONCERNS.get(model) != reach.PRACTICE
             )
         return row
+
+    def _missing(self, what: str, of_a_patient: bool = True) -> Missing:
+        """One sentence for what is not there and for what is somebody else's."""
+        sentence = f"This {what} does not exist, or is not yours to see."
+        if of_a_patient and allowed(self.actor.roles, Permission.GLASS_BREAK):
+            sentence += " If care depends on it, you can break the glass."
+        return Missing(sentence)
 
     def number(self, name: str) -> int:
         """The next number of a counter; gaps appear only where a transaction was rolled back after others."""
@@ -296,18 +335,78 @@ class Work:
         if self._session is not None:
             with pen("close"):
                 self._session.close()
-            self._session, self._writing = None, False
+            self._session, self._writing, self._fences = None, False, None
 
     def _require(self, permission: Permission, subject: Subject) -> None:
         if self._depth == 0:
             self._refused = (permission, subject)
         if not allowed(self.actor.roles, permission):
             raise Denied("Your role does not allow this. Ask your practice's admin if it should.")
+        if self.actor.bounds.reduced and permission in NOT_WHILE_AWAY:
+            raise Denied(AWAY)
+
+    def _admit(self, subject: Subject) -> None:
+        """Before the verb begins: may this actor see the patient or study that it is about?"""
+        view = self._view()
+        if subject.kind not in ("patient", "study") or view.is_whole:
+            return
+        try:
+            facts = reach.facts_of(self.db, subject.kind, UUID(subject.id), person=self._staff)
+        except ValueError:
+            facts = None
+        if facts is None:
+            raise self._missing(subject.kind)
+        bounds = replace(self.actor.bounds, sites=view.sites)
+        decision = decide(view.scope, bounds, view.fences, facts, reach=self.actor.reach)
+        if not decision.allowed:
+            self._because = decision.why
+            raise self._missing(subject.kind)
+
+    @property
+    def _staff(self) -> UUID | None:
+        """The id of a member of staff; None for outsiders, for the worker and before anybody has signed in."""
+        return None if self.actor.roles & _NO_STAFF else self._account
+
+    @property
+    def _account(self) -> UUID | None:
+        try:
+            return UUID(self.actor.id)
+        except ValueError:
+            return None
+
+    def _view(self) -> reach.View:
+        """What the innermost door shows of the database, now."""
+        permission = self._doors[-1]
+        if permission is None:
+            return _NOTHING
+        bounds, by_link = self.actor.bounds, self.actor.reach is not None
+        scope = scope_of(self.actor.roles, permission, bounds, by_link=by_link)
+        if self.actor.roles & OUTSIDERS:
+            return reach.View(
+                scope,
+                person=self._account,
+                patient_id=bounds.patient_id,
+                referrer_id=bounds.referrer_id,
+                reach=self.actor.reach,
+            )
+        fences = OPEN_COUNTRY if permission in UNNAMED else self._fences_now()
+        sites = (bounds.sites or frozenset({self.house.origin})) if scope is Scope.SITE else frozenset()
+        return reach.View(scope, sites, self._staff if scope is Scope.ASSIGNED else None, fences=fences)
+
+    def _fences_now(self) -> Fences:
+        """Blocks, grants and broken glass, read once a transaction and held against the clock at each question."""
+        if self._staff is None:
+            return OPEN_COUNTRY
+        if self._fences is None:
+            self._fences = reach.fences_of(self.db, self._staff, now=self.now())
+        own = self.actor.bounds.patient_id
+        return fences_at(self._fences, self.now(), own=own) if self._fences or own else OPEN_COUNTRY
 
     @contextmanager
-    def _holding(self, *, writing: bool) -> Iterator[None]:
+    def _holding(self, permission: Permission | None, *, writing: bool) -> Iterator[None]:
         self._open(writing=writing)
         self._depth += 1
+        self._doors.append(permission)
         try:
             with pen(self.actor.id):
                 yield
@@ -318,6 +417,7 @@ class Work:
         except DBAPIError as error:
             raise unfit(error) from error
         finally:
+            self._doors.pop()
             self._depth -= 1
             if self._depth == 0 and not self._writing:
                 # A question leaves no transaction open, so that an outside call never waits inside one.
@@ -358,24 +458,22 @@ class Work:
         if subject.kind == "patient":
             return subject.id
         if subject.kind == "study" and subject.id:
-            return self.db.scalars(select(Study.patient_id).where(Study.id == UUID(subject.id))).first()
+            # A refused try is on the patient's record too, so the row is found whoever tried.
+            whose = select(Study.patient_id).where(Study.id == UUID(subject.id))
+            return self.db.scalars(whose.execution_options(the_gates_own=True)).first()
         return None
 
     def _note_refusal(self, error: SorgError) -> None:
         permission, subject = self._refused or (Permission.SIGN_IN, Subject("practice"))
-        with self._holding(writing=True):
-            self._note(permission, subject, {"why": type(error).__name__}, outcome="refused")
+        facts = {"why": type(error).__name__} | ({"because": self._because} if self._because else {})
+        with self._holding(None, writing=True):
+            self._note(permission, subject, facts, outcome="refused")
         self._commit()
         self._close()
 
-    def scope(self, model: type[Base]) -> Any:
-        """The condition on `model` for this actor's rows, or None for all of them."""
-        if not self.actor.roles & _NARROWED:
-            return None
-        if model.scope is None or self.actor.reach is None:
-            return false()
-        column, reach = model.scope
-        return getattr(model, column) == getattr(self.actor.reach, reach)
+
+_NO_STAFF = OUTSIDERS | {Role.SYSTEM, Role.NOBODY}
+_NOTHING = reach.View(Scope.NONE)
 
 
 @event.listens_for(Session, "do_orm_execute")
@@ -384,16 +482,10 @@ def _narrow(state: ORMExecuteState) -> None:
     work = state.session.info.get("work")
     if work is None or state.is_column_load or state.is_relationship_load:
         return
-    if not work.actor.roles & _NARROWED:
-        return
     if state.execution_options.get("the_gates_own"):
         return  # The tail of the audit chain is nobody's row, and everybody's entries follow it.
-    for mapper in Base.registry.mappers:
-        condition = work.scope(mapper.class_)
-        if condition is not None:
-            state.statement = state.statement.options(
-                with_loader_criteria(mapper.class_, condition, include_aliases=True)
-            )
+    if options := reach.criteria(work._view()):
+        state.statement = state.statement.options(*options)
 
 
 @event.listens_for(Session, "before_flush")
@@ -404,13 +496,26 @@ def _stamp(session: Session, context: Any, instances: Any) -> None:
         return
     if not work._writing and (session.new or session.dirty or session.deleted):
         raise RuntimeError("A question tried to write.")
-    if work.actor.roles & _NARROWED and any(not isinstance(row, AuditEntry) for row in session.new):
-        raise RuntimeError("A link tried to add a row.")
+    if work.actor.roles & OUTSIDERS:
+        _guard_against_outsiders(session)
+    if any(isinstance(row, _FENCE_ROWS) for row in (*session.new, *session.dirty)):
+        work._fences = None  # What is opened or shut here counts from the next door on.
     for row in session.new:
         if hasattr(row, "origin") and row.origin is None:
             row.origin = work.house.origin
     for row in (*session.new, *session.dirty):
         _make_fit(row, by_hand=Role.SYSTEM not in work.actor.roles)
+
+
+_FENCE_ROWS = (PatientBlock, PatientGrant, GlassBreak)
+
+
+def _guard_against_outsiders(session: Session) -> None:
+    """A link or an account adds the entry of its visit; it changes its own link or its own session, nothing else."""
+    if session.deleted or any(not isinstance(row, AuditEntry) for row in session.new):
+        raise RuntimeError("A link tried to add a row, or an account did.")
+    if any(not isinstance(row, Share | SignInSession) for row in session.dirty if session.is_modified(row)):
+        raise RuntimeError("A link tried to change a row, or an account did.")
 
 
 _NO_TEXT = re.compile("[\\0\ud800-\udfff]")

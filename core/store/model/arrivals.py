@@ -74,7 +74,6 @@ class Instance(Base):
 
     __tablename__ = "instance"
     __table_args__ = (Index("ix_instance_study_series", "study_id", "series_uid"),)
-    scope = ("study_id", "study_id")
 
     id: Mapped[UUID] = mapped_column(primary_key=True)
     origin: Mapped[str] = mapped_column(String(16))

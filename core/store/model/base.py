@@ -38,7 +38,7 @@ class UtcTime(TypeDecorator[datetime]):
 
 
 class Base(DeclarativeBase):
-    """All tables. A table says in `scope` which of its columns ties a row to a link holder's one study."""
+    """All tables. Whose rows a table holds, and who sees them, is said once, in core.store.reach."""
 
     metadata = MetaData(naming_convention=NAMING)
     type_annotation_map: ClassVar[dict[Any, Any]] = {
@@ -48,8 +48,6 @@ class Base(DeclarativeBase):
         list[Any]: JSON(),
         list[str]: JSON(),
     }
-    # Names of (column, reach attribute): a link holder sees the row when they are equal, and no row without one.
-    scope: ClassVar[tuple[str, str] | None] = None
 
 
 class Owned:

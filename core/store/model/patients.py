@@ -15,7 +15,6 @@ class Patient(Owned, Base):
     """A patient. `file_number` is the DICOM PatientID; every number is text, so that leading zeros stay."""
 
     __tablename__ = "patient"
-    scope = ("id", "patient_id")
 
     file_number: Mapped[str] = mapped_column(String(20), unique=True)
     family_name: Mapped[str] = mapped_column(String(64))
@@ -43,7 +42,6 @@ class Consent(Owned, Base):
     """What a patient agreed to or refused, when, how, and who wrote it down. Newer rows overrule older ones."""
 
     __tablename__ = "consent"
-    scope = ("patient_id", "patient_id")
 
     patient_id: Mapped[UUID] = mapped_column(ForeignKey("patient.id"), index=True)
     purpose: Mapped[str] = mapped_column(String(20))  # examination, claim, share
@@ -58,7 +56,6 @@ class Referrer(Owned, Base):
     """A doctor who sends patients. `practice_number` is the personal PCNS number a claim needs."""
 
     __tablename__ = "referrer"
-    scope = ("id", "referrer_id")
 
     name: Mapped[str] = mapped_column(String(120))
     practice_number: Mapped[str] = mapped_column(String(13), default="")

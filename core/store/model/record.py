@@ -56,7 +56,6 @@ class Document(Base):
     """A sealed file of core.store.blobs: what it is, and the row that owns it."""
 
     __tablename__ = "document"
-    scope = ("owner_id", "version_id")
 
     id: Mapped[UUID] = mapped_column(primary_key=True)
     origin: Mapped[str] = mapped_column(String(16))

@@ -18,7 +18,6 @@ class Share(Owned, Base):
     """
 
     __tablename__ = "share"
-    scope = ("id", "share_id")
 
     token_hash: Mapped[str] = mapped_column(String(64), unique=True)
     study_id: Mapped[UUID] = mapped_column(ForeignKey("study.id"), index=True)
@@ -43,7 +42,6 @@ class ShareInstance(Base):
     """One image that a link opens, as listed when it was minted: an image that comes later is not in it."""
 
     __tablename__ = "share_instance"
-    scope = ("share_id", "share_id")
 
     share_id: Mapped[UUID] = mapped_column(ForeignKey("share.id"), primary_key=True)
     instance_id: Mapped[UUID] = mapped_column(ForeignKey("instance.id"), primary_key=True)

@@ -15,7 +15,6 @@ class Study(Owned, Base):
     """An ordered examination and everything that became of it. `status` moves only along core.rules.steps."""
 
     __tablename__ = "study"
-    scope = ("id", "study_id")
     __table_args__ = (Index("ix_study_status_booked", "status", "booked_for_at"),)
 
     patient_id: Mapped[UUID] = mapped_column(ForeignKey("patient.id"), index=True)
@@ -48,7 +47,6 @@ class StudyEvent(Base):
     """One move of one study. Append-only; turnaround is derived from these rows and nothing else."""
 
     __tablename__ = "study_event"
-    scope = ("study_id", "study_id")
     __table_args__ = (Index("ix_study_event_study_at", "study_id", "at"),)
 
     id: Mapped[UUID] = mapped_column(primary_key=True)
@@ -65,7 +63,6 @@ class ReportVersion(Base):
     """One text of a report: never changed, never deleted. `digest` chains to `previous_id`; see core.reporting."""
 
     __tablename__ = "report_version"
-    scope = ("id", "version_id")
     __table_args__ = (Index("ix_report_version_study_number", "study_id", "number", unique=True),)
 
     id: Mapped[UUID] = mapped_column(primary_key=True)
