@@ -405,15 +405,14 @@ class OidcProvider:
         name = _plain(claims.get("name")) or " ".join(
             filter(None, (_plain(claims.get("given_name")), _plain(claims.get("family_name"))))
         )
-        logins = (
-            _plain(claims.get(claim)) for claim in ("preferred_username", "upn", "unique_name", "email")
-        )
+        email = "" if claims.get("email_verified") is False else _plain(claims.get("email"))
+        logins = (*(_plain(claims.get(n)) for n in ("preferred_username", "upn", "unique_name")), email)
         return Claims(
             issuer=self.issuer,
             subject=subject,
-            login=next(filter(None, logins), ""),
+            login=_bare(next(filter(None, logins), "")),
             name=name,
-            email="" if claims.get("email_verified") is False else _plain(claims.get("email")),
+            email=email,
             groups=self._groups(claims),
             acr=acr,
             amr=tuple(amr),
@@ -572,6 +571,11 @@ def _plain(value: Any) -> str:
         return ""
     text = unicodedata.normalize("NFC", value).strip()
     return "" if any(unicodedata.category(c).startswith("C") for c in text) else text
+
+
+def _bare(login: str) -> str:
+    """The name alone: Entra says name@domain, ADFS DOMAIN\\name, and a login of ours has neither."""
+    return login.rpartition("\\")[2].partition("@")[0]
 
 
 class _StrictJson(JSONDecoder):
