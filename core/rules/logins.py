@@ -95,7 +95,8 @@ def mixed_scripts_in(text: str) -> tuple[str, ...]:
     if text.isascii():
         return ()
     for word in text.split():
-        scripts = {script_of(c) for c in word if unicodedata.category(c) in ("Lu", "Ll", "Lt", "Lo")}
+        letters = [c for c in word if unicodedata.category(c) in ("Lu", "Ll", "Lt", "Lo") and c not in _BLANK]
+        scripts = {script_of(letter) for letter in letters}
         if "LATIN" in scripts and len(scripts) > 1:
             return tuple(sorted(scripts))
     return ()

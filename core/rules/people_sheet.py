@@ -141,15 +141,13 @@ def read_sheet(data: bytes, *, name: str) -> Sheet:
     problems = []
     for at, heading in enumerate(table.header):
         column = _HEADINGS.get(_heading(heading))
-        if column is None:
-            if heading:
-                problems.append(
-                    Problem("column-unknown", f"The column '{heading[:60]}' is not known and is left out.", stop=False)
-                )  # fmt: skip
-        elif column in places:
+        if column in places:
             raise Refused(f"Two columns say '{COLUMNS[column].heading}': delete one of them.")
-        else:
+        if column:
             places[column] = at
+        elif heading or any(row.cells[at].strip() for row in table.rows):
+            called = f"'{_quoted(heading)}'" if heading else f"number {at + 1}, without a heading,"
+            problems.append(Problem("column-unknown", f"The column {called} is not known and is left out.", stop=False))  # fmt: skip
     missing = [column.heading for key, column in COLUMNS.items() if column.needed and key not in places]
     if missing:
         raise Refused(
@@ -216,12 +214,10 @@ def plan(
         before = existing.get(login)
         wanted, id_number, problems = _wanted(row, before, today=today, sites=sites)
         problems = [*row.problems, *problems]
-        if login:
-            if (first := logins.setdefault(login, row.line)) != row.line:
-                problems.append(Problem("login-twice", f"Row {first} has the login '{login}' already.", "login"))  # fmt: skip
-        if id_number:
-            if (first := numbers.setdefault(id_number, row.line)) != row.line:
-                problems.append(Problem("id-twice", f"Row {first} has the same ID number: is it one person?", "id_number", stop=False))  # fmt: skip
+        if login and (first := logins.setdefault(login, row.line)) != row.line:
+            problems.append(Problem("login-twice", f"Row {first} has the login '{login}' already.", "login"))  # fmt: skip
+        if id_number and (first := numbers.setdefault(id_number, row.line)) != row.line:
+            problems.append(Problem("id-twice", f"Row {first} has the same ID number: is it one person?", "id_number", stop=False))  # fmt: skip
         planned.append(_planned(row.line, wanted, before, tuple(problems), id_number))
     return tuple(planned)
 
@@ -230,7 +226,7 @@ def _planned(
     line: int, wanted: Known, before: Known | None, problems: tuple[Problem, ...], id_number: str
 ) -> PlannedRow:
     if stops(problems):
-        return PlannedRow(line, wanted.login, "refused", None, before, (), problems)
+        return PlannedRow(line, _quoted(wanted.login), "refused", None, before, (), problems)
     if before is None:
         return PlannedRow(line, wanted.login, "new", wanted, None, (), problems, id_number)
     before = replace(before, roles=tuple(sorted(before.roles)), sites=tuple(sorted(before.sites)))
@@ -259,6 +255,8 @@ def _wanted(
     if login == _EXAMPLE[0]:
         problems.append(Problem("example", "This is the template's example: delete the row.", "login"))
     texts = {column: _tidy(cells[column]) for column in LENGTHS if column in cells}
+    if "practice_number" in texts:
+        texts["practice_number"] = texts["practice_number"].replace(" ", "")
     for column, text in texts.items():
         problems += _text_problems(column, text)
     if "name" in texts:
@@ -266,7 +264,7 @@ def _wanted(
     if "email" in texts:
         problems += _email_problems(texts["email"])
     if "practice_number" in texts:
-        number = texts["practice_number"] = texts["practice_number"].replace(" ", "")
+        number = texts["practice_number"]
         problems += _zeros_lost(number, "practice_number", "practice number") or (
             za.check_pcns(number, whose="person", field="practice_number") if number else ()
         )

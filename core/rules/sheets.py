@@ -31,9 +31,6 @@ MOST_RATIO = 200  # a sheet of one row ten thousand times packs about 60:1, a bo
 
 Value = str | int | Decimal | None
 
-# openpyxl's warnings quote the cell, and a cell may hold somebody's ID number.
-warnings.filterwarnings("ignore", module=r"openpyxl\.")
-
 
 @dataclass(frozen=True)
 class Row:
@@ -113,7 +110,7 @@ def _table(
             raise Refused(f"The file has more than {MOST_ROWS:,} rows: split it into several.")
         if len(cells) > len(header):
             problems = [*problems, Problem("row-wide", f"The row has {len(cells)} cells and the heading only "
-                                           f"{len(header)}: put quotation marks around a cell with commas or semicolons in it.")]  # fmt: skip
+                                           f"{len(header)}: name the column, or put quotation marks around a cell with separators in it.")]  # fmt: skip
         for at, cell in enumerate(cells):
             if len(cell) > LONGEST_CELL:
                 problems = [*problems, Problem("cell-long", f"Cell {_letters(at)}{line} has more than {LONGEST_CELL} characters.")]  # fmt: skip
@@ -160,7 +157,7 @@ def _csv_lines(text: str) -> Iterator[tuple[int, list[str], list[Problem]]]:
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
     line = 0
     try:
-        for line, cells in enumerate(reader, start=1):  # noqa: B007 - the last line is told below
+        for line, cells in enumerate(reader, start=1):
             yield line, [unshield(cell) for cell in cells], []
     except csv.Error:
         raise Refused(
@@ -184,6 +181,8 @@ def _workbook_lines(data: bytes) -> tuple[str, Iterator[tuple[int, list[str], li
     _check_package(data)
     import openpyxl
 
+    # Its warnings quote the cell, and a cell may hold somebody's ID number.
+    warnings.filterwarnings("ignore", module=r"openpyxl\.")
     try:
         # Formulas are asked for as formulas: what Excel once worked out and stored beside them is not trusted.
         book = openpyxl.load_workbook(
