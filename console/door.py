@@ -9,12 +9,13 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from core import people
+from core import signin
 from core.store.work import Actor, House, Openings, Work, nobody
 
 CHANNEL = "console"
 _KEPT_OPENINGS = 5_000  # sittings whose openings are remembered; an older one only records its openings anew
 _TOUCH_EVERY = timedelta(minutes=1)
+_ASK_EVERY = timedelta(seconds=30)
 
 
 @dataclass
@@ -26,6 +27,7 @@ class Door:
     hosts: tuple[str, ...] = ("127.0.0.1", "localhost")
     _openings: OrderedDict[UUID, Openings] = field(default_factory=OrderedDict)
     _touched: OrderedDict[UUID, datetime] = field(default_factory=OrderedDict)
+    _asked: OrderedDict[UUID, datetime] = field(default_factory=OrderedDict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     @property
@@ -38,7 +40,29 @@ class Door:
         if not token or len(token) > 100:
             return None
         with self.stranger(address) as work:
-            return people.actor_of(work, token=token, channel=CHANNEL, address=address)
+            actor = signin.actor_of(work, token=token, channel=CHANNEL, address=address)
+        if actor is None or not self._is_due(actor):
+            return actor
+        # The directory is asked again between two pieces of work; what it says counts for this very request.
+        with self.stranger(address) as work:
+            signin.recheck(work, token=token)
+        with self.stranger(address) as work:
+            return signin.actor_of(work, token=token, channel=CHANNEL, address=address)
+
+    def _is_due(self, actor: Actor) -> bool:
+        """At most every half minute, and at each step while the session stands on the directory's silence."""
+        if self.house.ports.directory is None or actor.session is None:
+            return False
+        now = self.house.clock()
+        with self._lock:
+            if (
+                not actor.bounds.reduced
+                and now - self._asked.get(actor.session, now - _ASK_EVERY) < _ASK_EVERY
+            ):
+                return False
+            self._asked[actor.session] = now
+            _shorten(self._asked)
+        return True
 
     def stranger(self, address: str = "") -> Work:
         """A piece of work by somebody who has not signed in."""
@@ -59,7 +83,7 @@ class Door:
             self._touched[actor.session] = now
             _shorten(self._touched)
         with self.stranger(actor.address) as work:
-            people.keep_awake(work, token=token)
+            signin.keep_awake(work, token=token)
 
     def _openings_of(self, actor: Actor) -> Openings:
         if actor.session is None:

@@ -12,7 +12,17 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from console.door import Door
 
 # Exact paths: a prefix would let "/loginx" in as well.
-OPEN = frozenset({"/login", "/login/code", "/login/style.css", "/health", "/favicon.png"})
+OPEN = frozenset(
+    {
+        "/login",
+        "/login/code",
+        "/login/style.css",
+        "/login/oidc",
+        "/login/oidc/back",
+        "/health",
+        "/favicon.png",
+    }
+)
 _NESTED = ("/_stcore/", "/static/", "/media/", "/component/", "/images/", "/view/", "/login/")
 _SHUT = (
     "/_stcore/agent",

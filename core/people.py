@@ -1,42 +1,39 @@
-"""Staff: who they are, how they sign in, and the second factor they sign reports with."""
+"""Accounts: who they are, what they may do, and how one comes to be. Nothing here signs anybody in (core.signin)."""
 
 from __future__ import annotations
 
-import base64
-import hashlib
-import hmac
 import re
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
+from typing import Any
 from uuid import UUID
 
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-from pyotp.totp import TOTP
-from sqlalchemy import func, or_, select
+from sqlalchemy import or_, select
 
-from core.errors import Denied, Refused, WrongAnswer
-from core.ports.directory import LONGEST_PASSWORD
+from core import factors
+from core.alerts import raise_alert
+from core.errors import Refused
+from core.rules import passwords
+from core.rules.logins import fold_login, problem_of, unseen_in
 from core.rules.names import searchable
 from core.rules.pages import rows_before
 from core.rules.problems import Problem
 from core.rules.roles import STAFF, Permission, Role
-from core.store.model import Person, SignInSession
-from core.store.work import Actor, Subject, Work
+from core.store.model import Activation, Patient, Person, Referrer, SignInSession
+from core.store.work import Subject, Work
+from core.tokens import hash_token, new_code
 
-WRONG = (
-    "That did not match. Check the name, the password and the code, and try again. "
-    "After eight wrong tries an account rests for fifteen minutes."
-)
-LOCKED = "Too many wrong tries. Wait fifteen minutes, or ask your practice's admin."
-SHORTEST_PASSWORD = 12
-_TRIES, _LOCK = 8, timedelta(minutes=15)
-_PASSWORD_STAGE = timedelta(minutes=5)
 _LENGTHS = {"name": 120, "registration": 40, "practice_number": 13, "email": 120}
+OUTSIDE = (Role.PATIENT, Role.REFERRER)  # accounts that sign in at the gateway, and nowhere else
+SCOPES_OF_STAFF = ("", "all", "site", "assigned", "none")
 
 
 @dataclass(frozen=True)
 class PersonCard:
-    """One member of staff as pages see them. Secrets stay home."""
+    """One account as pages see it. Secrets stay home.
+
+    standing: active, waits (for its first sign-in), shut (out), closed (its time is over).
+    """
 
     id: UUID
     login: str
@@ -48,20 +45,17 @@ class PersonCard:
     is_active: bool
     has_second_factor: bool
     last_sign_in_at: datetime | None
-
-
-@dataclass(frozen=True)
-class SessionCard:
-    """A browser signed in: whose, from where, since when."""
-
-    id: UUID
-    person_id: UUID
-    name: str
-    from_address: str
-    begun_at: datetime
-    seen_at: datetime
-    ends_at: datetime
-    is_open: bool
+    standing: str
+    directory: str
+    scope: str
+    sites: tuple[str, ...]
+    patient_id: UUID | None
+    referrer_id: UUID | None
+    is_break_glass: bool
+    rests_until: datetime | None
+    keys: int
+    recovery_codes: int
+    slip_until: datetime | None
 
 
 @dataclass(frozen=True, repr=False)
@@ -73,322 +67,283 @@ class Welcome:
     otpauth: str
 
 
-# Signing in -----------------------------------------------------------------------------------------------------
+@dataclass(frozen=True, repr=False)
+class Slip:
+    """A one-time code with which a person sets their own password and second factor; shown once, never readable again."""
+
+    person_id: UUID
+    name: str
+    login: str
+    code: str
+    ends_at: datetime
+    sets_password: bool
 
 
-def check_password(work: Work, *, login: str, password: str) -> str:
-    """First half of signing in: a token for the second half, valid five minutes. Raises WrongAnswer.
+# Questions ------------------------------------------------------------------------------------------------------
 
-    The password is checked between two transactions: it takes long on purpose, or asks a server elsewhere. Unknown,
-    shut out, locked and wrong all cost the same time and get the same sentence, so that nobody learns which it was.
+
+def people(work: Work, *, search: str = "", role: str = "", standing: str = "", page: int = 1,
+           size: int = 50) -> tuple[tuple[PersonCard, ...], int]:  # fmt: skip
+    """One page of accounts, by name, and how many there are in all.
+
+    standing: active, waits, shut, closed; empty for everybody.
     """
-    with work.look(Permission.SIGN_IN):
-        found = _by_login(work, login)
-        verifier = found.password_hash if found and found.is_active else ""
-    right = work.ports.accounts.password_is_right(_fold(login), password, verifier=verifier)
-    # What was typed for an unknown login may be a password in the wrong field: it does not go on record.
-    with work.act(Permission.SIGN_IN, Subject("login", found.login if found else "unknown")) as facts:
-        facts["stage"] = "password"
-        person = work.get(Person, found.id, lock=True) if found else None
-        if person is None or not person.is_active or _is_locked(work, person):
-            raise WrongAnswer(WRONG)
-        facts["person"] = person.id
-        if not right or person.password_hash != verifier:
-            _count_wrong(work, person)
-            raise WrongAnswer(WRONG)
-        return _new_session(work, person, stage="password", lasts=_PASSWORD_STAGE)
-
-
-def check_code(work: Work, *, token: str, code: str) -> str:
-    """Second half: the session's token, rotated. Raises WrongAnswer, or Denied when the first half is gone."""
-    with work.act(Permission.SIGN_IN, Subject("login")) as facts:
-        session = _session(work, token, lock=True)
-        if session is None or session.stage != "password":
-            raise Denied("Sign in again: that took too long.")
-        person = work.get(Person, session.person_id, lock=True)
-        facts |= {"stage": "code", "person": person.id}
-        _check_code(work, person, code)
-        session.ended_at = work.now()
-        person.last_sign_in_at = work.now()
-        return _new_session(work, person, stage="open", lasts=work.rule("session_lasts"))
-
-
-def actor_of(work: Work, *, token: str, channel: str, address: str = "") -> Actor | None:
-    """The actor behind a session token, or None when it is unknown, ended, idle too long, or the person is out."""
-    with work.look(Permission.SIGN_IN):
-        session = _session(work, token)
-        if session is None or session.stage != "open":
-            return None
-        person = work.db.get(Person, session.person_id)
-        if person is None or not person.is_active:
-            return None
-        roles = frozenset(Role(r) for r in person.roles)
-        return Actor(str(person.id), person.name, roles, channel, address, session.id)
-
-
-def keep_awake(work: Work, *, token: str) -> None:
-    """Note that the session is in use. Called at most once a minute, since it takes the writer's lock."""
-    with work.tend(Permission.SIGN_IN):
-        if session := _session(work, token):
-            session.seen_at = work.now()
-
-
-def sign_out(work: Work, *, token: str) -> None:
-    """End this session; an unknown token is no error, and leaves no entry."""
-    with work.look(Permission.SIGN_IN):
-        known = _session(work, token)
-    if known is None:
-        return
-    with work.act(Permission.SIGN_IN, Subject("session", str(known.id))) as facts:
-        facts |= {"stage": "out", "person": known.person_id}
-        if session := _session(work, token):
-            session.ended_at = work.now()
-
-
-def end_session(work: Work, session_id: UUID) -> None:
-    """An admin ends somebody's session: it is over at that browser's next rerun."""
-    with work.act(Permission.PEOPLE_MANAGE, Subject("session", str(session_id))) as facts:
-        session = work.get(SignInSession, session_id, what="session")
-        session.ended_at = session.ended_at or work.now()
-        facts["person"] = session.person_id
-
-
-def confirm(work: Work, person_id: UUID, code: str) -> None:
-    """A fresh second factor inside a verb that needs one (signing a report). Raises WrongAnswer."""
-    _check_code(work, work.get(Person, person_id, lock=True), code)
-
-
-# Accounts -------------------------------------------------------------------------------------------------------
-
-
-def add_person(work: Work, *, login: str, name: str, roles: tuple[str, ...], password: str, registration: str = "",
-               practice_number: str = "", email: str = "") -> Welcome:  # fmt: skip
-    """A local account with a new second factor. Raises Refused with every problem at once."""
-    with work.act(Permission.PEOPLE_MANAGE, Subject("login", _fold(login)[:64])) as facts:
-        problems = _account_problems(work, login=login, name=name, roles=roles, password=password, email=email,
-                                     registration=registration, practice_number=practice_number)  # fmt: skip
-        if problems:
-            raise Refused("Please mend what is marked.", problems=problems)
-        secret = base64.b32encode(work.dice(20)).decode()
-        person = Person(
-            id=work.new_id(), login=_fold(login), name=name.strip(), roles=sorted(roles), registration=registration,
-            practice_number=practice_number, email=email, password_hash=work.ports.accounts.new_verifier(password),
-            totp_step=0, wrong_answers=0, is_active=True, directory="local",
-        )  # fmt: skip
-        person.totp_box = _seal(work, person.id, secret)
-        work.db.add(person)
-        facts |= {"person": person.id, "roles": sorted(roles)}
-        otpauth = TOTP(secret).provisioning_uri(name=person.login, issuer_name="Sorg")
-        return Welcome(_card(person), secret, otpauth)
-
-
-def set_roles(work: Work, person_id: UUID, *, roles: tuple[str, ...]) -> None:
-    """Replace somebody's roles, which count from their next click; the last active admin stays one."""
-    with work.act(Permission.PEOPLE_MANAGE, Subject("person", str(person_id))) as facts:
-        person = work.get(Person, person_id)
-        if not roles or set(roles) - set(STAFF):
-            raise Refused("Choose at least one role of the list.")
-        if Role.ADMIN not in roles:
-            _keep_an_admin(work, person)
-        facts |= {"before": person.roles, "after": sorted(roles)}
-        person.roles = sorted(roles)
-
-
-def set_active(work: Work, person_id: UUID, *, active: bool) -> None:
-    """Let somebody in (an account that rests after wrong tries, too) or keep them out; open sessions end at once."""
-    with work.act(Permission.PEOPLE_MANAGE, Subject("person", str(person_id))) as facts:
-        person = work.get(Person, person_id)
-        if not active:
-            if str(person.id) == work.actor.id:
-                raise Refused("You cannot shut out yourself; another admin can.")
-            _keep_an_admin(work, person)
-            for session in work.db.scalars(_open_sessions(person.id)):
-                session.ended_at = work.now()
-        facts["active"] = active
-        person.is_active, person.wrong_answers, person.locked_until = active, 0, None
-
-
-def people(
-    work: Work, *, search: str = "", page: int = 1, size: int = 50
-) -> tuple[tuple[PersonCard, ...], int]:
-    """One page of staff, by name, and how many there are in all."""
     with work.look(Permission.PEOPLE_SEE):
         query = select(Person)
         if search := searchable(search):
             query = query.where(or_(Person.name.icontains(search, autoescape=True),
                                     Person.login.icontains(search, autoescape=True)))  # fmt: skip
-        total = work.db.scalar(select(func.count()).select_from(query.subquery())) or 0
-        rows = work.db.scalars(
-            query.order_by(Person.name, Person.id).limit(size).offset(rows_before(page, size))
-        )
-        return tuple(_card(p) for p in rows), total
+        found = [p for p in work.db.scalars(query.order_by(Person.name, Person.id))
+                 if (not role or role in p.roles) and (not standing or standing_of(work, p) == standing)]  # fmt: skip
+        first = rows_before(page, size)
+        return tuple(card_of(work, p) for p in found[first : first + size]), len(found)
 
 
 def person(work: Work, person_id: UUID) -> PersonCard:
-    """One member of staff. Raises Missing."""
+    """One account. Raises Missing."""
     with work.look(Permission.PEOPLE_SEE):
-        return _card(work.get(Person, person_id))
-
-
-def sessions(work: Work, *, person_id: UUID | None = None) -> tuple[SessionCard, ...]:
-    """Open sessions, newest first: everyone's, or one person's."""
-    with work.look(Permission.PEOPLE_SEE):
-        query = select(SignInSession, Person.name).join(Person, Person.id == SignInSession.person_id).where(
-            SignInSession.ended_at.is_(None), SignInSession.stage == "open", SignInSession.ends_at > work.now())  # fmt: skip
-        if person_id:
-            query = query.where(SignInSession.person_id == person_id)
-        rows = work.db.execute(query.order_by(SignInSession.begun_at.desc()).limit(200))
-        return tuple(
-            SessionCard(s.id, s.person_id, name, s.from_address, s.begun_at, s.seen_at, s.ends_at, True)
-            for s, name in rows
-        )
+        return card_of(work, work.get(Person, person_id))
 
 
 def me(work: Work) -> PersonCard:
     """The signed-in person's own card."""
     with work.look(Permission.ACCOUNT_SELF):
-        return _card(work.get(Person, work.actor.person))
+        return card_of(work, work.get(Person, work.actor.person))
 
 
-# Inside ---------------------------------------------------------------------------------------------------------
+# Acts that need no second admin -----------------------------------------------------------------------------------
 
 
-def hash_token(token: str) -> str:
-    """What is kept of a token: SHA-256, in hex. Tokens are 256 random bits, so a plain hash is enough."""
-    return hashlib.sha256(token.encode()).hexdigest()
+def add_person(work: Work, *, login: str, name: str, roles: tuple[str, ...], password: str, registration: str = "",
+               practice_number: str = "", email: str = "", patient_id: UUID | None = None,
+               referrer_id: UUID | None = None) -> Welcome:  # fmt: skip
+    """A finished local account, for setting up a practice from its own machine. Raises Refused with every problem.
+
+    In the console an account begins as a request (core.changes), and its owner chooses the password.
+    """
+    with work.act(Permission.PEOPLE_FOUND, Subject("login", fold(login)[:64])) as facts:
+        account = {"login": login, "name": name, "roles": list(roles), "registration": registration,
+                   "practice_number": practice_number, "email": email, "patient_id": patient_id and str(patient_id),
+                   "referrer_id": referrer_id and str(referrer_id)}  # fmt: skip
+        problems = account_problems(work, account) + passwords.problems_of(password, words=(login, name))
+        if problems:
+            raise Refused("Please mend what is marked.", problems=problems)
+        row = new_person(work, account)
+        row.password_hash = work.ports.accounts.new_verifier(password)
+        secret, otpauth = factors.new_totp(work, row)
+        facts |= {"person": row.id, "roles": sorted(roles)}
+        return Welcome(card_of(work, row), secret, otpauth)
 
 
-def new_token(work: Work) -> str:
-    """256 random bits, URL-safe."""
-    return base64.urlsafe_b64encode(work.dice(32)).rstrip(b"=").decode()
+def suspend(work: Work, person_id: UUID, *, why: str) -> None:
+    """Keep somebody out from now on; their sessions end at once. Letting them in again is a request (core.changes).
+
+    This cannot wait for a second admin: a stolen account must be shut while it is being used.
+    """
+    with work.act(Permission.PEOPLE_MANAGE, Subject("person", str(person_id))) as facts:
+        person = work.get(Person, person_id, lock=True)
+        if str(person.id) == work.actor.id:
+            raise Refused("You cannot shut out yourself; another admin can.")
+        if len(why.strip()) < 3:
+            raise Refused("Write why: it stays on record.")
+        keep_an_admin(work, person)
+        person.is_active = False
+        facts |= {
+            "active": False,
+            "why": why.strip()[:300],
+            "sessions": end_sessions_of(work, person, why="suspended"),
+        }
+        void_slips(work, person.id)
+        if Role.ADMIN in person.roles:
+            raise_alert(
+                work, "alone", f"{work.actor.name} shut out the admin {person.name}.", about=person.id
+            )
 
 
-def _fold(login: str) -> str:
-    return login.strip().casefold()
+def wake(work: Work, person_id: UUID) -> None:
+    """End the rest after wrong passwords or codes: the person is known to be there."""
+    with work.act(Permission.PEOPLE_MANAGE, Subject("person", str(person_id))) as facts:
+        person = work.get(Person, person_id, lock=True)
+        facts["step"] = "wake"
+        person.wrong_answers = person.wrong_codes = 0
+        person.locked_until = person.codes_rest_until = None
 
 
-def _by_login(work: Work, login: str) -> Person | None:
-    folded = _fold(login)
+def make_slip(work: Work, person_id: UUID) -> Slip:
+    """A one-time slip for somebody whose account waits for its password or second factor. An older slip is void.
+
+    Raises Refused for an account that has both: to start again, a reset must be asked for and approved.
+    """
+    with work.act(Permission.PEOPLE_MANAGE, Subject("person", str(person_id))) as facts:
+        person = work.get(Person, person_id, lock=True)
+        needs_password = person.directory == "local" and not person.password_hash
+        if not person.is_active or not (
+            needs_password or person.totp_box is None or person.slip_sets_password
+        ):
+            raise Refused(
+                "This account works already. Ask for a reset first, and let another admin approve it."
+            )
+        if str(person.id) == work.actor.id:
+            raise Refused("Another admin must make this slip for you.")
+        void_slips(work, person.id)
+        code, now = new_code(work), work.now()
+        sets_password = needs_password or person.slip_sets_password
+        row = Activation(id=work.new_id(), origin=work.house.origin, person_id=person.id, code_hash=hash_token(code),
+                         sets_password=sets_password, made_by=work.actor.person, made_at=now,
+                         ends_at=now + work.rule("slip_lasts"))  # fmt: skip
+        work.db.add(row)
+        facts |= {"step": "slip", "until": row.ends_at.isoformat()}
+        return Slip(person.id, person.name, person.login, code, row.ends_at, sets_password)
+
+
+# For sibling verbs inside their own gate --------------------------------------------------------------------------
+
+
+def fold(login: str) -> str:
+    """A login as it is kept: compatibility forms and case do not count."""
+    return fold_login(login)
+
+
+def by_login(work: Work, login: str) -> Person | None:
+    """The account with this login, in any case."""
+    folded = fold(login)
     if not folded.isprintable():  # PostgreSQL refuses a NUL even in a question.
         return None
     return work.db.scalars(select(Person).where(Person.login == folded)).one_or_none()
 
 
-def _account_problems(work: Work, *, login: str, roles: tuple[str, ...], password: str,
-                      **texts: str) -> tuple[Problem, ...]:  # fmt: skip
-    folded, problems = _fold(login), []
-    if not re.fullmatch(r"[a-z0-9]([a-z0-9._-]{0,62}[a-z0-9])?", folded):
-        problems.append(Problem("login-letters", "A login has letters a to z, digits, dots, hyphens and underscores, "
-                                "and at most 64 of them.", "login"))  # fmt: skip
-    elif _by_login(work, login):
+def account_problems(work: Work, account: dict[str, Any]) -> tuple[Problem, ...]:
+    """Everything that keeps this from being a new account, at once."""
+    problems, roles = [], tuple(account["roles"])
+    if (said := problem_of(account["login"])) is not None:
+        problems.append(said)
+    elif by_login(work, account["login"]):
         problems.append(
-            Problem("login-taken", f"There is somebody with the login {folded} already.", "login")
-        )
-    if not roles:
-        problems.append(Problem("no-role", "Choose at least one role.", "roles"))
-    problems += [
-        Problem("role-unknown", f"There is no role '{role}'.", "roles") for role in roles if role not in STAFF
-    ]
-    if not SHORTEST_PASSWORD <= len(password) <= LONGEST_PASSWORD:
-        problems.append(Problem("password-length", f"A password has {SHORTEST_PASSWORD} to {LONGEST_PASSWORD} "
-                                "characters.", "password"))  # fmt: skip
-    if not texts["name"].strip():
-        problems.append(Problem("no-name", "Write the person's name.", "name"))
-    for field, text in texts.items():
-        if len(text) > _LENGTHS[field] or not text.isprintable():
-            problems.append(
-                Problem("text", f"At most {_LENGTHS[field]} characters, all of them printable.", field)
+            Problem(
+                "login-taken", f"There is somebody with the login {fold(account['login'])} already.", "login"
             )
+        )
+    problems += role_problems(work, roles, account.get("patient_id"), account.get("referrer_id"))
+    problems += text_problems({k: account.get(k, "") for k in _LENGTHS})
+    problems += scope_problems(account.get("scope", ""), tuple(account.get("sites", ())))
     return tuple(problems)
 
 
-def _session(work: Work, token: str, *, lock: bool = False) -> SignInSession | None:
-    query = select(SignInSession).where(SignInSession.token_hash == hash_token(token))
-    found = work.db.scalars(query.with_for_update() if lock else query).one_or_none()
-    now = work.now()
-    if (
-        found is None
-        or found.ended_at
-        or found.ends_at <= now
-        or found.seen_at + work.rule("session_idle") <= now
+def role_problems(work: Work, roles: tuple[str, ...], patient_id: str | None = None,
+                  referrer_id: str | None = None) -> tuple[Problem, ...]:  # fmt: skip
+    """Several roles of staff, or exactly one of the two outside; those are bound to one patient or doctor."""
+    if not roles:
+        return (Problem("no-role", "Choose at least one role.", "roles"),)
+    unknown = [r for r in roles if r not in (*STAFF, *OUTSIDE)]
+    if unknown:
+        return tuple(Problem("role-unknown", f"There is no role '{r}'.", "roles") for r in unknown)
+    outside = [r for r in roles if r in OUTSIDE]
+    if outside and len(roles) > 1:
+        return (
+            Problem("role-mixed", f"The role '{outside[0]}' goes with no other: it is not staff.", "roles"),
+        )
+    for role, model, row_id, what in ((Role.PATIENT, Patient, patient_id, "patient"),
+                                      (Role.REFERRER, Referrer, referrer_id, "referring doctor")):  # fmt: skip
+        if role in roles and row_id is None:
+            return (Problem(f"no-{role}", f"Choose the {what} whom this account belongs to.", "roles"),)
+        if row_id is not None and work.db.get(model, _id(row_id)) is None:
+            return (Problem(f"no-{role}", f"There is no such {what}.", "roles"),)
+    return ()
+
+
+def text_problems(texts: dict[str, str]) -> tuple[Problem, ...]:
+    """The texts of an account: a name there must be, none too long, and no sign that cannot be seen."""
+    problems = []
+    if "name" in texts and not texts["name"].strip():
+        problems.append(Problem("no-name", "Write the person's name.", "name"))
+    problems += [
+        Problem("text", f"At most {_LENGTHS[field]} characters, all of them printable.", field)
+        for field, text in texts.items() if len(text) > _LENGTHS[field] or not text.isprintable() or unseen_in(text)
+    ]  # fmt: skip
+    return tuple(problems)
+
+
+def scope_problems(scope: str, sites: tuple[str, ...]) -> tuple[Problem, ...]:
+    """How far somebody sees: one of the words, and sites by their two signs."""
+    problems = []
+    if scope not in SCOPES_OF_STAFF:
+        problems.append(Problem("scope", f"There is no scope '{scope}'.", "scope"))
+    if any(not re.fullmatch(r"[0-9A-Z]{2}", site) for site in sites) or len(sites) > 50:
+        problems.append(Problem("sites", "A site is two letters or digits, as in SORG_ORIGIN.", "sites"))
+    return tuple(problems)
+
+
+def new_person(work: Work, account: dict[str, Any], *, directory: str = "local",
+               directory_id: str | None = None) -> Person:  # fmt: skip
+    """A new row for a checked account; without password and factor it waits for its slip."""
+    row = Person(
+        id=work.new_id(), login=fold(account["login"]), name=account["name"].strip(), roles=sorted(account["roles"]),
+        registration=account.get("registration", ""), practice_number=account.get("practice_number", ""),
+        email=account.get("email", ""), password_hash="", totp_step=0, wrong_answers=0, is_active=True,
+        directory=directory, directory_id=directory_id, wrong_codes=0, scope=account.get("scope", ""),
+        sites=list(account.get("sites", ())), is_break_glass=False, away_hash="", away_tries=0, groups=[],
+        patient_id=_id(account.get("patient_id")), referrer_id=_id(account.get("referrer_id")),
+        slip_sets_password=False,
+    )  # fmt: skip
+    work.db.add(row)
+    work.db.flush()
+    return row
+
+
+def end_sessions_of(work: Work, person: Person, *, why: str, but: UUID | None = None) -> int:
+    """End this person's sessions, all or all but one; how many there were."""
+    found = [
+        s for s in work.db.scalars(
+            select(SignInSession).where(SignInSession.person_id == person.id, SignInSession.ended_at.is_(None))
+        ) if s.id != but
+    ]  # fmt: skip
+    for session in found:
+        session.ended_at, session.ended_why = work.now(), why
+    return len(found)
+
+
+def void_slips(work: Work, person_id: UUID) -> None:
+    """Slips that were given out open nothing any more."""
+    for slip in work.db.scalars(
+        select(Activation).where(Activation.person_id == person_id, Activation.used_at.is_(None))
     ):
-        return None
-    return found
+        slip.used_at = work.now()
 
 
-def _new_session(work: Work, person: Person, *, stage: str, lasts: timedelta) -> str:
-    token, now = new_token(work), work.now()
-    work.db.add(
-        SignInSession(
-            id=work.new_id(),
-            token_hash=hash_token(token),
-            person_id=person.id,
-            stage=stage,
-            from_address=work.actor.address[:64],
-            begun_at=now,
-            seen_at=now,
-            ends_at=now + lasts,
-        )  # fmt: skip
-    )
-    return token
-
-
-def _open_sessions(person_id: UUID):
-    return select(SignInSession).where(SignInSession.person_id == person_id, SignInSession.ended_at.is_(None))
-
-
-def _is_locked(work: Work, person: Person) -> bool:
-    return person.locked_until is not None and person.locked_until > work.now()
-
-
-def _count_wrong(work: Work, person: Person) -> None:
-    person.wrong_answers += 1
-    if person.wrong_answers >= _TRIES:
-        person.wrong_answers, person.locked_until = 0, work.now() + _LOCK
-
-
-def _check_code(work: Work, person: Person, code: str) -> None:
-    """TOTP (RFC 6238): one step either side, and each step once (pyotp alone would take a replay).
-
-    `person` is locked, so that of two requests with one code the second sees the step as used.
-    """
-    if not person.is_active:
-        raise Denied("This account is closed.")
-    if _is_locked(work, person):
-        raise WrongAnswer(LOCKED)
-    if person.totp_box is None:
-        raise Refused("This account has no second factor yet: ask your practice's admin.")
-    totp = TOTP(_unseal(work, person.id, person.totp_box))
-    step = int(work.now().timestamp()) // totp.interval
-    code = "".join(code.split())
-    for candidate in (step - 1, step, step + 1):
-        if candidate > person.totp_step and hmac.compare_digest(
-            totp.generate_otp(candidate).encode(), code.encode()
-        ):
-            person.totp_step, person.wrong_answers = candidate, 0
-            return
-    _count_wrong(work, person)
-    raise WrongAnswer("That code is not right, or was used already. Wait for the next one and try again.")
-
-
-def _seal(work: Work, person_id: UUID, secret: str) -> bytes:
-    nonce = work.dice(12)
-    return nonce + AESGCM(work.keys["secrets"]).encrypt(nonce, secret.encode(), f"totp|{person_id}".encode())
-
-
-def _unseal(work: Work, person_id: UUID, box: bytes) -> str:
-    return AESGCM(work.keys["secrets"]).decrypt(box[:12], box[12:], f"totp|{person_id}".encode()).decode()
-
-
-def _keep_an_admin(work: Work, person: Person) -> None:
+def keep_an_admin(work: Work, person: Person) -> None:
+    """Refuse what would leave the practice without an admin who can sign in."""
     # All are locked, in one order: two admins who demote each other at the same moment must not both succeed.
     active = work.db.scalars(select(Person).where(Person.is_active).order_by(Person.id)
                              .with_for_update(key_share=True).execution_options(populate_existing=True)).all()  # fmt: skip
-    admins = {p.id for p in active if Role.ADMIN in p.roles}
+    admins = {p.id for p in active if Role.ADMIN in p.roles and not p.is_break_glass}
     if person.id in admins and len(admins) == 1:
         raise Refused("This is the last admin. Make somebody else one first.")
 
 
-def _card(p: Person) -> PersonCard:
-    return PersonCard(p.id, p.login, p.name, tuple(p.roles), p.registration, p.practice_number, p.email, p.is_active,
-                      p.totp_box is not None, p.last_sign_in_at)  # fmt: skip
+def standing_of(work: Work, p: Person) -> str:
+    """active, waits (for its first sign-in), shut (out), closed (its time is over)."""
+    if not p.is_active:
+        return "shut"
+    if p.closes_at is not None and p.closes_at <= work.now():
+        return "closed"
+    return "waits" if p.totp_box is None or (p.directory == "local" and not p.password_hash) else "active"
+
+
+def card_of(work: Work, p: Person) -> PersonCard:
+    """The account as pages see it."""
+    proofs = factors.factors_of(work, p)
+    slip = work.db.scalars(
+        select(Activation.ends_at).where(Activation.person_id == p.id, Activation.used_at.is_(None),
+                                         Activation.ends_at > work.now()).limit(1)
+    ).first()  # fmt: skip
+    resting = [t for t in (p.locked_until, p.codes_rest_until) if t is not None and t > work.now()]
+    return PersonCard(
+        p.id, p.login, p.name, tuple(p.roles), p.registration, p.practice_number, p.email, p.is_active,
+        p.totp_box is not None or bool(proofs.keys), p.last_sign_in_at, standing_of(work, p), p.directory, p.scope,
+        tuple(p.sites), p.patient_id, p.referrer_id, p.is_break_glass, max(resting, default=None), len(proofs.keys),
+        proofs.recovery_codes, slip,
+    )  # fmt: skip
+
+
+def _id(text: str | None) -> UUID | None:
+    return UUID(str(text)) if text else None

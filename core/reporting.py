@@ -11,7 +11,7 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from sqlalchemy import func, select
 
-from core import people, workflow
+from core import factors, workflow
 from core.errors import Missing, Refused, Stale
 from core.rules.report_paper import require_printable
 from core.rules.report_text import LONGEST, Mark, differences, sections, tidy
@@ -124,8 +124,8 @@ def proof_read(work: Work, study_id: UUID) -> ProofReading:
         )
 
 
-def sign(work: Work, study_id: UUID, *, text: str, based_on: UUID, code: str) -> UUID:
-    """Sign with a fresh code. The signature covers text, patient, accession, image set and the version before it."""
+def sign(work: Work, study_id: UUID, *, text: str, based_on: UUID, code: str = "") -> UUID:
+    """Sign with a fresh code, or with one's key touched for `purpose_of` this text. The signature covers text, patient, accession, image set and the version before it."""
     with work.act(Permission.REPORT_SIGN, Subject.study(study_id)) as facts:
         _require_length(text)
         study = work.get(Study, study_id, lock=True)
@@ -133,7 +133,7 @@ def sign(work: Work, study_id: UUID, *, text: str, based_on: UUID, code: str) ->
         _require_own(work, study)
         # What cannot be printed could never reach the PACS or the patient, and a signed text is not changed again.
         require_printable(sections(tidy(text)))
-        people.confirm(work, work.actor.person, code)
+        facts["by"] = factors.require(work, purpose_of(study_id, based_on), code=code)
         current = work.db.get(ReportVersion, study.current_version_id)
         if current is None or current.id != based_on:
             raise Stale(_NEWER)
@@ -143,6 +143,11 @@ def sign(work: Work, study_id: UUID, *, text: str, based_on: UUID, code: str) ->
         _make_final(work, study, signed)
         facts |= {"version": signed.number, "digest": signed.digest}
         return signed.id
+
+
+def purpose_of(study_id: UUID, based_on: UUID) -> str:
+    """What a fresh proof for signing is bound to: this report, as it was read."""
+    return f"sign:{study_id}:{based_on}"
 
 
 def _make_final(work: Work, study: Study, signed: ReportVersion) -> None:

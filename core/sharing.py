@@ -18,7 +18,6 @@ from sqlalchemy import String, Uuid, bindparam, func, select
 from core import practice
 from core.errors import Denied, Missing, Refused, WrongAnswer
 from core.pacs import ImageSet, image_set_of, sealed_report
-from core.people import hash_token, new_token
 from core.reporting import is_intact, signed_report
 from core.rules.pages import rows_before
 from core.rules.report_text import sections
@@ -36,6 +35,7 @@ from core.store.model import (
 )  # fmt: skip
 from core.store.model.base import UtcTime
 from core.store.work import Actor, Reach, Subject, Work
+from core.tokens import hash_token, new_token
 
 SHORTEST, LONGEST = timedelta(hours=1), timedelta(days=90)
 _TOKEN_LENGTH = 43  # 256 bits in base64url

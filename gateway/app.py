@@ -32,10 +32,10 @@ from starlette.routing import Route
 
 from core import sharing
 from core.errors import Missing, Outside, Refused, SorgError, Unfit, WrongAnswer
-from core.people import hash_token
 from core.rules.za_time import local_day
 from core.sharing import SENTENCES, FrontDoor, LinkState, LinkView, SharedStudy
 from core.store.work import Actor, House, Openings, nobody
+from core.tokens import hash_token
 from gateway import landing
 from gateway.headers import UNREACHABLE, FrontGuard, from_our_own_page
 from gateway.images import Images

@@ -23,7 +23,7 @@ from uuid import UUID
 import requests
 from pypdf import PdfReader
 
-from core import billing, pacs, people, privacy, reporting, sharing, workflow
+from core import billing, pacs, privacy, reporting, sharing, signin, workflow
 from core.rules import medclm
 from core.rules.remittance import REMITTANCE_COLUMNS
 from core.rules.steps import Status
@@ -154,11 +154,11 @@ def _sign_in(told: Run, house: House, home: Path, cast: Cast) -> None:
     for note in (n for n in notes if n["role"] in ("radiologist", "billing")):
         with told.stage("sign in", note["name"]):
             with house.work(door) as work:
-                half = people.check_password(work, login=note["login"], password=note["password"])
+                half = signin.check_password(work, login=note["login"], password=note["password"])
             with house.work(door) as work:
-                token = people.check_code(work, token=half, code=story.code(note["login"], ahead=-1))
+                token = signin.check_code(work, token=half, code=story.code(note["login"], ahead=-1))
             with house.work(door) as work:
-                actor = people.actor_of(work, token=token, channel="demo")
+                actor = signin.actor_of(work, token=token, channel="demo")
             _show(actor is not None and note["role"] in actor.roles, "the session does not open the house")
 
 

@@ -9,13 +9,11 @@ from contextlib import ExitStack
 from datetime import UTC, datetime, time, timedelta
 from pathlib import Path
 
-import uuid6
 from pyotp.totp import TOTP
 
 from core import people, practice, workflow
-from core.rules.roles import Role
 from core.rules.za_time import SAST
-from core.store.work import Actor, House
+from core.store.work import Actor, House, system
 from ops import demo_people, opening
 from ops.settings import Settings, rules
 from ops.story import Cast, Story
@@ -26,7 +24,7 @@ NOTEBOOK = "demo-signin.json"
 
 def found(house: House, home: Path) -> Cast:
     """The practice's particulars and one account a role; passwords and secrets go to a file of mode 0600 in home."""
-    founder = Actor(str(uuid6.uuid7()), "Set-up", frozenset({Role.ADMIN}), "command line")
+    founder = system("command line")
     with house.work(founder) as work:
         practice.describe(work, **demo_people.PRACTICE, is_demo=True)
     cast, notes = Cast({}, {}), []

@@ -21,7 +21,6 @@ from random import Random
 from typing import Any
 from uuid import UUID
 
-import uuid6
 from argon2 import PasswordHasher
 from pyotp.totp import TOTP
 
@@ -136,11 +135,10 @@ class _History:
         self.studies: dict[int, tuple[UUID, str, dict[str, tuple[Actor, str]]]] = {}
 
     def hire(self) -> None:
-        founder = Actor(str(uuid6.uuid7()), "Set-up", frozenset({Role.ADMIN}), "command line")
         for role, count in CREW.items():
             for number in range(1, count + 1):
                 login = f"{role}{number}"
-                with self.house.work(founder) as work:
+                with self.house.work(system()) as work:
                     hired = people.add_person(work, login=login, name=f"Invented {role} {number}", roles=(role,),
                                               password=secrets.token_urlsafe(), registration="MP 0000000")  # fmt: skip
                 actor = Actor(str(hired.person.id), hired.person.name, frozenset({Role(role)}))

@@ -69,9 +69,32 @@ class Settings(BaseSettings):
     )
     https: bool = Field(False, description="Set when a proxy in front speaks HTTPS: cookies become Secure.")
     session_idle_minutes: int = Field(
-        30, ge=1, description="A staff session ends after this long without use."
+        15, ge=1, description="A staff session ends after this long without use."
     )
     session_hours: int = Field(12, ge=1, description="A staff session ends after this long in any case.")
+    sign_in_tries: int = Field(
+        4,
+        ge=1,
+        le=20,
+        description="Wrong passwords before an account rests for 15 minutes. Keep it below the directory's own limit.",
+    )
+    away_hours: int = Field(
+        72,
+        ge=0,
+        le=72,
+        description="How long after the last sign-in somebody may still come in while the directory is away. 0: never.",
+    )
+    slip_days: int = Field(7, ge=1, le=30, description="How long a sign-in slip works.")
+    single_admin: bool = Field(
+        False,
+        description="A practice with one admin: what they change alone is applied after a delay (docs/roles/admin.md).",
+    )
+    single_admin_hours: int = Field(
+        24, ge=1, le=168, description="The delay of SORG_SINGLE_ADMIN, during which a change can be stopped."
+    )
+    glass_hours: int = Field(
+        4, ge=1, le=24, description="How long a patient stays open to whoever broke the glass."
+    )
     lease_minutes: int = Field(
         15, ge=1, description="How long a transcriptionist or radiologist holds a report unseen."
     )
@@ -154,6 +177,12 @@ def rules(settings: Settings) -> dict[str, Any]:
     return {
         "session_idle": timedelta(minutes=settings.session_idle_minutes),
         "session_lasts": timedelta(hours=settings.session_hours),
+        "sign_in_tries": settings.sign_in_tries,
+        "away_lasts": timedelta(hours=settings.away_hours),
+        "slip_lasts": timedelta(days=settings.slip_days),
+        "single_admin": settings.single_admin,
+        "single_admin_delay": timedelta(hours=settings.single_admin_hours),
+        "glass_lasts": timedelta(hours=settings.glass_hours),
         "lease_lasts": timedelta(minutes=settings.lease_minutes),
         "quiet": timedelta(seconds=settings.quiet_seconds),
         "share_lasts": timedelta(days=settings.share_days),

@@ -10,4 +10,5 @@ pytest_plugins = [
     "tests.fixtures.console",
     "tests.fixtures.door",
     "tests.fixtures.oidc",
+    "tests.fixtures.directory",
 ]

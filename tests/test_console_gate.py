@@ -17,7 +17,7 @@ from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
 from websockets.sync.client import connect
 
 from console.signin.routes import LARGEST_FORM, local_path
-from core import people, privacy
+from core import privacy, signin
 from tests.fixtures.console import COOKIE, Console, early_house, log_of, serving
 from tests.fixtures.house import PASSWORD
 
@@ -160,7 +160,7 @@ def test_wrong_name_and_wrong_password_get_the_same_answer(desk: Console) -> Non
         unknown = send_password(client, login="nobody.here", password="wrong wrong wrong")
     assert (401, 401) == (known.status_code, unknown.status_code)
     assert known.text.replace("billing", "") == unknown.text.replace("nobody.here", "")
-    assert people.WRONG.split(".")[0] in known.text
+    assert signin.WRONG.split(".")[0] in known.text
 
 
 def test_what_was_typed_is_shown_again_as_text_and_never_as_markup(desk: Console) -> None:
@@ -310,8 +310,8 @@ def test_a_session_that_an_admin_ends_is_over_at_the_next_request(desk: Console)
     token = desk.fresh_token("manager")
     assert 200 == raw_get(desk, "/board", token)[0]
     # The manager's own: people who signed in at the console did so by its clock, which is ahead of this test's.
-    newest = desk.test.do("admin", people.sessions, person_id=desk.test.actors["manager"].person)[0]
-    desk.test.do("admin", people.end_session, newest.id)
+    newest = desk.test.do("admin", signin.sessions, person_id=desk.test.actors["manager"].person)[0]
+    desk.test.do("admin", signin.end_session, newest.id)
     assert 401 == raw_get(desk, "/board", token)[0]
 
 

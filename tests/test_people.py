@@ -8,7 +8,7 @@ from uuid import UUID
 import pyotp
 import pytest
 
-from core import people, privacy
+from core import people, privacy, signin
 from core.errors import Denied, Refused, SorgError, WrongAnswer
 from core.rules.roles import Role
 from core.store.work import Actor
@@ -16,11 +16,11 @@ from tests.fixtures.house import PASSWORD, TestHouse
 
 
 def password(test: TestHouse, login: str = "radiologist", said: str = PASSWORD) -> str:
-    return test.do("nobody", people.check_password, login=login, password=said)
+    return test.do("nobody", signin.check_password, login=login, password=said)
 
 
 def code(test: TestHouse, token: str, said: str) -> str:
-    return test.do("nobody", people.check_code, token=token, code=said)
+    return test.do("nobody", signin.check_code, token=token, code=said)
 
 
 def sign_in(test: TestHouse, login: str = "radiologist") -> str:
@@ -28,7 +28,7 @@ def sign_in(test: TestHouse, login: str = "radiologist") -> str:
 
 
 def who(test: TestHouse, token: str) -> Actor | None:
-    return test.do("nobody", people.actor_of, token=token, channel="test")
+    return test.do("nobody", signin.actor_of, token=token, channel="test")
 
 
 def at_step(test: TestHouse, role: str, steps: int) -> str:
@@ -108,7 +108,7 @@ def test_every_wrong_pair_gets_one_sentence(either_house, login, said):
     either_house.do("admin", people.set_active, person_of(either_house, "shut-out"), active=False)
     with pytest.raises(WrongAnswer) as wrong:
         password(either_house, login, said)
-    assert people.WRONG == wrong.value.sentence
+    assert signin.WRONG == wrong.value.sentence
 
 
 def test_known_and_unknown_logins_cost_the_same_work(house, monkeypatch):
@@ -137,7 +137,7 @@ def test_eight_wrong_passwords_rest_the_account_and_time_wakes_it(either_house):
     with pytest.raises(WrongAnswer) as rests:
         password(either_house)
     # The right password is not confirmed while the account rests.
-    assert people.WRONG == rests.value.sentence
+    assert signin.WRONG == rests.value.sentence
     either_house.clock.pass_(minutes=15)
     assert sign_in(either_house)
 
@@ -197,7 +197,7 @@ def test_wrong_passwords_at_once_are_all_counted(either_house):
 def test_a_session_ends_after_idling_and_stays_open_in_use(house):
     token = sign_in(house)
     house.clock.pass_(minutes=29)
-    house.do("nobody", people.keep_awake, token=token)
+    house.do("nobody", signin.keep_awake, token=token)
     house.clock.pass_(minutes=29)
     assert who(house, token)
     house.clock.pass_(minutes=1)
@@ -208,7 +208,7 @@ def test_a_session_ends_after_twelve_hours_however_busy(house):
     token = sign_in(house)
     for _ in range(12 * 3 - 1):
         house.clock.pass_(minutes=20)
-        house.do("nobody", people.keep_awake, token=token)
+        house.do("nobody", signin.keep_awake, token=token)
     assert who(house, token)
     house.clock.pass_(minutes=20)
     assert None is who(house, token)
@@ -216,18 +216,18 @@ def test_a_session_ends_after_twelve_hours_however_busy(house):
 
 def test_signing_out_ends_the_session_and_an_unknown_token_leaves_no_entry(house):
     token = sign_in(house)
-    house.do("nobody", people.sign_out, token=token)
+    house.do("nobody", signin.sign_out, token=token)
     assert None is who(house, token)
     before = house.do("admin", privacy.entries, size=1)[0].seq
-    house.do("nobody", people.sign_out, token="nobody's")
+    house.do("nobody", signin.sign_out, token="nobody's")
     assert before == house.do("admin", privacy.entries, size=1)[0].seq
 
 
 def test_an_admin_ends_a_session_and_it_is_over_at_once(house):
     token = sign_in(house)
-    session = house.do("admin", people.sessions, person_id=person_of(house, "radiologist"))[0]
-    house.do("admin", people.end_session, session.id)
-    assert (None, ()) == (who(house, token), house.do("admin", people.sessions))
+    session = house.do("admin", signin.sessions, person_id=person_of(house, "radiologist"))[0]
+    house.do("admin", signin.end_session, session.id)
+    assert (None, ()) == (who(house, token), house.do("admin", signin.sessions))
 
 
 def test_shutting_somebody_out_ends_their_sessions_and_letting_them_in_does_not_bring_them_back(either_house):

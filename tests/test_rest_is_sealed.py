@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from core import patients, people, reporting, workflow
+from core import patients, reporting, signin, workflow
 from core.errors import WrongAnswer
 from tests.fixtures.house import PASSWORD, TestHouse, book_thando
 from tests.fixtures.sealed import assert_sealed
@@ -34,10 +34,10 @@ def live(test: TestHouse) -> list[str]:
         "radiologist", reporting.sign, study, text=TEXT, based_on=draft, code=test.code("radiologist")
     )
     test.house.blobs.put(test.house.new_id(), TEXT.encode(), kind="report", owner=signed)
-    token = test.do("nobody", people.check_password, login="radiologist", password=PASSWORD)
-    session = test.do("nobody", people.check_code, token=token, code=test.code("radiologist"))
+    token = test.do("nobody", signin.check_password, login="radiologist", password=PASSWORD)
+    session = test.do("nobody", signin.check_code, token=token, code=test.code("radiologist"))
     with pytest.raises(WrongAnswer):
-        test.do("nobody", people.check_password, login="Nkosi-Müller", password="thando@example.org")
+        test.do("nobody", signin.check_password, login="Nkosi-Müller", password="thando@example.org")
     return [token, session, *test.secrets.values()]
 
 

@@ -7,7 +7,7 @@ from uuid import UUID
 import streamlit as st
 
 from console import desk, widgets
-from core import people
+from core import people, signin
 from core.people import PersonCard, Welcome
 from core.rules.roles import ROLES, STAFF, Permission, Role
 
@@ -153,7 +153,7 @@ def _manage(card: PersonCard) -> None:
 
 
 def _sessions(person_id: UUID | None) -> None:
-    found = desk.ask(people.sessions, person_id=person_id)
+    found = desk.ask(signin.sessions, person_id=person_id)
     widgets.heading("Signed in now")
     if not found:
         widgets.empty("Nobody is signed in" if person_id is None else "Not signed in anywhere")
@@ -177,7 +177,7 @@ def _sessions(person_id: UUID | None) -> None:
             help="Choose a row first. That browser is signed out at its next step.",
         )
         and chosen
-        and desk.do(people.end_session, chosen)
+        and desk.do(signin.end_session, chosen)
     ):
         widgets.unpick(f"sessions-{person_id}")
         desk.again("Ended.")

@@ -19,8 +19,8 @@ from starlette.routing import Route
 from console.door import Door
 from console.gate import address_of
 from console.signin import page
-from core import people
-from core.errors import SorgError
+from core import signin
+from core.errors import SorgError, WrongAnswer
 
 FORM_COOKIE = "sorg-form"
 CODE_COOKIE = "sorg-code"
@@ -75,7 +75,7 @@ class SignIn:
         try:
             async with self._few:
                 token = await run_in_threadpool(
-                    self._verb, request, people.check_password, login=login, password=form.get("password", "")
+                    self._verb, request, signin.check_password, login=login, password=form.get("password", "")
                 )
         except SorgError as error:
             return self._show(
@@ -101,9 +101,9 @@ class SignIn:
         first = request.cookies.get(CODE_COOKIE, "")[:100]
         try:
             token = await run_in_threadpool(
-                self._verb, request, people.check_code, token=first, code=form.get("code", "")[:12]
+                self._verb, request, signin.check_code, token=first, code=form.get("code", "")[:12]
             )
-        except people.WrongAnswer as error:
+        except WrongAnswer as error:
             return self._show(request, page.code_page, next=wish, message=error.sentence, status=401)
         except SorgError as error:
             answer = self._show(request, page.password_page, next=wish, message=error.sentence, status=401)
@@ -123,7 +123,7 @@ class SignIn:
         if not self._token_is_right(request, form):
             return PlainTextResponse("Open the console again and sign out there.", 403, headers=_FRESH)
         await run_in_threadpool(
-            self._verb, request, people.sign_out, token=request.cookies.get(self.door.cookie, "")
+            self._verb, request, signin.sign_out, token=request.cookies.get(self.door.cookie, "")
         )
         answer = RedirectResponse("/login", 303, headers=_FRESH)
         answer.delete_cookie(

@@ -171,7 +171,9 @@ UNNAMED = frozenset(
     }
 )  # fmt: skip
 # What a session that began while the directory was away may not do: nobody could say whether the person still may.
-NOT_WHILE_AWAY = frozenset({P.PEOPLE_MANAGE, P.TABLES_IMPORT, P.ANALYSE, P.SYSTEM_MANAGE, P.GLASS_REVIEW})
+NOT_WHILE_AWAY = frozenset(
+    {P.PEOPLE_MANAGE, P.CHANGE_APPROVE, P.TABLES_IMPORT, P.ANALYSE, P.SYSTEM_MANAGE, P.GLASS_REVIEW}
+)
 
 
 def allowed(roles: frozenset[Role], permission: Permission) -> bool:

@@ -16,7 +16,7 @@ from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
-from core import people
+from core import signin
 from core.errors import Unfit
 from core.store.work import nobody
 from ops.bench.rows import AT_MOST, Bar, Measured, is_full_run, median, p95
@@ -68,9 +68,9 @@ def _token(there: Throwaway, number: int) -> str:
     at = there.house.clock() - timedelta(seconds=31 * (max(SITTINGS) - number))
     house, door = replace(there.house, clock=lambda: at), nobody(channel="console", address="127.0.0.1")
     with house.work(door) as work:
-        half = people.check_password(work, login=login, password=password)
+        half = signin.check_password(work, login=login, password=password)
     with house.work(door) as work:
-        return people.check_code(work, token=half, code=TOTP(there.story.cast.secrets[login]).at(at))
+        return signin.check_code(work, token=half, code=TOTP(there.story.cast.secrets[login]).at(at))
 
 
 def _visit_all(there: Throwaway, tokens: list[str], *command: str) -> tuple[dict[int, list[float]], float]:

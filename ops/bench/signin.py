@@ -9,7 +9,7 @@ from datetime import timedelta
 
 from pyotp.totp import TOTP
 
-from core import people
+from core import signin
 from core.ports.directory import LocalAccounts
 from core.store.work import nobody
 from ops.bench.rows import Bar, Measured, median, p95
@@ -33,9 +33,9 @@ def measure() -> Iterator[Measured]:
             house, code = replace(there.house, clock=lambda at=at: at), totp.at(at)
             begun_s = time.perf_counter()
             with house.work(nobody(channel="bench")) as work:
-                half = people.check_password(work, login=LOGIN, password=password)
+                half = signin.check_password(work, login=LOGIN, password=password)
             with house.work(nobody(channel="bench")) as work:
-                people.check_code(work, token=half, code=code)
+                signin.check_code(work, token=half, code=code)
             whole.append((time.perf_counter() - begun_s) * 1000)
             begun_s = time.perf_counter()
             directory.password_is_right(LOGIN, password, verifier=verifier)

@@ -55,6 +55,9 @@ class Person(Owned, Base):
     password_set_at: Mapped[datetime | None] = mapped_column(default=None)  # as the directory says
     checked_at: Mapped[datetime | None] = mapped_column(default=None)  # when the directory last said yes
     groups: Mapped[list[str]] = mapped_column(default=list, server_default="[]")
+    slip_sets_password: Mapped[bool] = mapped_column(
+        default=False, server_default="0"
+    )  # after an approved reset
 
 
 class SignInSession(Base):
@@ -125,6 +128,7 @@ class Activation(Base):
     made_by: Mapped[UUID] = mapped_column()
     made_at: Mapped[datetime] = mapped_column()
     ends_at: Mapped[datetime] = mapped_column()
+    proved_at: Mapped[datetime | None] = mapped_column(default=None)  # the password was set, or was right
     used_at: Mapped[datetime | None] = mapped_column(default=None)
 
 

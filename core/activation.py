@@ -1,0 +1,121 @@
+"""The first sign-in, and the one after a reset: a one-time slip, one's own password, one's own second factor.
+
+An admin never knows a password. A slip alone is not enough after a reset: who gets a new password proves the factor they
+have, and who gets a new factor proves their password, so that a found slip opens nothing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import select
+
+from core import factors
+from core.errors import Denied, Refused, WrongAnswer
+from core.factors import NewTotp
+from core.people import end_sessions_of
+from core.rules import passwords
+from core.rules.roles import Permission
+from core.signin import address_rests, count_wrong_at_door, count_wrong_password, password_of
+from core.store.model import Activation, Person
+from core.store.work import Subject, Work
+from core.tokens import hash_token, plain_code
+
+NO_SLIP = "This slip is not right, was used already, or is too old. Ask your practice's admin for a new one."
+WRONG_PASSWORD = "That is not your password. Use the one of the practice."
+
+
+@dataclass(frozen=True)
+class SlipView:
+    """What the slip's own page may say. asks: set (choose a password) or prove (type the one there is)."""
+
+    name: str
+    login: str
+    asks: str
+    has_factor: bool
+    ends_at: datetime
+
+
+def look_at(work: Work, *, slip: str) -> SlipView:
+    """Whose slip this is, and what it asks. Raises Refused."""
+    with work.look(Permission.SIGN_IN):
+        row, person = _by_slip(work, slip)
+        return SlipView(person.name, person.login, "set" if row.sets_password else "prove", person.totp_box is not None,
+                        row.ends_at)  # fmt: skip
+
+
+def begin(work: Work, *, slip: str, password: str) -> NewTotp | None:
+    """Set, or prove, the password. Then comes a new secret for the app, or None: prove the factor there is.
+
+    Raises Refused with what is wrong with a new password, WrongAnswer for one that is not right, Away.
+    """
+    with work.look(Permission.SIGN_IN):
+        row, person = _by_slip(work, slip)
+        sets, person_id, name, login = row.sets_password, person.id, person.name, person.login
+        local, entry_id = person.directory == "local", person.directory_id or ""
+    verifier = ""
+    if sets:
+        if found := passwords.problems_of(password, words=(login, name)):
+            raise Refused(found[0].sentence, problems=found)
+        if local:
+            verifier = work.ports.accounts.new_verifier(password)
+        else:
+            _directory_that_writes(work).set_password(entry_id, password)
+    right = sets or password_of(work, person_id, password)
+    with work.act(Permission.SIGN_IN, Subject("person", str(person_id))) as facts:
+        facts |= {"stage": "slip", "person": person_id, "step": "set" if sets else "prove"}
+        person = work.get(Person, person_id, lock=True)
+        row, _ = _by_slip(work, slip)
+        if not right or (person.locked_until is not None and person.locked_until > work.now()):
+            count_wrong_password(work, person)
+            count_wrong_at_door(work)
+            raise WrongAnswer(WRONG_PASSWORD)
+        if verifier:
+            person.password_hash = verifier
+        if sets:
+            end_sessions_of(work, person, why="password set anew")
+            person.away_until = None
+        row.proved_at = work.now()
+        return None if person.totp_box is not None else factors.pending_totp(work, person)
+
+
+def finish(work: Work, *, slip: str, code: str) -> tuple[str, ...]:
+    """The code of the new app, or of the one there is: the slip is used up. Ten recovery codes, where there are new ones.
+
+    Raises WrongAnswer, or Refused when the password was not answered before.
+    """
+    with work.act(Permission.SIGN_IN, Subject("person")) as facts:
+        row, person = _by_slip(work, slip)
+        facts |= {"stage": "slip", "person": person.id, "step": "finish"}
+        person = work.get(Person, person.id, lock=True)
+        if row.proved_at is None:
+            raise Refused("Begin with the password.")
+        if person.totp_box is not None:
+            factors.check_code(work, person, code)
+            codes: tuple[str, ...] = ()
+        else:
+            factors.adopt_totp(work, person, code)
+            codes = factors.new_recovery_codes(work, person)
+        row.used_at, person.slip_sets_password = work.now(), False
+        return codes
+
+
+def _by_slip(work: Work, slip: str) -> tuple[Activation, Person]:
+    if address_rests(work):
+        raise Denied("Too many wrong answers came from here. Wait ten minutes.")
+    row = work.db.scalars(
+        select(Activation).where(Activation.code_hash == hash_token(plain_code(slip)), Activation.used_at.is_(None),
+                                 Activation.ends_at > work.now())
+    ).one_or_none()  # fmt: skip
+    person = work.db.get(Person, row.person_id) if row else None
+    if row is None or person is None or not person.is_active:
+        raise Refused(NO_SLIP)
+    return row, person
+
+
+def _directory_that_writes(work: Work):
+    directory = work.ports.directory
+    if directory is None or not directory.writes:
+        raise Refused("The practice's directory keeps this password: change it there.")
+    return directory

@@ -1,0 +1,737 @@
+"""Changes of people, roles and rights: asked for by one admin, approved by another, applied, on record.
+
+    request = changes.ask(work, kind="set-roles", payload={...}, why="Locum until June")
+    changes.approve(work, request, digest=card.digest, code="123456")
+
+What is approved is what was shown: the digest covers the change and how things stood, and both must still hold. A
+practice with one admin may say so in its settings; then a change waits a day in everybody's sight before it is applied.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+import secrets
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import func, select
+
+from core import access, factors, groups, people
+from core.alerts import raise_alert
+from core.errors import Denied, Refused, Stale, Turned
+from core.rules.problems import Problem
+from core.rules.roles import Permission, Role
+from core.store.model import ChangeRequest, GroupRole, Patient, PatientBlock, PatientGrant, Person
+from core.store.work import House, Subject, Work, system
+
+LASTS = timedelta(days=14)
+LONGEST_WHY = 300
+ERRAND = "change_directory"
+OPEN_STATES = ("waiting", "delayed", "carrying")
+
+
+@dataclass(frozen=True)
+class Line:
+    """One thing that changes, in words: what, how it is, how it will be."""
+
+    what: str
+    before: str
+    after: str
+
+
+@dataclass(frozen=True)
+class RequestCard:
+    """A request as its page needs it. why_not: why this person cannot approve it; empty when they can.
+
+    purpose: what a fresh proof for approving it is bound to (core.factors).
+    """
+
+    id: UUID
+    kind: str
+    label: str
+    about: str
+    person_id: UUID | None
+    patient_id: UUID | None
+    lines: tuple[Line, ...]
+    why: str
+    asked_by: str
+    asked_at: datetime
+    ends_at: datetime
+    state: str
+    due_at: datetime | None
+    decided_by: str
+    decided_at: datetime | None
+    remark: str
+    digest: str
+    purpose: str
+    why_not: str
+    is_mine: bool
+
+
+@dataclass(frozen=True)
+class Kind:
+    """One kind of change. `apply` returns what it did for the record, or None when an errand must do it outside."""
+
+    label: str
+    problems: Callable[[Work, dict[str, Any]], tuple[Problem, ...]]
+    before: Callable[[Work, dict[str, Any]], dict[str, Any]]
+    apply: Callable[[Work, ChangeRequest], dict[str, Any] | None]
+
+
+def ask(work: Work, *, kind: str, payload: dict[str, Any], why: str = "") -> UUID:
+    """Ask for a change. Raises Refused with every problem at once."""
+    with work.act(Permission.PEOPLE_MANAGE, Subject("request")) as facts:
+        if kind not in KINDS:
+            raise Refused("There is no such change.")
+        why = " ".join(why.split())
+        problems = KINDS[kind].problems(work, payload)
+        if len(why) > LONGEST_WHY or not why.isprintable():
+            problems += (Problem("why", f"Say why in at most {LONGEST_WHY} characters.", "why"),)
+        if problems:
+            raise Refused("Please mend what is marked.", problems=problems)
+        before, now = KINDS[kind].before(work, payload), work.now()
+        row = ChangeRequest(
+            id=work.new_id(), kind=kind, person_id=_uuid(payload.get("person_id")), patient_id=_uuid(payload.get("patient_id")),
+            payload=payload, before=before, after={}, digest="", why=why, asked_by=work.actor.person, asked_at=now,
+            ends_at=now + LASTS, state="waiting", remark="",
+        )  # fmt: skip
+        row.digest = _digest(row)
+        if _same_waits(work, row):
+            raise Refused("The same change is waiting for approval already.")
+        work.db.add(row)
+        work.db.flush()
+        facts |= {
+            "request": row.id,
+            "kind": kind,
+            "person": row.person_id,
+            "before": before,
+            "after": _told(payload),
+        }
+        if row.patient_id:
+            facts["patient"] = row.patient_id
+        return row.id
+
+
+def approve(work: Work, request_id: UUID, *, digest: str, code: str = "") -> str:
+    """Approve what was shown, with a fresh proof, and apply it: done, delayed (one-person practices) or carrying.
+
+    Raises Denied for one's own request, Stale when it or the things it changes are no longer as they were shown.
+    """
+    with work.act(Permission.CHANGE_APPROVE, Subject("request", str(request_id))) as facts:
+        row = work.get(ChangeRequest, request_id, what="request", lock=True)
+        facts |= {"kind": row.kind, "person": row.person_id}
+        _require_open(work, row)
+        if reason := _why_not(work, row):
+            raise Denied(reason)
+        if not hmac.compare_digest(digest.encode(), row.digest.encode()) or _digest(row) != row.digest:
+            raise Stale("This request is not what was shown. Look at it again.")
+        facts["by"] = factors.require(work, purpose_of(row), code=code)
+        row.decided_by, row.decided_at = work.actor.person, work.now()
+        if row.asked_by == work.actor.person:
+            due_at = work.now() + work.rule("single_admin_delay")
+            row.state, row.due_at = "delayed", due_at
+            raise_alert(work, "alone", f"{work.actor.name} changes something alone: {KINDS[row.kind].label.lower()}. It is "
+                        "applied when its delay is over, unless it is withdrawn.", about=row.id)  # fmt: skip
+            facts["due"] = due_at.isoformat()
+            return row.state
+        _apply(work, row, facts)
+        return row.state
+
+
+def refuse(work: Work, request_id: UUID, *, remark: str = "") -> None:
+    """Say no; the one who asked reads why."""
+    with work.act(Permission.CHANGE_APPROVE, Subject("request", str(request_id))) as facts:
+        row = work.get(ChangeRequest, request_id, what="request", lock=True)
+        _require_open(work, row)
+        facts |= {"kind": row.kind, "person": row.person_id, "state": "refused"}
+        row.state, row.decided_by, row.decided_at = "refused", work.actor.person, work.now()
+        row.remark = " ".join(remark.split())[:LONGEST_WHY]
+
+
+def withdraw(work: Work, request_id: UUID) -> None:
+    """Take back one's own request, or stop a delayed one that anybody asked for."""
+    with work.act(Permission.PEOPLE_MANAGE, Subject("request", str(request_id))) as facts:
+        row = work.get(ChangeRequest, request_id, what="request", lock=True)
+        if row.state not in ("waiting", "delayed"):
+            raise Refused("This request is decided already.")
+        if row.state == "waiting" and row.asked_by != work.actor.person:
+            raise Denied("Only who asked can take it back; you can refuse it.")
+        facts |= {"kind": row.kind, "person": row.person_id, "state": "withdrawn"}
+        row.state, row.decided_by, row.decided_at = "withdrawn", work.actor.person, work.now()
+
+
+def requests(
+    work: Work, *, decided: bool = False, person_id: UUID | None = None, size: int = 100
+) -> tuple[RequestCard, ...]:
+    """What waits, oldest first; or what was decided, newest first."""
+    with work.look(Permission.CHANGE_SEE):
+        query = select(ChangeRequest)
+        if person_id:
+            query = query.where(ChangeRequest.person_id == person_id)
+        if decided:
+            query = query.where(ChangeRequest.state.not_in(OPEN_STATES)).order_by(
+                ChangeRequest.decided_at.desc()
+            )
+        else:
+            query = query.where(ChangeRequest.state.in_(OPEN_STATES)).order_by(ChangeRequest.asked_at)
+        return tuple(_card(work, row) for row in work.db.scalars(query.limit(size)))
+
+
+def request(work: Work, request_id: UUID) -> RequestCard:
+    """One request. Raises Missing."""
+    with work.look(Permission.CHANGE_SEE):
+        return _card(work, work.get(ChangeRequest, request_id, what="request"))
+
+
+def waiting(work: Work) -> int:
+    """How many requests wait for somebody: for the menu."""
+    with work.look(Permission.CHANGE_SEE):
+        query = (
+            select(func.count())
+            .select_from(ChangeRequest)
+            .where(ChangeRequest.state.in_(("waiting", "delayed")))
+        )
+        return work.db.scalar(query) or 0
+
+
+# The worker -----------------------------------------------------------------------------------------------------
+
+
+def due(work: Work) -> tuple[UUID, ...]:
+    """Requests whose delay is over, and those that nobody decided in time."""
+    with work.look(Permission.CHANGE_APPLY):
+        now = work.now()
+        late = select(ChangeRequest.id).where(ChangeRequest.state == "delayed", ChangeRequest.due_at <= now)
+        old = select(ChangeRequest.id).where(ChangeRequest.state == "waiting", ChangeRequest.ends_at <= now)
+        return (*work.db.scalars(late.limit(50)), *work.db.scalars(old.limit(50)))
+
+
+def apply_due(work: Work, request_id: UUID) -> None:
+    """Apply a delayed change, or let an old request expire."""
+    with work.act(Permission.CHANGE_APPLY, Subject("request", str(request_id))) as facts:
+        row = work.get(ChangeRequest, request_id, what="request", lock=True)
+        facts |= {"kind": row.kind, "person": row.person_id}
+        if row.state == "waiting" and row.ends_at <= work.now():
+            row.state = facts["state"] = "expired"
+        elif row.state == "delayed" and row.due_at is not None and row.due_at <= work.now():
+            if KINDS[row.kind].before(work, row.payload) != row.before or not _may_still_ask(work, row):
+                row.state, row.remark = "expired", "Things had changed when its delay was over."
+                facts["state"] = row.state
+            else:
+                _apply(work, row, facts)
+
+
+def apply_all_due(house: House) -> int:
+    """What the worker does again and again: each due request in a transaction of its own; how many."""
+    with house.work(system()) as work:
+        found = due(work)
+    for request_id in found:
+        with house.work(system()) as work:
+            apply_due(work, request_id)
+    return len(found)
+
+
+def to_carry_out(work: Work, request_id: UUID) -> dict[str, Any] | None:
+    """What must be done in the directory for an approved request; None when it is done."""
+    with work.look(Permission.CHANGE_APPLY):
+        row = work.get(ChangeRequest, request_id, what="request")
+        if row.state != "carrying":
+            return None
+        person = work.db.get(Person, row.person_id) if row.person_id else None
+        return {"kind": row.kind, **row.payload, "entry": person.directory_id if person else None}
+
+
+def carried_out(work: Work, request_id: UUID, *, entry_id: str = "", trouble: str = "") -> None:
+    """The directory did it, or said no for good."""
+    with work.act(Permission.CHANGE_APPLY, Subject("request", str(request_id))) as facts:
+        row = work.get(ChangeRequest, request_id, what="request", lock=True)
+        if row.state != "carrying":
+            return
+        row.state, row.remark = ("failed", trouble[:LONGEST_WHY]) if trouble else ("done", row.remark)
+        facts |= {"kind": row.kind, "state": row.state}
+        if entry_id and not trouble:
+            person = people.new_person(work, row.payload, directory="directory", directory_id=entry_id)
+            person.slip_sets_password = True
+            row.person_id, row.after = person.id, {"person": str(person.id)}
+        facts["person"] = row.person_id
+        if row.person_id and (person := work.db.get(Person, row.person_id)):
+            person.checked_at = None
+
+
+def carry_out(house: House, payload: dict[str, Any]) -> None:
+    """The errand: gather, do it in the directory by the delegated account, write down what came of it."""
+    request_id = UUID(payload["request"])
+    with house.work(system()) as work:
+        task = to_carry_out(work, request_id)
+    if task is None:
+        return
+    directory = house.ports.directory
+    if directory is None or not directory.writes:
+        raise Turned("Changes in the directory need SORG_DIRECTORY_WRITER.")
+    entry_id = ""
+    try:
+        if task["kind"] == "add-person":
+            entry_id = _create(directory, task)
+        elif task["kind"] == "directory-account":
+            directory.set_enabled(task["entry"], enabled=task["enabled"])
+        else:
+            for group_id in task["add"]:
+                directory.add_to_group(task["entry"], group_id)
+            for group_id in task["remove"]:
+                directory.remove_from_group(task["entry"], group_id)
+    except Turned as error:
+        with house.work(system()) as work:
+            carried_out(work, request_id, trouble=error.sentence)
+        return
+    with house.work(system()) as work:
+        carried_out(work, request_id, entry_id=entry_id)
+
+
+def _create(directory: Any, task: dict[str, Any]) -> str:
+    """The account there, with a password that nobody knows: its owner sets one with the slip."""
+    found = directory.find(task["login"])
+    if found is None:
+        unknown = f"{secrets.token_urlsafe(32)}-aA1"
+        found = directory.create(
+            login=task["login"], name=task["name"], email=task.get("email", ""), password=unknown
+        )
+    elif found.name != task["name"]:
+        raise Turned(f"The directory has a {task['login']} already, and it is somebody else.")
+    for group_id in task.get("groups", ()):
+        directory.add_to_group(found.id, group_id)
+    return found.id
+
+
+HANDLERS = {ERRAND: carry_out}
+
+
+# The kinds ------------------------------------------------------------------------------------------------------
+
+
+def _person(work: Work, payload: dict[str, Any], *, lock: bool = False) -> Person:
+    return work.get(Person, UUID(str(payload["person_id"])), lock=lock)
+
+
+def _add_problems(work: Work, payload: dict[str, Any]) -> tuple[Problem, ...]:
+    problems = people.account_problems(work, payload)
+    directory = work.ports.directory
+    if payload.get("in_directory") and (directory is None or not directory.writes):
+        problems += (Problem("directory", "Accounts in the directory are made by whoever looks after it: SORG_DIRECTORY_WRITER "
+                             "is not set.", "in_directory"),)  # fmt: skip
+    return problems
+
+
+def _add_apply(work: Work, row: ChangeRequest) -> dict[str, Any] | None:
+    if problems := people.account_problems(work, row.payload):
+        raise Refused(problems[0].sentence, problems=problems)
+    if row.payload.get("in_directory"):
+        return None
+    entry_id = row.payload.get("directory_id")
+    person = people.new_person(
+        work, row.payload, directory="directory" if entry_id else "local", directory_id=entry_id
+    )
+    row.person_id = person.id
+    return {"person": str(person.id), "roles": person.roles}
+
+
+def _standing(work: Work, payload: dict[str, Any]) -> dict[str, Any]:
+    p = _person(work, payload)
+    return {"roles": p.roles, "scope": p.scope, "sites": p.sites, "patient_id": p.patient_id and str(p.patient_id),
+            "referrer_id": p.referrer_id and str(p.referrer_id)}  # fmt: skip
+
+
+def _roles_problems(work: Work, payload: dict[str, Any]) -> tuple[Problem, ...]:
+    person = _person(work, payload)
+    problems = people.scope_problems(payload.get("scope", ""), tuple(payload.get("sites", ())))
+    problems += people.role_problems(
+        work, tuple(payload["roles"]), payload.get("patient_id"), payload.get("referrer_id")
+    )
+    if person.directory != "local" and sorted(payload["roles"]) != sorted(person.roles):
+        problems += (Problem("roles-directory", "This person's roles come from their groups in the directory: change the groups.",
+                             "roles"),)  # fmt: skip
+    after = {"roles": sorted(payload["roles"]), "scope": payload.get("scope", ""), "sites": list(payload.get("sites", ())),
+             "patient_id": payload.get("patient_id"), "referrer_id": payload.get("referrer_id")}  # fmt: skip
+    if not problems and after == {**_standing(work, payload), "roles": sorted(person.roles)}:
+        problems += (Problem("same", "Nothing would change.", "roles"),)
+    return problems
+
+
+def _roles_apply(work: Work, row: ChangeRequest) -> dict[str, Any]:
+    person, payload = _person(work, row.payload, lock=True), row.payload
+    if Role.ADMIN not in payload["roles"]:
+        people.keep_an_admin(work, person)
+    person.roles, person.scope = sorted(payload["roles"]), payload.get("scope", "")
+    person.sites = list(payload.get("sites", ()))
+    person.patient_id, person.referrer_id = (
+        _uuid(payload.get("patient_id")),
+        _uuid(payload.get("referrer_id")),
+    )
+    return _standing(work, payload)
+
+
+def _is_active(work: Work, payload: dict[str, Any]) -> dict[str, Any]:
+    return {"standing": people.standing_of(work, _person(work, payload))}
+
+
+def _let_in_problems(work: Work, payload: dict[str, Any]) -> tuple[Problem, ...]:
+    if people.standing_of(work, _person(work, payload)) not in ("shut", "closed"):
+        return (Problem("in", "This account is open already."),)
+    return ()
+
+
+def _let_in_apply(work: Work, row: ChangeRequest) -> dict[str, Any]:
+    person = _person(work, row.payload, lock=True)
+    person.is_active, person.closes_at = True, None
+    person.wrong_answers = person.wrong_codes = 0
+    person.locked_until = person.codes_rest_until = None
+    return _is_active(work, row.payload)
+
+
+def _factors_now(work: Work, payload: dict[str, Any]) -> dict[str, Any]:
+    person = _person(work, payload)
+    proofs = factors.factors_of(work, person)
+    return {"app": proofs.code, "keys": len(proofs.keys), "recovery codes": proofs.recovery_codes}
+
+
+def _factor_apply(work: Work, row: ChangeRequest) -> dict[str, Any]:
+    person = _person(work, row.payload, lock=True)
+    factors.forget_all(work, person)
+    people.void_slips(work, person.id)
+    return {"sessions ended": people.end_sessions_of(work, person, why="second factor reset")} | _factors_now(
+        work, row.payload
+    )
+
+
+def _password_problems(work: Work, payload: dict[str, Any]) -> tuple[Problem, ...]:
+    person = _person(work, payload)
+    if person.directory == "sso":
+        return (Problem("sso", "This person's password is kept by the single sign-on."),)
+    if person.directory == "directory" and (work.ports.directory is None or not work.ports.directory.writes):
+        return (Problem("directory", "The directory keeps this password, and we may not change it there."),)
+    return ()
+
+
+def _password_now(work: Work, payload: dict[str, Any]) -> dict[str, Any]:
+    person = _person(work, payload)
+    return {"password": "set" if person.password_hash or person.directory != "local" else "none"}
+
+
+def _password_apply(work: Work, row: ChangeRequest) -> dict[str, Any]:
+    person = _person(work, row.payload, lock=True)
+    person.slip_sets_password = True
+    if person.directory == "local":
+        person.password_hash = ""
+    person.wrong_answers, person.locked_until, person.away_until = 0, None, None
+    people.void_slips(work, person.id)
+    return {"sessions ended": people.end_sessions_of(work, person, why="password reset"), "password": "none"}
+
+
+def _mapping_now(work: Work, payload: dict[str, Any]) -> dict[str, Any]:
+    rows = work.db.scalars(select(GroupRole).order_by(GroupRole.group_id, GroupRole.role))
+    return {"lines": [{"group_id": g.group_id, "group_name": g.group_name, "role": g.role} for g in rows]}
+
+
+def _mapping_apply(work: Work, row: ChangeRequest) -> dict[str, Any]:
+    groups.set_mapping(work, row.payload["lines"])
+    work.db.flush()
+    return _mapping_now(work, row.payload)
+
+
+def _in_directory_problems(work: Work, payload: dict[str, Any]) -> tuple[Problem, ...]:
+    directory = work.ports.directory
+    if _person(work, payload).directory != "directory":
+        return (Problem("local", "This account is kept here, not in the directory."),)
+    if directory is None or not directory.writes:
+        return (Problem("directory", "We may not change the directory: SORG_DIRECTORY_WRITER is not set."),)
+    return ()
+
+
+def _groups_now(work: Work, payload: dict[str, Any]) -> dict[str, Any]:
+    return {"groups": _person(work, payload).groups}
+
+
+def _errand(work: Work, row: ChangeRequest) -> None:
+    return None
+
+
+def _no_before(work: Work, payload: dict[str, Any]) -> dict[str, Any]:
+    return {}
+
+
+def _grant_apply(work: Work, row: ChangeRequest) -> dict[str, Any]:
+    p = row.payload
+    made = access.add_grant(work, person_id=UUID(p["person_id"]), patient_id=UUID(p["patient_id"]), why=row.why or p.get("why", ""),
+                            until_at=datetime.fromisoformat(p["until_at"]), request_id=row.id)  # fmt: skip
+    return {"grant": str(made)}
+
+
+def _block_apply(work: Work, row: ChangeRequest) -> dict[str, Any]:
+    p = row.payload
+    until = datetime.fromisoformat(p["until_at"]) if p.get("until_at") else None
+    made = access.add_block(work, patient_id=UUID(p["patient_id"]), person_id=_uuid(p.get("person_id")), kind=p["kind"],
+                            why=row.why or p.get("why", ""), until_at=until, request_id=row.id)  # fmt: skip
+    return {"block": str(made)}
+
+
+def _end_now(work: Work, payload: dict[str, Any]) -> dict[str, Any]:
+    model = PatientGrant if payload["what"] == "grant" else PatientBlock
+    ended = work.get(model, UUID(payload["id"]), what=payload["what"]).ended_at
+    return {"ended": ended.isoformat() if ended else ""}
+
+
+def _end_apply(work: Work, row: ChangeRequest) -> dict[str, Any]:
+    access.end(work, what=row.payload["what"], row_id=UUID(row.payload["id"]))
+    return _end_now(work, row.payload)
+
+
+def _import_problems(work: Work, payload: dict[str, Any]) -> tuple[Problem, ...]:
+    """Every row is checked again here, since the sheet was planned a while ago, maybe in another browser."""
+    problems: list[Problem] = []
+    for number, item in enumerate(payload["rows"], 1):
+        check = _roles_or_texts_problems if item.get("person_id") else people.account_problems
+        problems += [
+            Problem(p.code, f"Line {item.get('line', number)}: {p.sentence}", p.field)
+            for p in check(work, item)
+        ]
+    logins = [people.fold(item["login"]) for item in payload["rows"]]
+    if len(set(logins)) != len(logins):
+        problems.append(Problem("twice", "One login stands twice in the sheet."))
+    if not payload["rows"]:
+        problems.append(Problem("empty", "Nothing in the sheet would change anything."))
+    return tuple(problems)
+
+
+def _roles_or_texts_problems(work: Work, item: dict[str, Any]) -> tuple[Problem, ...]:
+    person = _person(work, item)
+    problems = people.scope_problems(item.get("scope", ""), tuple(item.get("sites", ())))
+    problems += people.role_problems(work, tuple(item["roles"]), person.patient_id and str(person.patient_id),
+                                     person.referrer_id and str(person.referrer_id))  # fmt: skip
+    problems += people.text_problems({k: item[k] for k in _IMPORTED_TEXTS})
+    if person.directory != "local" and sorted(item["roles"]) != sorted(person.roles):
+        problems += (
+            Problem(
+                "roles-directory", f"{person.login}'s roles come from their groups in the directory.", "roles"
+            ),
+        )
+    return problems
+
+
+_IMPORTED_TEXTS = ("name", "registration", "practice_number", "email")
+
+
+def _import_now(work: Work, payload: dict[str, Any]) -> dict[str, Any]:
+    known = [item for item in payload["rows"] if item.get("person_id")]
+    return {"rows": [_imported(_person(work, item)) for item in known]}
+
+
+def _imported(p: Person) -> dict[str, Any]:
+    return {"login": p.login, "roles": p.roles, "scope": p.scope, "sites": p.sites} | {
+        k: getattr(p, k) for k in _IMPORTED_TEXTS
+    }
+
+
+def _import_apply(work: Work, row: ChangeRequest) -> dict[str, Any]:
+    """All of it in this one transaction, or nothing."""
+    if problems := _import_problems(work, row.payload):
+        raise Refused(problems[0].sentence, problems=problems)
+    new = changed = 0
+    for item in row.payload["rows"]:
+        if item.get("person_id"):
+            person = _person(work, item, lock=True)
+            if Role.ADMIN not in item["roles"]:
+                people.keep_an_admin(work, person)
+            person.roles, person.scope, person.sites = (
+                sorted(item["roles"]),
+                item.get("scope", ""),
+                list(item.get("sites", ())),
+            )
+            for field in _IMPORTED_TEXTS:
+                setattr(person, field, item[field])
+            changed += 1
+        else:
+            people.new_person(work, item)
+            new += 1
+    return {"new": new, "changed": changed}
+
+
+KINDS: dict[str, Kind] = {
+    "add-person": Kind("New account", _add_problems, _no_before, _add_apply),
+    "set-roles": Kind("Roles and reach", _roles_problems, _standing, _roles_apply),
+    "let-in": Kind("Let in again", _let_in_problems, _is_active, _let_in_apply),
+    "reset-password": Kind("New password", _password_problems, _password_now, _password_apply),
+    "reset-factor": Kind("New second factor", lambda work, payload: (), _factors_now, _factor_apply),
+    "group-roles": Kind("Groups and roles", lambda work, payload: groups.mapping_problems(work, payload["lines"]), _mapping_now,
+                        _mapping_apply),
+    "directory-account": Kind("Account in the directory", _in_directory_problems, _is_active, _errand),
+    "directory-groups": Kind("Groups in the directory", _in_directory_problems, _groups_now, _errand),
+    "grant": Kind("Access to a patient", access.grant_problems, _no_before, _grant_apply),
+    "block": Kind("Close a patient's record", access.block_problems, _no_before, _block_apply),
+    "end-access": Kind("End an access or a block", access.end_problems, _end_now, _end_apply),
+    "import": Kind("Import of people", _import_problems, _import_now, _import_apply),
+}  # fmt: skip
+
+
+# Inside ---------------------------------------------------------------------------------------------------------
+
+
+def purpose_of(row: ChangeRequest) -> str:
+    """What a proof for approving this request is bound to: this request, as it was shown."""
+    return f"change:{row.id}:{row.digest[:16]}"
+
+
+def _apply(work: Work, row: ChangeRequest, facts: dict[str, Any]) -> None:
+    """Do it. The record says how things were and how they are."""
+    after = KINDS[row.kind].apply(work, row)
+    row.state, row.after = ("carrying", {}) if after is None else ("done", after)
+    if after is None:
+        work.errand(ERRAND, key=f"{ERRAND}:{row.id}", request=str(row.id))
+    work.db.flush()
+    facts |= {
+        "state": row.state,
+        "person": row.person_id,
+        "before": row.before,
+        "after": row.after or _told(row.payload),
+    }
+    if row.patient_id:
+        facts["patient"] = row.patient_id
+
+
+def _require_open(work: Work, row: ChangeRequest) -> None:
+    if row.state != "waiting":
+        raise Stale("This request is decided already.")
+    if row.ends_at <= work.now():
+        raise Refused("This request is too old. Ask for it anew.")
+    if KINDS[row.kind].before(work, row.payload) != row.before:
+        raise Stale("Things changed since this was asked for. Refuse it, and ask anew.")
+
+
+def _admins(work: Work) -> set[UUID]:
+    active = work.db.scalars(select(Person).where(Person.is_active, Person.is_break_glass.is_(False)))
+    return {p.id for p in active if Role.ADMIN in p.roles}
+
+
+def _may_still_ask(work: Work, row: ChangeRequest) -> bool:
+    asker = work.db.get(Person, row.asked_by)
+    return asker is not None and asker.is_active and Role.ADMIN in asker.roles
+
+
+def _why_not(work: Work, row: ChangeRequest) -> str:
+    """Why this admin cannot approve this request; empty when they can."""
+    me = work.actor.id
+    if row.state != "waiting":
+        return "This request is decided already."
+    if not _may_still_ask(work, row):
+        return "Who asked for this is no admin any more: refuse it."
+    others = _admins(work) - {row.asked_by}
+    if str(row.asked_by) == me:
+        if work.rule("single_admin") and not others:
+            return ""
+        return "Another admin must approve what you asked for."
+    if str(row.person_id) == me and others - {row.person_id}:
+        return "Another admin must approve what concerns you."
+    approver = work.db.get(Person, UUID(me))
+    if approver is None or approver.is_break_glass:
+        return "The sealed account approves nothing."
+    return ""
+
+
+def _same_waits(work: Work, row: ChangeRequest) -> bool:
+    query = select(ChangeRequest).where(ChangeRequest.state.in_(OPEN_STATES), ChangeRequest.kind == row.kind)
+    return any(other.payload == row.payload for other in work.db.scalars(query))
+
+
+def _digest(row: ChangeRequest) -> str:
+    said = {
+        "id": str(row.id),
+        "kind": row.kind,
+        "payload": row.payload,
+        "before": row.before,
+        "by": str(row.asked_by),
+    }
+    return hashlib.sha256(json.dumps(said, sort_keys=True, ensure_ascii=False).encode()).hexdigest()
+
+
+def _told(payload: dict[str, Any]) -> dict[str, Any]:
+    """A payload for the record; of a whole sheet only how long it is."""
+    return {k: len(v) if k == "rows" else v for k, v in payload.items()}
+
+
+def _uuid(value: Any) -> UUID | None:
+    return UUID(str(value)) if value else None
+
+
+def _card(work: Work, row: ChangeRequest) -> RequestCard:
+    why_not = _why_not(work, row) if Permission.CHANGE_APPROVE in work.may else "Only an admin approves."
+    return RequestCard(
+        row.id, row.kind, KINDS[row.kind].label if row.kind in KINDS else row.kind, _about(work, row), row.person_id,
+        row.patient_id, _lines(work, row), row.why, _name(work, row.asked_by), row.asked_at, row.ends_at, row.state, row.due_at,
+        _name(work, row.decided_by), row.decided_at, row.remark, row.digest, purpose_of(row), why_not,
+        str(row.asked_by) == work.actor.id,
+    )  # fmt: skip
+
+
+def _about(work: Work, row: ChangeRequest) -> str:
+    person = _name(work, row.person_id) or str(row.payload.get("name", ""))
+    patient = work.db.get(Patient, row.patient_id) if row.patient_id else None
+    number = patient.file_number if patient else ""
+    return " · ".join(t for t in (person, number) if t)
+
+
+def _name(work: Work, person_id: UUID | None) -> str:
+    person = work.db.get(Person, person_id) if person_id else None
+    return person.name if person else ""
+
+
+_HIDDEN = {"person_id", "line", "rows", "lines", "id"}
+_WORDS = {"patient_id": "patient", "referrer_id": "doctor", "until_at": "until", "practice_number": "practice number",
+          "in_directory": "in the directory", "directory_id": "directory account", "what": "what ends"}  # fmt: skip
+
+
+def _lines(work: Work, row: ChangeRequest) -> tuple[Line, ...]:
+    if row.kind == "group-roles":
+        return _mapping_lines(row)
+    if row.kind == "import":
+        return tuple(
+            Line(
+                f"{item['login']}",
+                "changed" if item.get("person_id") else "new",
+                f"{item['name']}: {', '.join(item['roles'])}",
+            )
+            for item in row.payload["rows"]
+        )
+    lines = [
+        Line(_WORDS.get(key, key), _said(work, key, row.before.get(key)), _said(work, key, value))
+        for key, value in row.payload.items()
+        if key not in _HIDDEN and (row.before.get(key) or value) and row.before.get(key) != value
+    ]
+    if row.kind in ("reset-password", "reset-factor", "let-in"):
+        lines += [
+            Line(key, _said(work, key, value), _said(work, key, row.after.get(key, "")) or "reset")
+            for key, value in row.before.items()
+        ]
+    return tuple(lines)
+
+
+def _mapping_lines(row: ChangeRequest) -> tuple[Line, ...]:
+    def of(lines: list[dict[str, str]]) -> set[tuple[str, str]]:
+        return {(line["group_name"], line["role"]) for line in lines}
+
+    before, after = of(row.before.get("lines", [])), of(row.payload["lines"])
+    gone = [Line(name, role, "") for name, role in sorted(before - after)]
+    return (*gone, *(Line(name, "", role) for name, role in sorted(after - before)))
+
+
+def _said(work: Work, key: str, value: Any) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, list):
+        return ", ".join(str(v) for v in value)
+    if key == "patient_id" and value:
+        patient = work.db.get(Patient, UUID(str(value)))
+        return patient.file_number if patient else ""
+    return "" if value is None else str(value)

@@ -1,0 +1,463 @@
+"""What proves that it is still them: codes of an app, recovery codes, passkeys and security keys, and fresh proofs.
+
+A fresh proof (step-up) is good once, for five minutes, for one session and one purpose: what was confirmed for one
+report signs no other. A verb that needs one calls `require` inside its own gate, with a code that was just typed or
+after the key was touched on the step-up page.
+"""
+
+from __future__ import annotations
+
+import base64
+import hmac
+import json
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+from urllib.parse import urlsplit
+from uuid import UUID
+
+import webauthn
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from pyotp.totp import TOTP
+from sqlalchemy import func, select
+from webauthn.helpers.exceptions import WebAuthnException
+from webauthn.helpers.structs import (
+    AuthenticatorSelectionCriteria,
+    PublicKeyCredentialDescriptor,
+    ResidentKeyRequirement,
+    UserVerificationRequirement,
+)
+
+from core.alerts import raise_alert
+from core.errors import Denied, Refused, WrongAnswer
+from core.rules.roles import Permission
+from core.store.model import Challenge, Person, RecoveryCode, SecurityKey, StepUp
+from core.store.work import Subject, Work
+from core.tokens import hash_token, new_code, plain_code
+
+FRESH = timedelta(minutes=5)
+RECOVERY_CODES = 10
+MOST_KEYS = 10
+_CODE_TRIES, _CODE_REST = 5, timedelta(minutes=15)
+RESTS = "Too many wrong codes. Wait fifteen minutes, use your key, or ask your practice's admin."
+WRONG_CODE = "That code is not right, or was used already. Wait for the next one and try again."
+WRONG_KEY = "That key was not accepted. Try again, or use a code."
+NO_PROOF = "Confirm that it is you first: with a fresh code, or with your key."
+
+
+@dataclass(frozen=True, repr=False)
+class NewTotp:
+    """A TOTP secret (base32) that waits for its test code, and its otpauth address for the QR code."""
+
+    login: str
+    secret: str
+    otpauth: str
+
+
+@dataclass(frozen=True)
+class KeyCard:
+    """A passkey or security key as its owner knows it."""
+
+    id: UUID
+    name: str
+    made_at: datetime
+    used_at: datetime | None
+
+
+@dataclass(frozen=True)
+class Factors:
+    """What somebody can prove themselves with."""
+
+    code: bool
+    keys: tuple[KeyCard, ...]
+    recovery_codes: int
+    rests_until: datetime | None
+
+
+# One's own factors, while signed in -----------------------------------------------------------------------------
+
+
+def mine(work: Work) -> Factors:
+    """The signed-in person's own factors."""
+    with work.look(Permission.ACCOUNT_SELF):
+        return factors_of(work, work.get(Person, work.actor.person))
+
+
+def begin_totp(work: Work, *, code: str = "") -> NewTotp:
+    """A new secret for one's own app, in use once its test code is right. Needs a fresh proof for "factors"."""
+    with work.act(Permission.ACCOUNT_SELF, Subject("person", work.actor.id)) as facts:
+        facts["step"] = "new-app"
+        require(work, "factors", code=code)
+        person = work.get(Person, work.actor.person, lock=True)
+        return pending_totp(work, person)
+
+
+def finish_totp(work: Work, *, code: str) -> None:
+    """The test code of the new secret: from now on it is the one in use."""
+    with work.act(Permission.ACCOUNT_SELF, Subject("person", work.actor.id)) as facts:
+        facts["step"] = "app-in-use"
+        adopt_totp(work, work.get(Person, work.actor.person, lock=True), code)
+
+
+def renew_recovery_codes(work: Work, *, code: str = "") -> tuple[str, ...]:
+    """Ten new recovery codes, shown once; the old ones are void. Needs a fresh proof for "factors"."""
+    with work.act(Permission.ACCOUNT_SELF, Subject("person", work.actor.id)) as facts:
+        facts["step"] = "recovery-codes"
+        require(work, "factors", code=code)
+        return new_recovery_codes(work, work.get(Person, work.actor.person, lock=True))
+
+
+def begin_key(work: Work, *, origin: str, code: str = "") -> dict[str, Any]:
+    """Options for making a new key (WebAuthn level 2, §5.4), as JSON for the browser. Needs a proof for "factors"."""
+    with work.act(Permission.ACCOUNT_SELF, Subject("person", work.actor.id)) as facts:
+        facts["step"] = "new-key"
+        require(work, "factors", code=code)
+        person = work.get(Person, work.actor.person)
+        keys = _keys(work, person.id)
+        if len(keys) >= MOST_KEYS:
+            raise Refused(f"At most {MOST_KEYS} keys: take one away first.")
+        options = webauthn.generate_registration_options(
+            rp_id=_host(origin), rp_name="Sorg", user_name=person.login, user_display_name=person.name,
+            user_id=person.id.bytes, challenge=_new_challenge(work, _session_id(work), "new-key"),
+            authenticator_selection=AuthenticatorSelectionCriteria(
+                user_verification=UserVerificationRequirement.REQUIRED,
+                resident_key=ResidentKeyRequirement.PREFERRED,
+            ),
+            exclude_credentials=[PublicKeyCredentialDescriptor(id=k.credential_id) for k in keys],
+        )  # fmt: skip
+        return json.loads(webauthn.options_to_json(options))
+
+
+def finish_key(work: Work, *, answer: dict[str, Any], name: str, origin: str) -> KeyCard:
+    """Keep the key that the browser made. Raises WrongAnswer when challenge, origin or verification do not hold."""
+    with work.act(Permission.ACCOUNT_SELF, Subject("person", work.actor.id)) as facts:
+        facts["step"] = "key-added"
+        challenge = _use_challenge(work, _session_id(work), "new-key")
+        try:
+            made = webauthn.verify_registration_response(
+                credential=answer, expected_challenge=challenge, expected_rp_id=_host(origin), expected_origin=origin,
+                require_user_verification=True,
+            )  # fmt: skip
+        except _NOT_A_KEY as error:
+            facts["why"] = type(error).__name__
+            raise WrongAnswer(WRONG_KEY) from None
+        if work.db.scalars(
+            select(SecurityKey).where(SecurityKey.credential_id == made.credential_id)
+        ).first():
+            raise WrongAnswer("This key is known already.")
+        key = SecurityKey(
+            id=work.new_id(), origin=work.house.origin, person_id=work.actor.person, credential_id=made.credential_id,
+            public_key=made.credential_public_key, sign_count=made.sign_count, name=_key_name(name), transports=[],
+            made_at=work.now(),
+        )  # fmt: skip
+        work.db.add(key)
+        facts["key"] = key.id
+        return _key_card(key)
+
+
+def remove_key(work: Work, key_id: UUID, *, code: str = "") -> None:
+    """Take one's own key away. Needs a fresh proof for "factors"."""
+    with work.act(Permission.ACCOUNT_SELF, Subject("person", work.actor.id)) as facts:
+        facts |= {"step": "key-removed", "key": key_id}
+        require(work, "factors", code=code)
+        key = work.get(SecurityKey, key_id, what="key")
+        if key.person_id != work.actor.person:
+            raise Denied("Only one's own keys.")
+        key.ended_at = key.ended_at or work.now()
+
+
+# Fresh proofs ---------------------------------------------------------------------------------------------------
+
+
+def prove_by_code(work: Work, *, purpose: str, code: str) -> None:
+    """Confirm with a code, ahead of the verb that asks for it."""
+    with work.act(Permission.ACCOUNT_SELF, Subject("step-up")) as facts:
+        facts["purpose"] = purpose[:160]
+        check_code(work, work.get(Person, work.actor.person, lock=True), code)
+        _prove(work, purpose, "code")
+
+
+def ask_key(work: Work, *, purpose: str, origin: str) -> dict[str, Any]:
+    """Options for touching one's key for a purpose, as JSON for the browser. Raises Refused without a key."""
+    with work.tend(Permission.ACCOUNT_SELF):
+        return key_options(
+            work, _session_id(work), work.get(Person, work.actor.person), purpose=purpose, origin=origin
+        )
+
+
+def prove_by_key(work: Work, *, purpose: str, answer: dict[str, Any], origin: str) -> None:
+    """Confirm by the touched key, ahead of the verb that asks for it."""
+    with work.act(Permission.ACCOUNT_SELF, Subject("step-up")) as facts:
+        facts["purpose"] = purpose[:160]
+        person = work.get(Person, work.actor.person, lock=True)
+        check_key(work, _session_id(work), person, purpose=purpose, answer=answer, origin=origin)
+        _prove(work, purpose, "key")
+
+
+def is_proved(work: Work, *, purpose: str) -> bool:
+    """True while a fresh, unused proof for this purpose waits in this session: for drawing."""
+    with work.look(Permission.ACCOUNT_SELF):
+        return _proof(work, purpose) is not None
+
+
+def require(work: Work, purpose: str, *, code: str = "") -> str:
+    """A fresh proof inside a verb that needs one, used up by it; how it was given. Raises WrongAnswer."""
+    if code.strip():
+        check_code(work, work.get(Person, work.actor.person, lock=True), code)
+        return "code"
+    proof = _proof(work, purpose, lock=True)
+    if proof is None:
+        raise WrongAnswer(NO_PROOF)
+    proof.used_at = work.now()
+    return proof.method
+
+
+# For sibling verbs inside their own gate --------------------------------------------------------------------------
+
+
+def factors_of(work: Work, person: Person) -> Factors:
+    """What this person can prove themselves with."""
+    codes = work.db.scalar(
+        select(func.count()).select_from(RecoveryCode)
+        .where(RecoveryCode.person_id == person.id, RecoveryCode.used_at.is_(None))
+    )  # fmt: skip
+    keys = tuple(_key_card(k) for k in _keys(work, person.id))
+    return Factors(person.totp_box is not None, keys, codes or 0, person.codes_rest_until)
+
+
+def check_code(work: Work, person: Person, code: str) -> None:
+    """TOTP (RFC 6238): one step either side, and each step once (pyotp alone would take a replay). Raises WrongAnswer.
+
+    `person` is locked, so that of two requests with one code the second sees the step as used.
+    """
+    if not person.is_active:
+        raise Denied("This account is closed.")
+    _refuse_while_resting(work, person)
+    if person.totp_box is None:
+        raise Refused("This account has no codes yet: ask your practice's admin for a sign-in slip.")
+    totp = TOTP(_unseal(work, person.id, person.totp_box))
+    step = int(work.now().timestamp()) // totp.interval
+    typed = "".join(code.split())
+    for candidate in (step - 1, step, step + 1):
+        if hmac.compare_digest(totp.generate_otp(candidate).encode(), typed.encode()):
+            if candidate <= person.totp_step:
+                # The right code sent twice is no guess; it opens nothing either.
+                raise WrongAnswer(WRONG_CODE)
+            person.totp_step, person.wrong_codes = candidate, 0
+            return
+    _count_wrong(work, person)
+    raise WrongAnswer(WRONG_CODE)
+
+
+def check_recovery(work: Work, person: Person, code: str) -> int:
+    """One of the ten codes, used up by this; how many are left. Raises WrongAnswer."""
+    _refuse_while_resting(work, person)
+    row = work.db.scalars(
+        select(RecoveryCode).where(RecoveryCode.code_hash == hash_token(plain_code(code)),
+                                   RecoveryCode.person_id == person.id).with_for_update()
+    ).one_or_none()  # fmt: skip
+    if row is None or row.used_at is not None:
+        _count_wrong(work, person)
+        raise WrongAnswer("That recovery code is not right, or was used already.")
+    row.used_at, person.wrong_codes = work.now(), 0
+    return factors_of(work, person).recovery_codes
+
+
+def key_options(work: Work, session_id: UUID, person: Person, *, purpose: str, origin: str) -> dict[str, Any]:
+    """Options for touching one of this person's keys (WebAuthn level 2, §5.5)."""
+    keys = _keys(work, person.id)
+    if not keys:
+        raise Refused("This account has no key yet: use a code.")
+    options = webauthn.generate_authentication_options(
+        rp_id=_host(origin), challenge=_new_challenge(work, session_id, purpose),
+        allow_credentials=[PublicKeyCredentialDescriptor(id=k.credential_id) for k in keys],
+        user_verification=UserVerificationRequirement.REQUIRED,
+    )  # fmt: skip
+    return json.loads(webauthn.options_to_json(options))
+
+
+def check_key(work: Work, session_id: UUID, person: Person, *, purpose: str, answer: dict[str, Any],
+              origin: str) -> None:  # fmt: skip
+    """The answer of a touched key: this challenge, this origin, this person's key, verified, its counter risen."""
+    if not person.is_active:
+        raise Denied("This account is closed.")
+    challenge = _use_challenge(work, session_id, purpose)
+    key = _answering(work, person.id, answer)
+    if key is None:
+        raise WrongAnswer(WRONG_KEY)
+    try:
+        seen = webauthn.verify_authentication_response(
+            credential=answer, expected_challenge=challenge, expected_rp_id=_host(origin), expected_origin=origin,
+            credential_public_key=key.public_key, credential_current_sign_count=0, require_user_verification=True,
+        )  # fmt: skip
+    except _NOT_A_KEY:
+        raise WrongAnswer(WRONG_KEY) from None
+    if (seen.new_sign_count or key.sign_count) and seen.new_sign_count <= key.sign_count:
+        # Two devices share one secret (§6.1.1): which of them is the thief's nobody can tell, so both are out.
+        key.ended_at = work.now()
+        raise_alert(work, "key-copied", f"A key of {person.name} answered with an old count: it may be a copy, and is shut.",
+                    about=person.id)  # fmt: skip
+        raise WrongAnswer(
+            "This key may have been copied and is shut now. Use a code, and tell your practice's admin."
+        )
+    key.sign_count, key.used_at = seen.new_sign_count, work.now()
+
+
+def new_totp(work: Work, person: Person) -> tuple[str, str]:
+    """A secret in use at once, and its otpauth address: only for accounts that a machine sets up."""
+    fresh = pending_totp(work, person)
+    person.totp_box, person.totp_pending, person.totp_step = person.totp_pending, None, 0
+    return fresh.secret, fresh.otpauth
+
+
+def pending_totp(work: Work, person: Person) -> NewTotp:
+    """A secret that waits for its test code; asking again makes another one."""
+    secret = base64.b32encode(work.dice(20)).decode()
+    person.totp_pending = _seal(work, person.id, secret)
+    return NewTotp(person.login, secret, TOTP(secret).provisioning_uri(name=person.login, issuer_name="Sorg"))
+
+
+def adopt_totp(work: Work, person: Person, code: str) -> None:
+    """The test code is right: the waiting secret is the one in use. Raises WrongAnswer, Refused when none waits."""
+    if person.totp_pending is None:
+        raise Refused("That took too long, or was done already. Begin again.")
+    _refuse_while_resting(work, person)
+    totp = TOTP(_unseal(work, person.id, person.totp_pending))
+    step = int(work.now().timestamp()) // totp.interval
+    typed = "".join(code.split())
+    for candidate in (step - 1, step, step + 1):
+        if hmac.compare_digest(totp.generate_otp(candidate).encode(), typed.encode()):
+            person.totp_box, person.totp_pending = person.totp_pending, None
+            person.totp_step, person.wrong_codes = candidate, 0
+            return
+    _count_wrong(work, person)
+    raise WrongAnswer(
+        "That is not the code of this app now. Is the phone's clock right? Wait for the next code."
+    )
+
+
+def new_recovery_codes(work: Work, person: Person) -> tuple[str, ...]:
+    """Ten codes, shown once; those before are void."""
+    for old in work.db.scalars(
+        select(RecoveryCode).where(RecoveryCode.person_id == person.id, RecoveryCode.used_at.is_(None))
+    ):
+        old.used_at = work.now()
+    codes = tuple(new_code(work) for _ in range(RECOVERY_CODES))
+    work.db.add_all(
+        RecoveryCode(id=work.new_id(), origin=work.house.origin, person_id=person.id, code_hash=hash_token(code),
+                     made_at=work.now())
+        for code in codes
+    )  # fmt: skip
+    return codes
+
+
+def forget_all(work: Work, person: Person) -> None:
+    """A reset: no code, key or recovery code of before opens anything."""
+    person.totp_box = person.totp_pending = None
+    person.totp_step = person.wrong_codes = 0
+    person.codes_rest_until = None
+    for key in _keys(work, person.id):
+        key.ended_at = work.now()
+    for code in work.db.scalars(
+        select(RecoveryCode).where(RecoveryCode.person_id == person.id, RecoveryCode.used_at.is_(None))
+    ):
+        code.used_at = work.now()
+
+
+# Inside ---------------------------------------------------------------------------------------------------------
+
+# What the library raises for answers that do not hold, and for those that are no answers at all.
+_NOT_A_KEY = (WebAuthnException, ValueError, KeyError, TypeError, AttributeError, IndexError)
+
+
+def _refuse_while_resting(work: Work, person: Person) -> None:
+    if person.codes_rest_until is not None and person.codes_rest_until > work.now():
+        raise WrongAnswer(RESTS)
+
+
+def _count_wrong(work: Work, person: Person) -> None:
+    person.wrong_codes += 1
+    if person.wrong_codes >= _CODE_TRIES:
+        person.wrong_codes, person.codes_rest_until = 0, work.now() + _CODE_REST
+
+
+def _session_id(work: Work) -> UUID:
+    if work.actor.session is None:
+        raise Denied("Sign in first.")
+    return work.actor.session
+
+
+def _proof(work: Work, purpose: str, *, lock: bool = False) -> StepUp | None:
+    if work.actor.session is None:
+        return None
+    query = select(StepUp).where(
+        StepUp.session_id == work.actor.session, StepUp.purpose == purpose[:160], StepUp.used_at.is_(None),
+        StepUp.proved_at > work.now() - FRESH,
+    ).order_by(StepUp.proved_at.desc()).limit(1)  # fmt: skip
+    return work.db.scalars(query.with_for_update() if lock else query).first()
+
+
+def _prove(work: Work, purpose: str, method: str) -> None:
+    work.db.add(
+        StepUp(id=work.new_id(), session_id=_session_id(work), purpose=purpose[:160], method=method, proved_at=work.now())
+    )  # fmt: skip
+
+
+def _new_challenge(work: Work, session_id: UUID, purpose: str) -> bytes:
+    value = work.dice(32)
+    work.db.add(Challenge(id=work.new_id(), session_id=session_id, purpose=purpose[:160], challenge=value,
+                          ends_at=work.now() + FRESH))  # fmt: skip
+    return value
+
+
+def _use_challenge(work: Work, session_id: UUID, purpose: str) -> bytes:
+    """The newest open challenge of this session and purpose, used up whatever the answer was worth."""
+    row = work.db.scalars(
+        select(Challenge).where(Challenge.session_id == session_id, Challenge.purpose == purpose[:160],
+                                Challenge.used_at.is_(None), Challenge.ends_at > work.now())
+        .order_by(Challenge.ends_at.desc(), Challenge.id.desc()).limit(1).with_for_update()
+    ).first()  # fmt: skip
+    if row is None:
+        raise WrongAnswer("That took too long. Touch the key once more.")
+    row.used_at = work.now()
+    return row.challenge
+
+
+def _answering(work: Work, person_id: UUID, answer: dict[str, Any]) -> SecurityKey | None:
+    try:
+        said = webauthn.base64url_to_bytes(str(answer["id"]))
+    except (KeyError, TypeError, ValueError):
+        return None
+    return next((k for k in _keys(work, person_id) if hmac.compare_digest(k.credential_id, said)), None)
+
+
+def _keys(work: Work, person_id: UUID) -> list[SecurityKey]:
+    return list(
+        work.db.scalars(
+            select(SecurityKey).where(SecurityKey.person_id == person_id, SecurityKey.ended_at.is_(None))
+            .order_by(SecurityKey.made_at)
+        )
+    )  # fmt: skip
+
+
+def _key_card(key: SecurityKey) -> KeyCard:
+    return KeyCard(key.id, key.name, key.made_at, key.used_at)
+
+
+def _key_name(name: str) -> str:
+    tidy = "".join(c for c in name if c.isprintable()).strip()
+    return tidy[:60] or "Key"
+
+
+def _host(origin: str) -> str:
+    """The relying party's id: the host name by which the console is reached (WebAuthn level 2, §5.1.2)."""
+    return urlsplit(origin).hostname or ""
+
+
+def _seal(work: Work, person_id: UUID, secret: str) -> bytes:
+    nonce = work.dice(12)
+    return nonce + AESGCM(work.keys["secrets"]).encrypt(nonce, secret.encode(), f"totp|{person_id}".encode())
+
+
+def _unseal(work: Work, person_id: UUID, box: bytes) -> str:
+    return AESGCM(work.keys["secrets"]).decrypt(box[:12], box[12:], f"totp|{person_id}".encode()).decode()

@@ -1,0 +1,146 @@
+"""Groups of the directory and the roles they give: by the group's own id, so that a new name changes nothing."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from uuid import UUID
+
+from sqlalchemy import select
+
+from core.errors import Refused
+from core.ports.directory import AccountState, Entry, Group
+from core.rules.problems import Problem
+from core.rules.roles import STAFF, Permission, Role
+from core.store.model import GroupRole, Person
+from core.store.work import Work
+
+_ROLES = (*STAFF, Role.REFERRER, Role.PATIENT)
+
+
+@dataclass(frozen=True)
+class GroupRoleCard:
+    """One line of the mapping."""
+
+    id: UUID
+    group_id: str
+    group_name: str
+    role: str
+
+
+@dataclass(frozen=True)
+class Expected:
+    """What somebody of the directory would get here, and why. `entry` None: the directory has nobody of that name."""
+
+    entry: Entry | None
+    roles: tuple[str, ...]
+    by_group: tuple[tuple[str, str], ...]  # (group name, role)
+    comes_in: bool
+    sentence: str
+
+
+def mapping(work: Work) -> tuple[GroupRoleCard, ...]:
+    """Which group gives which role."""
+    with work.look(Permission.CHANGE_SEE):
+        rows = work.db.scalars(select(GroupRole).order_by(GroupRole.role, GroupRole.group_name))
+        return tuple(GroupRoleCard(g.id, g.group_id, g.group_name, g.role) for g in rows)
+
+
+def search(work: Work, text: str, *, most: int = 50) -> tuple[Group, ...]:
+    """Groups of the directory whose name holds the text. Raises Away, or Refused in a practice without a directory."""
+    with work.look(Permission.PEOPLE_MANAGE):
+        directory = _directory(work)
+    return directory.search_groups(text, most=most)
+
+
+def search_people(work: Work, text: str, *, most: int = 20) -> tuple[Entry, ...]:
+    """People of the directory whose name or login holds the text. Raises Away or Refused."""
+    with work.look(Permission.PEOPLE_MANAGE):
+        directory = _directory(work)
+    return directory.search_people(text, most=most)
+
+
+def directory_is_there(work: Work) -> str:
+    """none, answers or away: for the pages' banners."""
+    with work.look(Permission.ACCOUNT_SELF):
+        directory = work.ports.directory
+    if directory is None:
+        return "none"
+    return "answers" if directory.answers() else "away"
+
+
+def what_would(work: Work, login: str) -> Expected:
+    """The test button: what this person of the directory would get, were they to sign in now."""
+    with work.look(Permission.PEOPLE_MANAGE):
+        directory = _directory(work)
+    entry = directory.find(login) if login.strip() else None
+    with work.look(Permission.PEOPLE_MANAGE):
+        if entry is None:
+            return Expected(None, (), (), False, "The directory has nobody of this name, or more than one.")
+        lines = [g for g in work.db.scalars(select(GroupRole)) if g.group_id in entry.groups]
+        roles = roles_for(work, entry.groups)
+        known = work.db.scalars(select(Person).where(Person.directory_id == entry.id)).first()
+        reason = _why_not(entry, roles, known)
+        return Expected(entry, roles, tuple(sorted((g.group_name, g.role) for g in lines)), not reason,
+                        reason or "Comes in, with a second factor.")  # fmt: skip
+
+
+# For sibling verbs inside their own gate --------------------------------------------------------------------------
+
+
+def roles_for(work: Work, group_ids: frozenset[str]) -> tuple[str, ...]:
+    """The roles that these groups give. Staff roles add up; one of outside counts only alone."""
+    found = {g.role for g in work.db.scalars(select(GroupRole)) if g.group_id in group_ids}
+    staff = sorted(r for r in found if r in STAFF)
+    return tuple(staff) if staff else tuple(sorted(found))[:1]
+
+
+def mapping_problems(work: Work, lines: list[dict[str, str]]) -> tuple[Problem, ...]:
+    """What is wrong with a new mapping; each line has group_id, group_name and role."""
+    problems, seen = [], set()
+    for line in lines:
+        if line["role"] not in _ROLES:
+            problems.append(Problem("role-unknown", f"There is no role '{line['role']}'.", "roles"))
+        if not line["group_id"].strip() or len(line["group_id"]) > 80 or len(line["group_name"]) > 200:
+            problems.append(Problem("group", "Choose the group from the directory's own list.", "group"))
+        if (key := (line["group_id"], line["role"])) in seen:
+            problems.append(
+                Problem("twice", f"'{line['group_name']}' gives the role '{line['role']}' twice.", "group")
+            )
+        seen.add(key)
+    return tuple(problems)
+
+
+def set_mapping(work: Work, lines: list[dict[str, str]]) -> None:
+    """Replace the whole mapping; whoever is signed in gets it at the directory's next check."""
+    wanted = {(line["group_id"], line["role"]): line["group_name"] for line in lines}
+    for row in work.db.scalars(select(GroupRole)):
+        name = wanted.pop((row.group_id, row.role), None)
+        if name is None:
+            work.db.delete(row)
+        else:
+            row.group_name = name
+    work.db.add_all(
+        GroupRole(id=work.new_id(), group_id=g, group_name=n, role=r) for (g, r), n in wanted.items()
+    )
+    for person in work.db.scalars(select(Person).where(Person.directory_id.is_not(None))):
+        person.checked_at = None
+
+
+def _directory(work: Work):
+    if work.ports.directory is None:
+        raise Refused(
+            "This practice has no directory: its accounts are kept here. See SORG_DIRECTORY in the settings."
+        )
+    return work.ports.directory
+
+
+def _why_not(entry: Entry, roles: tuple[str, ...], known: Person | None) -> str:
+    if known is not None and not known.is_active:
+        return "Stays out: shut out here by an admin."
+    if entry.state is not AccountState.OK:
+        return f"Stays out: the directory says '{entry.state}'."
+    if not roles:
+        return "Stays out: none of their groups gives a role."
+    if known is None or known.totp_box is None:
+        return "Comes in once they have set up a second factor with a sign-in slip."
+    return ""

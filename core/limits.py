@@ -1,0 +1,53 @@
+"""How often something may be tried: counted in the practice's own tables, so that a restart forgives nothing.
+
+A key is an address, an unknown login, a directory's account, or everybody. Tries during a rest are not counted, so
+that nobody can prolong somebody else's rest.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+
+from core.store.model import Throttle
+from core.store.work import Work
+
+
+@dataclass(frozen=True)
+class Limit:
+    """`most` wrong tries within `window`, then a rest of `rest`."""
+
+    most: int
+    window: timedelta
+    rest: timedelta
+
+
+def rests(work: Work, key: str) -> bool:
+    """True while nothing is taken under this key. For verbs inside their own gate."""
+    row = work.db.get(Throttle, key)
+    return row is not None and row.rests_until is not None and row.rests_until > work.now()
+
+
+def count_wrong(work: Work, key: str, limit: Limit) -> bool:
+    """One more wrong try under this key; True when this one began a rest. For verbs inside their own gate."""
+    now = work.now()
+    row = work.db.get(Throttle, key, with_for_update=True)
+    if row is None:
+        row = Throttle(key=key, count=0, since_at=now)
+        work.db.add(row)
+    if row.rests_until is not None and row.rests_until > now:
+        return False
+    if row.since_at + limit.window <= now or row.rests_until is not None:
+        row.count, row.since_at, row.rests_until = 0, now, None
+    row.count += 1
+    if row.count < limit.most:
+        return False
+    row.rests_until = now + limit.rest
+    return True
+
+
+def forget(work: Work, key: str) -> None:
+    """A right answer: the count under this key begins anew. For verbs inside their own gate."""
+    row = work.db.get(Throttle, key, with_for_update=True)
+    if row is not None and (row.rests_until is None or row.rests_until <= work.now()):
+        work.db.delete(row)

@@ -1,0 +1,303 @@
+"""Single sign-on through the console's own routes, gate included, with a real provider and once with a real browser."""
+
+import re
+import secrets
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import httpx
+import pytest
+import requests
+import uvicorn
+from playwright.sync_api import Page
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
+from starlette.routing import Route
+
+from console.door import Door
+from console.gate import OwnHost, RequireSession
+from console.headers import SecurityHeaders
+from console.signin import oidc
+from console.signin import routes as signin_routes
+from core import groups, people, privacy
+from core.ports import Ports
+from core.ports.directory import LocalAccounts
+from core.ports.oidc import AWAY, EXPLAINED, PUBLIC, OidcProvider, Reason
+from core.rules.roles import Permission
+from tests.fixtures.house import QUICK, Clock, TestHouse, open_test_house
+from tests.fixtures.oidc import BACK, CLIENT, GONE, SECRET, Provider, silence
+
+COOKIE, OURS = "sorg-oidc", "sorg-staff"
+
+
+@dataclass
+class Desk:
+    """The console's doors over a practice, without Streamlit behind them: "/" tells who one is."""
+
+    url: str
+    test: TestHouse
+    provider: Provider
+
+    @property
+    def back(self) -> str:
+        return f"{self.url}{oidc.BACK}"
+
+    def browser(self) -> httpx.Client:
+        return httpx.Client(base_url=self.url, timeout=30, trust_env=False, headers={"accept": "text/html"})
+
+    def sent(self, browser: httpx.Client, next: str = "/") -> str:
+        """Begin, sign in there, and tell the address by which the browser comes back."""
+        begun = browser.get("/login/oidc", params={"next": next})
+        assert 303 == begun.status_code, begun.text
+        there = requests.get(begun.headers["location"], allow_redirects=False, timeout=10)
+        assert 302 == there.status_code, there.text
+        return there.headers["location"]
+
+    def record(self, size: int = 1) -> dict:
+        entry = self.test.do("admin", privacy.entries, size=size)[size - 1]
+        return {"outcome": entry.outcome, **entry.facts}
+
+
+async def who_am_i(request: Request) -> Response:
+    return PlainTextResponse(request.scope["actor"].name)
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory, running_provider: Provider) -> Iterator[Desk]:
+    port = OidcProvider(
+        running_provider.issuer, client_id=CLIENT, client_secret=SECRET, now=lambda: datetime.now(UTC),
+        dice=secrets.token_bytes, second_factor=("mfa",), timeout_s=(1.0, 0.3),
+    )  # fmt: skip
+    test = open_test_house(
+        tmp_path_factory.mktemp("sso") / "home", clock=Clock(datetime.now(UTC)),
+        ports=Ports(accounts=LocalAccounts(QUICK), identity=port),
+    )  # fmt: skip
+    with test.house.work(test.actors["system"]) as work, work.tend(Permission.PEOPLE_FOUND):
+        lines = [{"group_id": "radiologists", "group_name": "Radiologists", "role": "radiologist"}]
+        groups.set_mapping(work, lines)
+    with at_the_door(Door(test.house)) as url:
+        yield Desk(url, test, running_provider)
+    test.house.engine.dispose()
+
+
+@contextmanager
+def at_the_door(door: Door) -> Iterator[str]:
+    app = Starlette(
+        routes=[*signin_routes.routes(door), *oidc.routes(door), Route("/", who_am_i)],
+        middleware=[
+            Middleware(SecurityHeaders),
+            Middleware(OwnHost, door=door),
+            Middleware(RequireSession, door=door),
+        ],
+    )
+    listener = socket.socket()
+    listener.bind(("127.0.0.1", 0))
+    server = uvicorn.Server(uvicorn.Config(app, log_level="critical", lifespan="off"))
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
+    thread.start()
+    while not server.started:
+        time.sleep(0.01)
+    try:
+        # Another site than the provider's 127.0.0.1, for what browsers hold back between sites.
+        yield f"http://localhost:{listener.getsockname()[1]}"
+    finally:
+        server.should_exit = True
+        thread.join(10)
+        listener.close()
+
+
+@pytest.fixture
+def desk(served: Desk, provider: Provider) -> Desk:
+    provider.redirect_uris.add(served.back)
+    provider.person["amr"] = ["pwd", "mfa"]
+    served.test.house.ports.identity._told = None  # What an earlier test made it tell of itself.
+    served.test.house.ports.identity._keys_at = None
+    return served
+
+
+# The way there and back ---------------------------------------------------------------------------------------------
+
+
+def test_a_browser_signs_in_by_the_provider_and_is_at_home(desk: Desk, page: Page, complaints):
+    page.goto(f"{desk.url}/login/oidc?next=/%3Ffrom%3Dsso")
+    page.wait_for_url(f"{desk.url}/?from=sso")
+    assert "Dr Priya Naidoo" == page.inner_text("body")
+    kept = {c["name"]: (c["sameSite"], c["httpOnly"]) for c in page.context.cookies()}
+    assert {OURS: ("Strict", True), "sorg-form": ("Strict", True)} == kept
+    assert [] == complaints
+    assert ("done", "sso", "sso") == tuple(desk.record()[name] for name in ("outcome", "stage", "method"))
+
+
+def test_a_provider_that_vouches_for_a_password_only_leads_to_our_second_question(desk):
+    desk.provider.person["amr"] = ["pwd"]
+    with desk.browser() as browser:
+        answer = browser.get(desk.sent(browser, next="/study?id=7"))
+        assert 'content="0;url=/login/code?next=%2Fstudy%3Fid%3D7"' in answer.text
+        assert (True, False) == ("sorg-code" in answer.cookies, OURS in answer.cookies)
+        assert 303 == browser.get("/").status_code
+
+
+def test_the_cookie_of_an_attempt_is_sealed_short_and_good_for_this_way_alone(desk):
+    with desk.browser() as browser:
+        begun = browser.get("/login/oidc")
+        header = begun.headers["set-cookie"]
+        assert {"httponly", "max-age=600", "path=/login/oidc", "samesite=lax"} == {
+            part.strip().lower() for part in header.split(";")[1:]
+        }
+        state = re.search(r"[?&]state=([^&]+)", begun.headers["location"])
+        assert state and state[1] not in header
+    with desk.browser() as browser:
+        answer = browser.get(desk.sent(browser))
+        assert 'sorg-oidc=""' in answer.headers["set-cookie"] and COOKIE not in browser.cookies
+
+
+def test_under_https_the_cookies_are_secure(desk):
+    with at_the_door(Door(desk.test.house, https=True)) as url:
+        desk.provider.redirect_uris.add(url.replace("http://", "https://") + oidc.BACK)
+        begun = httpx.get(f"{url}/login/oidc", trust_env=False)
+    header = begun.headers["set-cookie"].lower()
+    assert header.startswith("__secure-sorg-oidc=") and "; secure" in header
+    assert "redirect_uri=https%3A%2F%2Flocalhost" in begun.headers["location"]
+
+
+@pytest.mark.parametrize("wish", ["https://elsewhere.example/", "//elsewhere.example", "/login/oidc", "/\\x"])
+def test_single_sign_on_leads_nowhere_else(desk, wish):
+    with desk.browser() as browser:
+        assert 'content="0;url=/"' in browser.get(desk.sent(browser, next=wish)).text
+
+
+def test_the_second_time_it_is_the_same_person_and_another_session(desk):
+    tokens = []
+    for name in ("Dr Priya Naidoo", "Dr Priya Naidoo-Botha"):
+        desk.provider.person["name"] = name
+        with desk.browser() as browser:
+            browser.get(desk.sent(browser))
+            tokens.append(browser.cookies[OURS])
+            assert name == browser.get("/").text
+    assert tokens[0] != tokens[1]
+    found, total = desk.test.do("admin", people.people, search="naidoo")
+    assert (1, "sso", ("radiologist",)) == (total, found[0].directory, found[0].roles)
+
+
+# What is refused ------------------------------------------------------------------------------------------------------
+
+
+def last_seq(desk: Desk) -> int:
+    return desk.test.do("admin", privacy.entries, size=1)[0].seq
+
+
+def changed(cookie: str) -> str:
+    return cookie[:-1] + ("0" if cookie[-1] != "0" else "1")
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda desk, browser, back: re.sub(r"state=[^&]+", "state=another", back),
+        lambda desk, browser, back: re.sub(r"state=[^&]+&?", "", back),
+        lambda desk, browser, back: browser.cookies.clear() or back,
+        lambda desk, browser, back: (
+            browser.cookies.set(COOKIE, changed(browser.cookies.pop(COOKIE)), path="/login/oidc") or back
+        ),
+        lambda desk, browser, back: browser.cookies.set(COOKIE, "ünsinn".encode().hex()) or back,
+        lambda desk, browser, back: desk.test.clock.pass_(minutes=10) or back,
+        lambda desk, browser, back: browser.get("/login/oidc") and back,
+    ],
+    ids=["wrong state", "no state", "no cookie", "changed cookie", "junk", "too late", "a newer attempt"],
+)
+def test_whoever_comes_back_without_an_attempt_of_their_own_is_sent_away_unheard(desk, spoil):
+    with desk.browser() as browser:
+        back = spoil(desk, browser, desk.sent(browser))
+        asked, seq = desk.provider.asked["token"], last_seq(desk)
+        answer = browser.get(back)
+        assert (403, True) == (answer.status_code, oidc.STALE in answer.text)
+        # The provider was not troubled, and the record was not filled.
+        assert (asked, seq) == (desk.provider.asked["token"], last_seq(desk))
+        assert 303 == browser.get("/").status_code
+
+
+def test_an_attempt_is_good_once_even_for_who_copied_the_cookie(desk):
+    with desk.browser() as browser:
+        back, cookie = desk.sent(browser), browser.cookies[COOKIE]
+        assert 200 == browser.get(back).status_code
+        asked = desk.provider.asked["token"]
+        browser.cookies.clear()
+        browser.cookies.set(COOKIE, cookie)
+        assert (403, asked) == (browser.get(back).status_code, desk.provider.asked["token"])
+
+
+def test_who_cancels_at_the_provider_reads_a_sentence_and_is_on_record(desk):
+    desk.provider.declines = "access_denied"
+    with desk.browser() as browser:
+        answer = browser.get(desk.sent(browser, next="/claims"))
+        assert (401, True) == (answer.status_code, PUBLIC in answer.text)
+        assert 'href="/login/oidc?next=%2Fclaims"' in answer.text
+        assert 'href="/login?next=%2Fclaims"' in answer.text
+    assert {"outcome": "refused", "stage": "sso", "why": "declined", "detail": "access_denied"} == {
+        name: desk.record()[name] for name in ("outcome", "stage", "why", "detail")
+    }
+
+
+def test_a_token_that_does_not_hold_opens_nothing_and_its_reason_is_on_record(desk):
+    desk.provider.claims["nonce"] = "n" * 43
+    with desk.browser() as browser:
+        answer = browser.get(desk.sent(browser))
+        assert (401, True, False) == (answer.status_code, PUBLIC in answer.text, "nonce" in answer.text)
+        assert [] == [name for name in (OURS, "sorg-code") if name in browser.cookies]
+    assert ("refused", "nonce") == (desk.record()["outcome"], desk.record()["why"])
+
+
+def test_what_an_admin_must_mend_at_the_provider_stands_on_the_page(desk):
+    desk.provider.claims = {"groups": GONE, "_claim_names": {"groups": "src1"}}
+    with desk.browser() as browser:
+        assert EXPLAINED[Reason.GROUPS_OVERAGE] in browser.get(desk.sent(browser)).text
+
+
+def test_who_is_in_no_group_of_ours_stays_out(desk):
+    desk.provider.person |= {"sub": "somebody-else", "preferred_username": "visitor", "groups": ["all-staff"]}
+    with desk.browser() as browser:
+        answer = browser.get(desk.sent(browser))
+        assert (401, True) == (answer.status_code, "opens nothing here" in answer.text)
+        assert 303 == browser.get("/").status_code
+    assert "no group gives a role" == desk.record()["why"]
+
+
+def test_who_was_shut_out_here_is_not_let_in_by_the_provider(desk):
+    desk.provider.person |= {"sub": "leaver", "preferred_username": "leaver"}
+    with desk.browser() as browser:
+        browser.get(desk.sent(browser))
+        person = desk.test.do("admin", people.people, search="leaver")[0][0]
+        desk.test.do("admin", people.suspend, person.id, why="Left the practice")
+        assert 303 == browser.get("/").status_code
+        assert 401 == browser.get(desk.sent(browser)).status_code
+    assert "shut out" == desk.record()["why"]
+
+
+def test_a_provider_that_is_away_leaves_the_password(desk):
+    with silence() as nowhere, desk.browser() as browser:
+        back = desk.sent(browser)
+        desk.test.house.ports.identity._told = None
+        desk.provider.discovery["token_endpoint"] = nowhere
+        answer = browser.get(back)
+        assert (503, True) == (answer.status_code, AWAY in answer.text)
+        assert 'href="/login?next=%2F"' in answer.text
+
+
+def test_a_practice_without_a_provider_shows_its_usual_sign_in(house):
+    with at_the_door(Door(house.house)) as url:
+        for path in ("/login/oidc", "/login/oidc/back?code=a&state=b"):
+            answer = httpx.get(f"{url}{path}", trust_env=False)
+            assert (303, True) == (answer.status_code, answer.headers["location"].startswith("/login"))
+
+
+def test_another_site_cannot_name_itself_as_the_way_back(desk):
+    answer = httpx.get(f"{desk.url}/login/oidc", headers={"host": "evil.example"}, trust_env=False)
+    assert 421 == answer.status_code
+    assert BACK not in answer.text
