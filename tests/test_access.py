@@ -3,7 +3,6 @@
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
-from itertools import product
 from types import SimpleNamespace
 from uuid import UUID, uuid4
 
@@ -13,9 +12,7 @@ from hypothesis import strategies as st
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from core import access, billing, patients, privacy, workflow
-from core.alerts import alerts
-from core.errors import Denied, Missing, Refused, WrongAnswer
+from core.errors import Missing
 from core.rules.access import (
     OPEN_COUNTRY,
     OUTSIDERS,
@@ -30,28 +27,25 @@ from core.rules.access import (
     fences_at,
     scope_of,
 )
-from core.rules.roles import ROLES, SCOPES, STAFF, UNNAMED, Permission, Role, Scope
+from core.rules.roles import ROLES, SCOPES, UNNAMED, Permission, Role, Scope
 from core.store.db import maintenance
 from core.store.model import (
     Arrival,
-    AuditEntry,
     Base,
     Claim,
-    Consent,
     GlassBreak,
     Instance,
     Patient,
     PatientBlock,
     PatientGrant,
-    Person,
     Referrer,
     ReportVersion,
     Study,
     StudyEvent,
 )
 from core.store.reach import CONCERNS, OF_ACCOUNTS, PRACTICE, TO_ACCOUNTS, TO_LINKS, View, criteria
-from core.store.work import AWAY, Actor, Subject
-from tests.fixtures.house import THANDO, TestHouse, book_thando, open_test_house
+from core.store.work import Actor, Subject
+from tests.fixtures.house import THANDO, TestHouse, open_test_house
 
 P = Permission
 EMERGENCY = "Unconscious, brought in by ambulance."
@@ -85,12 +79,16 @@ def test_a_persons_own_scope_replaces_the_roles_and_only_staff_have_one(override
     bounds = Bounds(scope=override)
     staff = override if override in OVERRIDES else Scope.NONE
     assert staff == scope_of(frozenset({Role.RADIOLOGIST}), P.STUDY_READ, bounds)
-    assert Scope.NONE == scope_of(frozenset({Role.TRANSCRIPTIONIST}), P.STUDY_READ, bounds)  # not theirs to do
+    assert Scope.NONE == scope_of(
+        frozenset({Role.TRANSCRIPTIONIST}), P.STUDY_READ, bounds
+    )  # not theirs to do
     assert Scope.OWN == scope_of(frozenset({Role.PATIENT}), P.SHARED_VIEW, bounds)
     assert Scope.LINK == scope_of(frozenset({Role.PATIENT}), P.SHARED_VIEW, bounds, by_link=True)
     assert Scope.REFERRER == scope_of(frozenset({Role.REFERRER}), P.SHARED_VIEW, bounds)
     assert Scope.ALL == scope_of(frozenset({Role.SYSTEM}), P.IMAGES_RECEIVE, bounds)
-    assert Scope.ALL == scope_of(frozenset({Role.ANALYST}), P.ANALYSE, bounds)  # on pseudonyms, whole or wrong
+    assert Scope.ALL == scope_of(
+        frozenset({Role.ANALYST}), P.ANALYSE, bounds
+    )  # on pseudonyms, whole or wrong
 
 
 def test_who_is_an_outsider_too_is_an_outsider_first():
@@ -121,7 +119,9 @@ def test_own_record_then_opened_then_blocked_then_scope(fences, in_scope, said):
 def test_every_table_says_whose_rows_it_holds():
     tables = {mapper.class_ for mapper in Base.registry.mappers}
     assert tables == set(CONCERNS)
-    named = [(m, o.column) for t in (CONCERNS, TO_ACCOUNTS) for m, owners in t.items() for o in owners if o.column]
+    named = [
+        (m, o.column) for t in (CONCERNS, TO_ACCOUNTS) for m, owners in t.items() for o in owners if o.column
+    ]
     named += [(m, column) for t in (TO_LINKS, OF_ACCOUNTS) for m, (column, _) in t.items()]
     assert [] == [f"{m.__name__}.{column}" for m, column in named if column not in m.__table__.c]
 
@@ -132,7 +132,8 @@ def test_a_table_that_points_to_a_patient_is_not_the_practices_own_without_a_rea
         m.__name__
         for m, owners in CONCERNS.items()
         if owners == PRACTICE
-        and {"patient_id", "study_id", "claim_id", "instance_id", "version_id", "arrival_id"} & set(m.__table__.c.keys())
+        and {"patient_id", "study_id", "claim_id", "instance_id", "version_id", "arrival_id"}
+        & set(m.__table__.c.keys())
     }
     assert {
         "AuditEntry",  # the trail
@@ -233,8 +234,18 @@ def build(test: TestHouse, wish) -> World:
             world.claims.append(Claim(id=uuid4(), origin="01", study_id=study.id, patient_id=study.patient_id,
                                       number=uuid4().hex[:20], scheme="1125", state="coding", coding={}, service_on=now.date()))  # fmt: skip
     world.instances += [instance(world, site, None, now) for site in wish.loose]
-    with maintenance("test"), Session(test.house.engine.execution_options(write=True), expire_on_commit=False) as db:
-        for rows in (world.referrers, world.patients, world.studies, world.events, world.versions, world.claims):
+    with (
+        maintenance("test"),
+        Session(test.house.engine.execution_options(write=True), expire_on_commit=False) as db,
+    ):
+        for rows in (
+            world.referrers,
+            world.patients,
+            world.studies,
+            world.events,
+            world.versions,
+            world.claims,
+        ):
             db.add_all(rows)
             db.flush()
         db.add_all(i.arrival for i in world.instances)
@@ -307,7 +318,9 @@ def as_facts(world: World, row: Patient | Study, person: UUID | None) -> Facts:
     )  # fmt: skip
 
 
-def expected(world: World, actor: Actor, scope: Scope, bounds: Bounds, fences: Fences) -> dict[type, set[UUID]]:
+def expected(
+    world: World, actor: Actor, scope: Scope, bounds: Bounds, fences: Fences
+) -> dict[type, set[UUID]]:
     """The rows that the decision lets this actor see."""
     person = UUID(actor.id) if not actor.roles & {Role.SYSTEM, Role.NOBODY} and actor.reach is None else None
 
@@ -326,7 +339,9 @@ def expected(world: World, actor: Actor, scope: Scope, bounds: Bounds, fences: F
         Patient: {p.id for p in world.patients if sees(p)},
         Study: set(studies),
         ReportVersion: versions,
-        Instance: {i.id for i in world.instances if (i.study_id in studies if i.study_id else i.origin in loose)},
+        Instance: {
+            i.id for i in world.instances if (i.study_id in studies if i.study_id else i.origin in loose)
+        },
         Claim: {c.id for c in world.claims if c.study_id in studies and not outside},
     }
 
@@ -364,10 +379,15 @@ def compare(test: TestHouse, wish) -> None:
             rows = {Patient: world.patients, Study: world.studies, ReportVersion: world.versions, Instance: world.instances,
                     Claim: world.claims}  # fmt: skip
             with test.house.work(actor) as work, work.look(permission):
-                seen = {m: set(work.db.scalars(select(m.id).where(m.id.in_([r.id for r in of])))) for m, of in rows.items()}
+                seen = {
+                    m: set(work.db.scalars(select(m.id).where(m.id.in_([r.id for r in of]))))
+                    for m, of in rows.items()
+                }
             assert wanted == seen, (actor, permission, scope, fences)
             for kind, row in (("patient", world.patients[0]), ("study", world.studies[0])):
-                assert (row.id in wanted[type(row)]) == lets_in(test, actor, permission, Subject(kind, str(row.id)))
+                assert (row.id in wanted[type(row)]) == lets_in(
+                    test, actor, permission, Subject(kind, str(row.id))
+                )
 
 
 def lets_in(test: TestHouse, actor: Actor, permission: Permission, subject: Subject) -> bool:

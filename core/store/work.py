@@ -389,11 +389,11 @@ class Work:
                 referrer_id=bounds.referrer_id,
                 reach=self.actor.reach,
             )
-        fences = OPEN_COUNTRY if permission in UNNAMED else self._fences_now()
+        fences = OPEN_COUNTRY if permission in UNNAMED else self.fences()
         sites = (bounds.sites or frozenset({self.house.origin})) if scope is Scope.SITE else frozenset()
         return reach.View(scope, sites, self._staff if scope is Scope.ASSIGNED else None, fences=fences)
 
-    def _fences_now(self) -> Fences:
+    def fences(self) -> Fences:
         """Blocks, grants and broken glass, read once a transaction and held against the clock at each question."""
         if self._staff is None:
             return OPEN_COUNTRY
