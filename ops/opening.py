@@ -13,7 +13,9 @@ from sqlalchemy import Engine
 
 from core.errors import Unfit
 from core.ports import Ports
-from core.ports.directory import LocalAccounts
+from core.ports.directory import Directory, LocalAccounts
+from core.ports.directory_ldap import LdapConfig, LdapDirectory
+from core.ports.ldap_wire import Credentials, Server
 from core.ports.oidc import IdentityProvider, OidcProvider
 from core.ports.orthanc import OrthancRest
 from core.ports.switch import FolderSwitch, Switch
@@ -68,6 +70,52 @@ def open_switch(settings: Settings) -> Switch:
         )
     outbox, inbox = settings.switch_folder / "outbox", settings.switch_folder / "inbox"
     return FolderSwitch(outbox, inbox, home=settings.home)
+
+
+def open_directory(settings: Settings) -> Directory | None:
+    """Active Directory or OpenLDAP as the settings describe it, None without. No server is asked yet."""
+    if settings.directory == "none":
+        return None
+    reader = _credentials("DIRECTORY_USER", settings.directory_user, settings.directory_password_file)
+    writer = None
+    if settings.directory_writer or settings.directory_writer_password_file:
+        writer = _credentials(
+            "DIRECTORY_WRITER", settings.directory_writer, settings.directory_writer_password_file
+        )
+    return LdapDirectory(
+        LdapConfig(
+            kind=settings.directory,
+            servers=directory_servers(settings),
+            base_dn=settings.directory_base,
+            ca_file=settings.directory_ca or Path(""),
+            reader=reader,
+            writer=writer,
+            users_dn=settings.directory_new_people,
+            groups_dn=settings.directory_groups,
+            domain=settings.directory_domain,
+        )
+    )
+
+
+def directory_servers(settings: Settings) -> tuple[Server, ...]:
+    """The servers as they are asked: name@address:port, where name@ and :port may be missing."""
+    found = []
+    for one in filter(None, (part.strip() for part in settings.directory_servers.split(","))):
+        name, _, place = one.rpartition("@")
+        host, _, port = place.partition(":")
+        found.append(Server(host, tls_name=name, port=int(port or 636)))
+    return tuple(found)
+
+
+def _credentials(setting: str, user: str, file: Path | None) -> Credentials:
+    if file is None or not user:
+        raise Unfit(f"SORG_DIRECTORY needs SORG_{setting} and the file of that account's password.")
+    try:
+        return Credentials(user, file.read_text().rstrip("\n"))
+    except OSError as error:
+        raise Unfit(
+            f"The password of SORG_{setting} cannot be read from its file: {error.strerror}."
+        ) from None
 
 
 def open_identity_provider(settings: Settings) -> IdentityProvider | None:

@@ -114,6 +114,47 @@ class Settings(BaseSettings):
     switch_folder: Path | None = Field(
         None, description="For SORG_SWITCH=folder: the folder that the switch's own client watches."
     )
+    directory: str = Field(
+        "none",
+        pattern="^(none|ad|openldap)$",
+        description="Who keeps the staff's passwords: none (Sorg itself), ad (Active Directory) or openldap.",
+    )
+    directory_servers: str = Field(
+        "",
+        pattern=r"^\s*(([\w.-]+@)?[\w.-]+(:\d{1,5})?\s*(,\s*|$))*$",
+        description=(
+            "The directory's servers, with commas, asked in this order: dc1.practice.local:636, or "
+            "name@address:port when the name of the certificate is not to be looked up."
+        ),
+    )
+    directory_base: str = Field("", description="Below which entry staff are searched: DC=practice,DC=local.")
+    directory_domain: str = Field(
+        "", description="What follows the @ of a directory login. Empty: from the DC= parts of the base."
+    )
+    directory_ca: Path | None = Field(
+        None,
+        description="File with the certificates (PEM) of the authority that the directory's servers have.",
+    )
+    directory_user: str = Field(
+        "", description="The account with which Sorg reads the directory; it needs no other right."
+    )
+    directory_password_file: Path | None = Field(None, description="File with that account's password.")
+    directory_writer: str = Field(
+        "",
+        description=(
+            "The account to which the changing of staff is delegated in the directory. Empty: Sorg changes "
+            "nothing there."
+        ),
+    )
+    directory_writer_password_file: Path | None = Field(
+        None, description="File with that account's password."
+    )
+    directory_new_people: str = Field(
+        "", description="Where new accounts are made: OU=Staff,DC=practice,DC=local. Empty: at the base."
+    )
+    directory_groups: str = Field(
+        "", description="Below which entry groups are searched. Empty: below the base."
+    )
     oidc_issuer: str = Field(
         "",
         description="Single sign-on: the issuer of an OpenID Connect provider (Keycloak, Entra, ADFS). Empty: none.",

@@ -268,9 +268,7 @@ def refuse_unsafe(config: LdapConfig) -> None:
         if who and not (can_be_sent(who.user, most=LONGEST_USER) and can_be_sent(who.password)):
             found.append(f"SORG_DIRECTORY_{setting} and the file of its password may not be blank.")
     if not config.ca_file.is_file():
-        found.append(
-            f"SORG_DIRECTORY_CA names {config.ca_file}, which is not there: the certificates to trust, PEM."
-        )
+        found.append("SORG_DIRECTORY_CA names no file that is there: the certificates to trust, as PEM.")
     if found:
         raise Unfit(" ".join(found))
 
