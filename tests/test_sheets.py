@@ -89,6 +89,7 @@ def test_a_cell_that_is_too_long_marks_its_row_by_column_and_line():
         (b'""\r\n" "\r\n', "empty"),
         (b"a,b\n" + b"x" * 5_000_000, "at most 5 MB"),
         (b"a,b\n" + b"1,2\n" * 10_001, "more than 10,000 rows"),
+        (b"a,b\n" + b"\n" * 100_001, "rows, blank ones included"),
         (b"a," * 40 + b"a\n", "at most 40 are read"),
         (b'a,b\n1,"never closed\n2,3\n', "breaks off in row 2"),
         (b'a,b\n1,2\n1,"closed" too early\n', "breaks off in row 3"),
@@ -234,6 +235,13 @@ def test_rows_that_excel_left_out_are_counted():
     assert 9 == row.line
 
 
+def test_cells_and_rows_that_are_kept_only_for_their_colour_are_passed_over():
+    data = package(
+        '<row r="2"><c r="A2" t="str"><v>a</v></c><c r="CV2" s="0"/></row><row r="3"/><row r="1048576"><c r="A1048576" s="0"/></row>'
+    )
+    assert [("a", "")] == rows(data)
+
+
 def test_a_size_that_the_sheet_only_claims_costs_nothing():
     data = package(
         '<row r="2"><c r="A2" t="str"><v>a</v></c></row>', before='<dimension ref="A1:XFD1048576"/>'
@@ -270,6 +278,7 @@ BIG = "<c/>" * 3_000_000
         (lambda: package('<row r="2"><c r="A2"><v>seven</v></c></row>'), "damaged"),
         (lambda: package('<row r="2"><c r="A2"><v>' + "9" * 9_000 + "</v></c></row>"), "damaged"),
         (lambda: package('<row r="99999999999"><c r="A99999999999"><v>1</v></c></row>'), "damaged"),
+        (lambda: package("".join(f'<row r="{at}"/>' for at in range(2, 100_003))), "rows, blank ones included"),
         (lambda: package('<row r="2"><c r="ZZZ2"><v>1</v></c></row>'), "at most 40"),
         (lambda: package('<row r="2"><c r="AO2"><v>1</v></c></row>'), "Row 2 has 41 columns"),
         (lambda: package(more=[("xl/workbook.bin", b"x")]), r"binary workbook \(.xlsb\)"),

@@ -26,7 +26,8 @@ MOST_COLUMNS = 40
 LONGEST_CELL = 500
 MOST_MEMBERS = 300
 MOST_UNPACKED_BYTES = 32_000_000
-MOST_TAGS = 2_500_000  # each becomes an object in memory; 10,000 rows of 40 cells have about as many
+MOST_TAGS = 1_700_000  # each becomes an object in memory; 10,000 rows of 40 cells have about as many
+MOST_LINES = 100_000  # blank ones, and rows that Excel keeps for their colour, are passed over up to here
 MOST_RATIO = 200  # a sheet of one row ten thousand times packs about 60:1, a bomb 1,000:1
 
 Value = str | int | Decimal | None
@@ -158,6 +159,8 @@ def _csv_lines(text: str) -> Iterator[tuple[int, list[str], list[Problem]]]:
     line = 0
     try:
         for line, cells in enumerate(reader, start=1):
+            if line > MOST_LINES:
+                raise Refused(_BLANKS)
             yield line, [unshield(cell) for cell in cells], []
     except csv.Error:
         raise Refused(
@@ -203,6 +206,9 @@ _BOMB = (
 )
 
 
+_BLANKS = f"The sheet has more than {MOST_LINES:,} rows, blank ones included: delete the rows below the list."
+
+
 def _check_package(data: bytes) -> None:
     """Refuse bombs, locked and foreign packages, and XML that brings definitions of its own (entity bombs, XXE).
 
@@ -225,19 +231,23 @@ def _check_package(data: bytes) -> None:
             raise Refused(
                 "This is a package, but no Excel workbook: save the sheet as an Excel workbook (.xlsx)."
             )
-        tags = 0
+        tags = lines = 0
         for part in parts:
             # Other methods may ask for gigabytes of dictionary, and Excel writes none of them.
             if part.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
                 raise Refused(_DAMAGED)
             with package.open(part) as packed:
                 content = packed.read(part.file_size + 1)
-            tags += content.count(b"<")
             # Without the zero bytes UTF-16 reads the same; no other encoding that expat knows hides ASCII.
-            if b"<!DOCTYPE" in content or b"<!DOCTYPE" in content.replace(b"\0", b""):
+            content = content.replace(b"\0", b"")
+            tags += content.count(b"<")
+            lines += content.count(b"<row") + content.count(b":row")
+            if b"<!DOCTYPE" in content:
                 raise Refused("The workbook holds XML definitions, which no Excel writes: it is not opened.")
             if tags > MOST_TAGS:
                 raise too_big
+            if lines > MOST_LINES:
+                raise Refused(_BLANKS)
     except Refused:
         raise
     except Exception:
@@ -260,7 +270,7 @@ def _sheet_lines(sheet: Any) -> Iterator[tuple[int, list[str], list[Problem]]]:
 
 
 def _cells(line: int, found: Sequence[Any]) -> tuple[int, list[str], list[Problem]]:
-    if len(found) > 1_000:
+    if len(found) > 100:
         raise Refused(f"Row {line} has {len(found):,} columns; at most {MOST_COLUMNS} are read.")
     cells, problems = [], []
     for at, cell in enumerate(found):
