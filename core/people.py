@@ -135,6 +135,52 @@ def add_person(work: Work, *, login: str, name: str, roles: tuple[str, ...], pas
         return Welcome(card_of(work, row), secret, otpauth)
 
 
+def found_admin(work: Work, *, login: str, name: str) -> Slip:
+    """An admin's account made on the practice's own machine, where nobody else could approve it, and its slip.
+
+    For the first admin, and for the day on which no admin can sign in any more. Every admin hears of it.
+    """
+    with work.act(Permission.PEOPLE_FOUND, Subject("login", fold(login)[:64])) as facts:
+        account = {"login": login, "name": name, "roles": [Role.ADMIN]}
+        if problems := account_problems(work, account):
+            raise Refused(problems[0].sentence, problems=problems)
+        row = new_person(work, account)
+        facts |= {"person": row.id, "roles": row.roles, "step": "found"}
+        raise_alert(work, "alone", f"The admin {row.name} was made on the practice's machine.", about=row.id)
+        return _new_slip(work, row, sets_password=True, by=row.id)
+
+
+def seal_break_glass(work: Work, *, login: str, password: str) -> Welcome:
+    """The account for the day when nothing else opens: an admin's, sealed in an envelope, good for one hour once opened.
+
+    Sealing it again gives it a new password and a new secret.
+    """
+    with work.act(Permission.PEOPLE_FOUND, Subject("login", fold(login)[:64])) as facts:
+        if problems := passwords.problems_of(password, words=(login,)):
+            raise Refused(problems[0].sentence, problems=problems)
+        row = by_login(work, login)
+        if row is None:
+            account = {"login": login, "name": "Sealed account", "roles": [Role.ADMIN]}
+            if problems := account_problems(work, account):
+                raise Refused(problems[0].sentence, problems=problems)
+            row = new_person(work, account)
+            row.is_break_glass = True
+        if not row.is_break_glass:
+            raise Refused("This login belongs to somebody. Choose another one for the sealed account.")
+        end_sessions_of(work, row, why="sealed anew")
+        factors.forget_all(work, row)
+        row.password_hash, row.closes_at, row.is_active = (
+            work.ports.accounts.new_verifier(password),
+            None,
+            True,
+        )
+        row.wrong_answers, row.locked_until = 0, None
+        secret, otpauth = factors.new_totp(work, row)
+        facts |= {"person": row.id, "step": "sealed"}
+        raise_alert(work, "break-glass", f"The sealed account {row.login} was sealed anew.", about=row.id)
+        return Welcome(card_of(work, row), secret, otpauth)
+
+
 def suspend(work: Work, person_id: UUID, *, why: str) -> None:
     """Keep somebody out from now on; their sessions end at once. Letting them in again is a request (core.changes).
 
@@ -185,15 +231,9 @@ def make_slip(work: Work, person_id: UUID) -> Slip:
             )
         if str(person.id) == work.actor.id:
             raise Refused("Another admin must make this slip for you.")
-        void_slips(work, person.id)
-        code, now = new_code(work), work.now()
+        facts["step"] = "slip"
         sets_password = needs_password or person.slip_sets_password
-        row = Activation(id=work.new_id(), origin=work.house.origin, person_id=person.id, code_hash=hash_token(code),
-                         sets_password=sets_password, made_by=work.actor.person, made_at=now,
-                         ends_at=now + work.rule("slip_lasts"))  # fmt: skip
-        work.db.add(row)
-        facts |= {"step": "slip", "until": row.ends_at.isoformat()}
-        return Slip(person.id, person.name, person.login, code, row.ends_at, sets_password)
+        return _new_slip(work, person, sets_password=sets_password, by=work.actor.person)
 
 
 # For sibling verbs inside their own gate --------------------------------------------------------------------------
@@ -343,6 +383,15 @@ def card_of(work: Work, p: Person) -> PersonCard:
         tuple(p.sites), p.patient_id, p.referrer_id, p.is_break_glass, max(resting, default=None), len(proofs.keys),
         proofs.recovery_codes, slip,
     )  # fmt: skip
+
+
+def _new_slip(work: Work, person: Person, *, sets_password: bool, by: UUID) -> Slip:
+    void_slips(work, person.id)
+    code, now = new_code(work), work.now()
+    row = Activation(id=work.new_id(), origin=work.house.origin, person_id=person.id, code_hash=hash_token(code),
+                     sets_password=sets_password, made_by=by, made_at=now, ends_at=now + work.rule("slip_lasts"))  # fmt: skip
+    work.db.add(row)
+    return Slip(person.id, person.name, person.login, code, row.ends_at, sets_password)
 
 
 def _id(text: str | None) -> UUID | None:

@@ -18,6 +18,8 @@ app = typer.Typer(
 )
 audit_app = typer.Typer(no_args_is_help=True, help="The audit chain.")
 app.add_typer(audit_app, name="audit")
+people_app = typer.Typer(no_args_is_help=True, help="Accounts that are made on the practice's own machine.")
+app.add_typer(people_app, name="people")
 
 
 def told(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -83,6 +85,49 @@ def demo(
     if failed:
         typer.echo(f"The demo failed at: {failed}", err=True)
         raise typer.Exit(1)
+
+
+@people_app.command("admin")
+@told
+def people_admin(
+    login: Annotated[str, typer.Argument(help="What they sign in as.")],
+    name: Annotated[str, typer.Argument(help="Their name, in quotes.")],
+) -> None:
+    """Make an admin's account, the first or when none can sign in any more, and print its sign-in slip."""
+    from core import people
+    from core.store.work import system
+
+    chosen = settings.read()
+    opening.found(chosen)
+    house = opening.open_house(chosen, upgrade=True)
+    with house.work(system("command line")) as work:
+        slip = people.found_admin(work, login=login, name=name)
+    typer.echo(f"{slip.name} signs in as {slip.login}.")
+    typer.echo(f"Sign-in slip, once, within {chosen.slip_days} days: {slip.code}")
+    typer.echo(f"To be typed at http://{chosen.console_host}:{chosen.console_port}/activate")
+
+
+@people_app.command("break-glass")
+@told
+def people_break_glass(
+    login: Annotated[str, typer.Argument(help="What the sealed account signs in as.")] = "breakglass",
+) -> None:
+    """Seal the account for emergencies anew, and print what belongs into the envelope."""
+    from core import people
+    from core.store.work import system
+    from ops.demo_practice import new_password
+
+    house = opening.open_house(settings.read())
+    password = "-".join(new_password() for _ in range(2))
+    with house.work(system("command line")) as work:
+        welcome = people.seal_break_glass(work, login=login, password=password)
+    typer.echo("Print this, put it into an envelope, seal it, and clear the screen.")
+    typer.echo(f"  Signs in as    {welcome.person.login}")
+    typer.echo(f"  Password       {password}")
+    typer.echo(f"  App secret     {welcome.secret}")
+    typer.echo(
+        "It is an admin's account for one hour from its first use; it asks why, and every admin hears of it."
+    )
 
 
 @app.command()

@@ -31,6 +31,7 @@ class Staff:
 
 STAFF = (
     Staff("admin", "Zanele Khumalo", Role.ADMIN),
+    Staff("admin2", "Gideon Naudé", Role.ADMIN),
     Staff("manager", "Pieter Joubert", Role.MANAGER),
     Staff("reception", "Lerato Mokoena", Role.RECEPTION),
     Staff("radiographer", "Johan Botha", Role.RADIOGRAPHER, "DR 0054321"),

@@ -20,7 +20,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from core import billing, errands, health, pacs, privacy
+from core import billing, changes, errands, health, pacs, privacy
 from core.errors import Missing, Outside, Refused, SorgError, Unfit
 from core.store.work import House, system
 from ops import opening, settings
@@ -35,7 +35,7 @@ AUDIT_BEAT, VERIFY_AFTER = "audit", timedelta(hours=24)
 
 Handler = Callable[[House, dict[str, Any]], None]
 # Every kind of errand, and who does it. A handler may be run twice for one errand.
-HANDLERS: dict[str, Handler] = {**pacs.HANDLERS, **billing.HANDLERS}
+HANDLERS: dict[str, Handler] = {**pacs.HANDLERS, **billing.HANDLERS, **changes.HANDLERS}
 
 
 @dataclass(frozen=True)
@@ -94,6 +94,10 @@ def _hear(house: House, going: Callable[[], bool]) -> bool:
     return billing.fetch_answers(house) + billing.fetch_remittances(house) > 0
 
 
+def _change(house: House, going: Callable[[], bool]) -> bool:
+    return changes.apply_all_due(house) > 0
+
+
 def _reconcile(house: House, going: Callable[[], bool]) -> bool:
     return pacs.reconcile(house, going=going) > 0
 
@@ -123,6 +127,7 @@ ROUNDS = [
     Round("arrivals", 0, _settle),
     Round("errands", 0, run_errands),
     Round("switch", 5, _hear),
+    Round("changes", 30, _change),
     Round("reconcile", 300, _reconcile),
     Round("sweep", 3600, _sweep),
     Round("audit", 3600, _verify),
