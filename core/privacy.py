@@ -49,12 +49,18 @@ class Questions:
     to_on: date | None = None
 
 
-def who_looked(
-    work: Work, patient_id: UUID, *, before: int | None = None, size: int = 100
-) -> tuple[EntryCard, ...]:
-    """Every act about one patient, newest first; `before` is the last number already shown."""
+def who_looked(work: Work, patient_id: UUID, *, by: UUID | None = None, from_at: datetime | None = None,
+               to_at: datetime | None = None, before: int | None = None, size: int = 100) -> tuple[EntryCard, ...]:  # fmt: skip
+    """Every act about one patient, newest first, or only one person's in a while; `before`: the last number shown."""
     with work.reading(Permission.AUDIT_READ, Subject.patient(patient_id)):
-        return _cards(work, select(AuditEntry).where(AuditEntry.patient_id == str(patient_id)), before, size)
+        query = select(AuditEntry).where(AuditEntry.patient_id == str(patient_id))
+        if by:
+            query = query.where(AuditEntry.actor_id == str(by))
+        if from_at:
+            query = query.where(AuditEntry.at >= from_at)
+        if to_at:
+            query = query.where(AuditEntry.at <= to_at)
+        return _cards(work, query, before, size)
 
 
 def entries(

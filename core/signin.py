@@ -75,6 +75,20 @@ class SessionCard:
 
 
 @dataclass(frozen=True)
+class SignIn:
+    """One time that somebody signed in, and how that session ended. reason: why the sealed account was used."""
+
+    at: datetime
+    from_address: str
+    method: str
+    is_away: bool
+    reason: str
+    ends_at: datetime
+    ended_at: datetime | None
+    ended_why: str
+
+
+@dataclass(frozen=True)
 class _Seen:
     """What is known of a login before its password is looked at."""
 
@@ -313,6 +327,18 @@ def my_sessions(work: Work) -> tuple[SessionCard, ...]:
     """One's own open sessions, newest first."""
     with work.look(Permission.ACCOUNT_SELF):
         return _open_sessions(work, work.actor.person)
+
+
+def my_sign_ins(work: Work, *, size: int = 10) -> tuple[SignIn, ...]:
+    """When and from where this account was signed in, newest first: its owner sees what was not them."""
+    with work.look(Permission.ACCOUNT_SELF):
+        query = select(SignInSession).where(
+            SignInSession.person_id == work.actor.person, SignInSession.stage == "open"
+        )
+        return tuple(
+            SignIn(s.begun_at, s.from_address, s.method, s.is_away, s.reason, s.ends_at, s.ended_at, s.ended_why)
+            for s in work.db.scalars(query.order_by(SignInSession.begun_at.desc()).limit(size))
+        )
 
 
 # For sibling verbs inside their own gate --------------------------------------------------------------------------
