@@ -281,11 +281,16 @@ def _against_the_register(work: Work, p: Particulars, *, except_id: UUID | None)
     if p.born_on.year < today.year - 130:
         problems.append(Problem("born-long-ago", "Nobody is that old: check the date of birth.", "born_on"))
     if p.identity_number:
-        other = work.db.scalars(select(Patient).where(Patient.identity_kind == p.identity_kind,
-                                                      Patient.identity_number == p.identity_number)).first()  # fmt: skip
+        same = select(Patient.id, Patient.file_number).where(Patient.identity_kind == p.identity_kind,
+                                                             Patient.identity_number == p.identity_number)  # fmt: skip
+        # One person has one file, also where this one is out of reach; whose it is, is then not told.
+        other = work.db.execute(same.execution_options(the_gates_own=True)).first()
         if other and other.id != except_id:
-            problems.append(Problem("already-registered", f"This number belongs to file {other.file_number} already.",
-                                    "identity_number"))  # fmt: skip
+            mine = work.db.execute(same).first()
+            which = f"file {mine.file_number} already" if mine else "a file already that is not yours to see"
+            problems.append(
+                Problem("already-registered", f"This number belongs to {which}.", "identity_number")
+            )
     return tuple(problems)
 
 

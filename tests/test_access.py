@@ -3,6 +3,7 @@
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
+from itertools import product
 from types import SimpleNamespace
 from uuid import UUID, uuid4
 
@@ -12,7 +13,9 @@ from hypothesis import strategies as st
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from core.errors import Missing
+from core import access, billing, pacs, patients, privacy, workflow
+from core.alerts import alerts
+from core.errors import Denied, Missing, Refused, WrongAnswer
 from core.rules.access import (
     OPEN_COUNTRY,
     OUTSIDERS,
@@ -27,25 +30,28 @@ from core.rules.access import (
     fences_at,
     scope_of,
 )
-from core.rules.roles import ROLES, SCOPES, UNNAMED, Permission, Role, Scope
+from core.rules.roles import ROLES, SCOPES, STAFF, UNNAMED, Permission, Role, Scope
 from core.store.db import maintenance
 from core.store.model import (
     Arrival,
+    AuditEntry,
     Base,
     Claim,
+    Consent,
     GlassBreak,
     Instance,
     Patient,
     PatientBlock,
     PatientGrant,
+    Person,
     Referrer,
     ReportVersion,
     Study,
     StudyEvent,
 )
 from core.store.reach import CONCERNS, OF_ACCOUNTS, PRACTICE, TO_ACCOUNTS, TO_LINKS, View, criteria
-from core.store.work import Actor, Subject
-from tests.fixtures.house import THANDO, TestHouse, open_test_house
+from core.store.work import AWAY, Actor, Subject
+from tests.fixtures.house import THANDO, TestHouse, book_thando, open_test_house
 
 P = Permission
 EMERGENCY = "Unconscious, brought in by ambulance."
@@ -233,7 +239,10 @@ def build(test: TestHouse, wish) -> World:
         if w["claim"]:
             world.claims.append(Claim(id=uuid4(), origin="01", study_id=study.id, patient_id=study.patient_id,
                                       number=uuid4().hex[:20], scheme="1125", state="coding", coding={}, service_on=now.date()))  # fmt: skip
-    world.instances += [instance(world, site, None, now) for site in wish.loose]
+    world.instances += [
+        instance(world, site, None, now, named=world.patients[n].file_number)
+        for n, site in enumerate(wish.loose)
+    ]
     with (
         maintenance("test"),
         Session(test.house.engine.execution_options(write=True), expire_on_commit=False) as db,
@@ -255,10 +264,10 @@ def build(test: TestHouse, wish) -> World:
     return world
 
 
-def instance(world: World, site: str, study_id: UUID | None, now) -> Instance:
+def instance(world: World, site: str, study_id: UUID | None, now, *, named: str = "") -> Instance:
     arrival = Arrival(id=uuid4(), origin=site, state="seen", study_id=study_id, reasons=[], first_seen_at=now, last_change_at=now)  # fmt: skip
     row = Instance(id=uuid4(), origin=site, arrival_id=arrival.id, study_id=study_id, orthanc_id=uuid4().hex, sop_uid=uuid4().hex,
-                   sop_class="x", series_uid="x", is_image=True)  # fmt: skip
+                   sop_class="x", series_uid="x", is_image=True, patient_number=named)  # fmt: skip
     row.arrival = arrival
     return row
 
@@ -335,12 +344,15 @@ def expected(
         signed = {s.signed_version_id for s in studies.values()}
         versions = {v.id for v in world.versions if v.study_id in studies and (not outside or v.id in signed)}
     loose = {Scope.ALL: set(SITES), Scope.SITE: bounds.sites}.get(scope, set())
+    shy = {p.file_number for p in world.patients if p.id in fences.hidden}
     return {
         Patient: {p.id for p in world.patients if sees(p)},
         Study: set(studies),
         ReportVersion: versions,
         Instance: {
-            i.id for i in world.instances if (i.study_id in studies if i.study_id else i.origin in loose)
+            i.id
+            for i in world.instances
+            if (i.study_id in studies if i.study_id else i.origin in loose and i.patient_number not in shy)
         },
         Claim: {c.id for c in world.claims if c.study_id in studies and not outside},
     }
@@ -402,3 +414,435 @@ def lets_in(test: TestHouse, actor: Actor, permission: Permission, subject: Subj
 @given(wish=wishes())
 def test_the_gate_and_the_rows_say_what_the_decision_says(worlds, wish):
     compare(worlds, wish)
+
+
+@settings(max_examples=6, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
+@given(wish=wishes())
+def test_on_postgresql_they_agree_as_well(worlds_on_postgresql, wish):
+    compare(worlds_on_postgresql, wish)
+
+
+@pytest.fixture(scope="module")
+def worlds_on_postgresql(tmp_path_factory, postgres_cluster):
+    postgres_cluster.run("create database worlds")
+    test = open_test_house(tmp_path_factory.mktemp("worlds"), url=postgres_cluster.url("worlds"))
+    yield test
+    test.house.engine.dispose()
+
+
+# Blocks and grants ----------------------------------------------------------------------------------------------
+
+
+def person_of(test: TestHouse, role: str) -> UUID:
+    return UUID(test.actors[role].id)
+
+
+def block(test: TestHouse, patient: UUID, role: str | None, *, kind: str = "vip", **wanted) -> UUID:
+    whom = person_of(test, role) if role else None
+    with test.does("system") as work, work.act(P.CHANGE_APPLY):
+        return access.add_block(work, patient_id=patient, person_id=whom, kind=kind, why="A well-known person.",
+                                request_id=None, **{"until_at": None} | wanted)  # fmt: skip
+
+
+def grant(test: TestHouse, patient: UUID, role: str, **lasts: float) -> UUID:
+    until = test.clock.at + timedelta(**lasts or {"days": 1})
+    with test.does("system") as work, work.act(P.CHANGE_APPLY):
+        return access.add_grant(work, person_id=person_of(test, role), patient_id=patient, why="Second opinion asked for.",
+                                until_at=until, request_id=None)  # fmt: skip
+
+
+def can_open(test: TestHouse, role: str, patient: UUID) -> bool:
+    try:
+        test.do(role, patients.open_patient, patient)
+    except Missing:
+        return False
+    return True
+
+
+def test_a_blocked_patient_is_on_no_list_and_cannot_be_opened(either_house):
+    patient, study = book_thando(either_house)
+    other, _ = book_thando(either_house, family_name="Botha")
+    block(either_house, patient, "radiologist")
+    assert [other] == [row.patient_id for row in either_house.do("radiologist", workflow.board).rows]
+    assert [other] == [card.id for card in either_house.do("radiologist", patients.find)[0]]
+    for verb, row in (
+        (patients.open_patient, patient),
+        (workflow.open_study, study),
+        (workflow.studies_of, patient),
+    ):
+        with pytest.raises(Missing):
+            either_house.do("radiologist", verb, row)
+    assert 2 == either_house.do("reception", workflow.board).total  # nobody else is kept out
+
+
+def test_what_is_somebody_elses_looks_like_what_is_not_there_and_the_record_knows_why(house):
+    patient, study = book_thando(house)
+    block(house, patient, "radiologist")
+    said = []
+    for row in (study, UUID(int=5)):
+        with pytest.raises(Missing) as refused:
+            house.do("radiologist", workflow.open_study, row)
+        said.append(refused.value.sentence)
+    assert [
+        "This study does not exist, or is not yours to see. If care depends on it, you can break the glass."
+    ] * 2 == said
+    tries = [e for e in house.do("admin", privacy.entries) if e.outcome == "refused"]
+    assert ["", "blocked"] == [e.facts.get("because", "") for e in tries]
+    assert ["", str(patient)] == [e.patient_id for e in tries]
+
+
+def test_who_may_not_break_the_glass_is_not_told_of_it(house):
+    patient, _ = book_thando(house)
+    block(house, patient, "billing")
+    with pytest.raises(Missing, match="not yours to see[.]$"):
+        house.do("billing", patients.open_patient, patient)
+
+
+def test_a_vip_is_out_of_everybodys_reach_but_of_those_who_were_let_in_while_that_lasts(house):
+    patient, _ = book_thando(house)
+    block(house, patient, None)
+    grant(house, patient, "radiologist", hours=2)
+    assert ["radiologist"] == [
+        r for r in ("admin", "manager", "reception", "radiologist") if can_open(house, r, patient)
+    ]
+    house.clock.pass_(hours=2)
+    assert not can_open(house, "radiologist", patient)
+
+
+def test_a_block_with_an_end_ends_by_itself(house):
+    patient, _ = book_thando(house)
+    block(house, patient, "reception", until_at=house.clock.at + timedelta(days=1))
+    assert not can_open(house, "reception", patient)
+    house.clock.pass_(days=1)
+    assert can_open(house, "reception", patient)
+
+
+def test_a_block_or_grant_that_was_ended_counts_no_more(house):
+    patient, _ = book_thando(house)
+    held = block(house, patient, "reception")
+    with house.does("system") as work, work.act(P.CHANGE_APPLY):
+        access.end(work, what="block", row_id=held)
+    assert can_open(house, "reception", patient)
+    (right,) = house.do("admin", access.access_of, patient).rights
+    assert ("block", "vip", "Reception Person", False) == (right.what, right.kind, right.person, right.stands)
+
+
+def test_ones_own_record_is_opened_by_no_grant_and_no_glass(house):
+    patient, _ = book_thando(house)
+    block(house, patient, "reception", kind="own")
+    grant(house, patient, "reception")
+    assert not can_open(house, "reception", patient)
+    number = house.do("admin", access.access_of, patient).file_number
+    with pytest.raises(Denied, match="your own record"):
+        house.do(
+            "reception", access.break_glass, number=number, reason=EMERGENCY, code=house.code("reception")
+        )
+    assert not can_open(house, "reception", patient)
+
+
+def test_the_account_of_a_patient_who_works_here_shuts_their_own_record_to_them(house):
+    patient, _ = book_thando(house)
+    me = house.actors["admin"]
+    mine = Actor(me.id, me.name, me.roles, bounds=Bounds(patient_id=patient))
+    with house.house.work(mine) as work, pytest.raises(Missing):
+        patients.open_patient(work, patient)
+
+
+def test_the_trail_is_hidden_from_no_overseer(house):
+    patient, _ = book_thando(house)
+    can_open(house, "radiologist", patient)
+    block(house, patient, None)
+    looked = house.do("manager", privacy.who_looked, patient)
+    assert {"patient-read", "patient-write"} <= {entry.act for entry in looked}
+
+
+def test_one_id_number_has_one_file_and_whose_it_is_stays_untold_where_it_is_out_of_reach(house):
+    number = {"identity_kind": "sa-id", "identity_number": "8001015009087", "sex": "M"}
+    patient, _ = book_thando(house, **number)
+    block(house, patient, "reception")
+    with pytest.raises(Refused) as refused:
+        house.do("reception", patients.register, patients.Particulars(**{**vars(THANDO), **number}))
+    assert ["This number belongs to a file already that is not yours to see."] == [
+        p.sentence for p in refused.value.problems
+    ]
+
+
+def test_images_that_name_a_blocked_patient_are_hidden_before_they_are_matched(house):
+    patient, _ = book_thando(house)
+    block(house, patient, "radiologist")
+    with house.does("admin") as work, work.look(P.PATIENT_READ):
+        number = work.get(Patient, patient).file_number
+    with maintenance("test"), Session(house.house.engine.execution_options(write=True)) as db:
+        for named in (number, "another"):
+            db.add(Arrival(id=uuid4(), origin="01", state="quarantined", reasons=[], patient_number=named,
+                           first_seen_at=house.clock.at, last_change_at=house.clock.at))  # fmt: skip
+        db.commit()
+    assert ["another"] == [row.patient_number for row in house.do("radiologist", pacs.quarantine).rows]
+    assert 2 == house.do("radiographer", pacs.quarantine).total
+
+
+def test_the_practices_money_is_whole_whoever_asks(house):
+    patient, _ = book_thando(house)
+    before = house.do("manager", billing.balances)
+    block(house, patient, "billing")
+    assert before == house.do("billing", billing.balances)
+
+
+# What a request asks for ----------------------------------------------------------------------------------------
+
+
+def problems(test: TestHouse, check, payload: dict, *, role: str = "admin") -> list[str]:
+    with test.does(role) as work, work.look(P.CHANGE_SEE):
+        return [p.code for p in check(work, payload)]
+
+
+def test_everything_wrong_with_a_request_is_said_at_once(house):
+    patient, _ = book_thando(house)
+    block(house, patient, "reception", kind="own")
+    day = (house.clock.at + timedelta(days=1)).isoformat()
+    good = {"person_id": str(person_of(house, "radiologist")), "patient_id": str(patient), "why": "A second opinion.", "until_at": day}  # fmt: skip
+    assert [] == problems(house, access.grant_problems, good)
+    assert ["no-person", "no-patient", "why", "until"] == problems(house, access.grant_problems, {})
+    assert ["until"] == problems(
+        house, access.grant_problems, good | {"until_at": house.clock.at.isoformat()}
+    )
+    assert ["until"] == problems(
+        house, access.grant_problems, good | {"until_at": "2126-01-01T00:00:00+00:00"}
+    )
+    assert ["own-record"] == problems(
+        house, access.grant_problems, good | {"person_id": str(person_of(house, "reception"))}
+    )
+    family = {
+        "kind": "family",
+        "patient_id": str(patient),
+        "why": "Her sister works here.",
+        "person_id": good["person_id"],
+    }
+    assert [] == problems(house, access.block_problems, family)
+    assert ["no-person"] == problems(house, access.block_problems, family | {"person_id": ""})
+    assert [] == problems(house, access.block_problems, family | {"person_id": "", "kind": "vip"})
+    assert ["no-patient", "why", "kind", "no-person"] == problems(house, access.block_problems, {})
+    assert ["no-right"] == problems(house, access.end_problems, {"what": "grant", "id": str(patient)})
+
+
+def test_nobody_opens_their_own_record_to_themselves(house):
+    patient, _ = book_thando(house)
+    held = block(house, patient, "admin", kind="own")
+    assert ["own-record"] == problems(house, access.end_problems, {"what": "block", "id": str(held)})
+    assert [] == problems(house, access.end_problems, {"what": "block", "id": str(held)}, role="manager")
+
+
+def test_a_patient_whom_everybody_is_kept_out_of_can_be_opened_to_somebody(house):
+    patient, _ = book_thando(house)
+    block(house, patient, None)
+    wish = {"person_id": str(person_of(house, "radiologist")), "patient_id": str(patient), "why": "Asked to report her scan.",
+            "until_at": (house.clock.at + timedelta(days=1)).isoformat()}  # fmt: skip
+    assert [] == problems(house, access.grant_problems, wish)
+    number = house.do("admin", access.access_of, patient).file_number
+    assert patient == house.do("admin", access.look_up, number=number)
+
+
+# Breaking the glass ---------------------------------------------------------------------------------------------
+
+
+def shut(test: TestHouse) -> tuple[UUID, UUID, str]:
+    """A patient out of the radiologist's reach: patient, study, file number."""
+    patient, study = book_thando(test, identity_kind="sa-id", identity_number="8001015009087", sex="M")
+    block(test, patient, "radiologist")
+    return patient, study, test.do("admin", access.access_of, patient).file_number
+
+
+def test_breaking_the_glass_opens_one_patient_for_four_hours_loudly(either_house):
+    test = either_house
+    patient, study, number = shut(test)
+    glass = test.do(
+        "radiologist",
+        access.break_glass,
+        number=f" {number} ",
+        reason=EMERGENCY,
+        code=test.code("radiologist"),
+    )
+    assert (patient, None, test.clock.at + timedelta(hours=4)) == (
+        glass.patient_id,
+        glass.study_id,
+        glass.until_at,
+    )
+    assert can_open(test, "radiologist", patient)
+    assert study == test.do("radiologist", workflow.open_study, study).row.id
+    assert [glass] == list(test.do("radiologist", access.my_glass))
+    assert ["Radiologist Person broke the glass on file " + number + ": review it today."] == [
+        a.sentence for a in test.do("admin", alerts)
+    ]
+    newest = next(e for e in test.do("admin", privacy.entries) if e.act == "glass-break")
+    assert (EMERGENCY, str(patient)) == (newest.facts["reason"], newest.patient_id)
+    test.clock.pass_(hours=4)
+    assert not can_open(test, "radiologist", patient)
+    assert () == test.do("radiologist", access.my_glass)
+
+
+def test_the_glass_breaks_at_an_exact_number_only(house):
+    patient, study, number = shut(house)
+    with house.does("admin") as work, work.look(P.STUDY_READ):
+        accession = work.get(Study, study).accession
+    for typed, found in ((accession, study), ("800101 5009 087", None)):
+        glass = house.do(
+            "radiologist", access.break_glass, number=typed, reason=EMERGENCY, code=house.code("radiologist")
+        )
+        assert (patient, found) == (glass.patient_id, glass.study_id)
+    for typed in ("", "%", number[:-1], number + "0", "Nkosi-Müller", "\0", "x" * 400):
+        with pytest.raises(Missing, match="digit by digit"):
+            house.do(
+                "radiologist",
+                access.break_glass,
+                number=typed,
+                reason=EMERGENCY,
+                code=house.code("radiologist"),
+            )
+
+
+def test_the_glass_needs_a_reason_and_a_fresh_code(house):
+    patient, _, number = shut(house)
+    with pytest.raises(Refused, match="Say why"):
+        house.do(
+            "radiologist", access.break_glass, number=number, reason="because", code=house.code("radiologist")
+        )
+    with pytest.raises(WrongAnswer):
+        house.do("radiologist", access.break_glass, number=number, reason=EMERGENCY)
+    code = house.code("radiologist")
+    house.do("radiologist", access.break_glass, number=number, reason=EMERGENCY, code=code)
+    with pytest.raises(WrongAnswer):
+        house.do("radiologist", access.break_glass, number=number, reason=EMERGENCY, code=code)
+    assert 1 == len(house.do("admin", access.glass_to_review))
+
+
+def test_a_broken_glass_is_reviewed_once_by_somebody_else_and_is_late_on_the_next_day(house):
+    patient, _, number = shut(house)
+    glass = house.do(
+        "radiologist", access.break_glass, number=number, reason=EMERGENCY, code=house.code("radiologist")
+    )
+    can_open(house, "radiologist", patient)
+    (waiting,) = house.do("manager", access.glass_to_review)
+    assert (glass.id, EMERGENCY, 2, False, False) == (
+        waiting.id,
+        waiting.reason,
+        waiting.acts,
+        waiting.is_late,
+        waiting.is_mine,
+    )
+    house.clock.pass_(days=1)
+    assert house.do("manager", access.glass_to_review)[0].is_late
+    house.do("manager", access.review_glass, glass.id, verdict="fine")
+    assert () == house.do("manager", access.glass_to_review)
+    with pytest.raises(Refused, match="reviewed this already"):
+        house.do("admin", access.review_glass, glass.id, verdict="fine")
+
+
+def test_nobody_reviews_the_glass_that_they_broke(house):
+    _, _, number = shut(house)
+    glass = house.do(
+        "radiologist", access.break_glass, number=number, reason=EMERGENCY, code=house.code("radiologist")
+    )
+    me = house.actors["radiologist"]
+    both = Actor(me.id, me.name, me.roles | {Role.MANAGER})
+    with house.house.work(both) as work, pytest.raises(Denied, match="somebody else"):
+        access.review_glass(work, glass.id, verdict="fine")
+
+
+def test_misuse_needs_a_note_and_shuts_the_glass_at_once(house):
+    patient, _, number = shut(house)
+    glass = house.do(
+        "radiologist", access.break_glass, number=number, reason=EMERGENCY, code=house.code("radiologist")
+    )
+    with pytest.raises(Refused, match="what was wrong"):
+        house.do("admin", access.review_glass, glass.id, verdict="misuse")
+    house.do(
+        "admin", access.review_glass, glass.id, verdict="misuse", note="The patient was not here that day."
+    )
+    assert not can_open(house, "radiologist", patient)
+    assert 2 == len(house.do("admin", alerts))
+
+
+# The gate -------------------------------------------------------------------------------------------------------
+
+
+def test_a_session_from_while_the_directory_was_away_may_not_manage(house):
+    me = house.actors["admin"]
+    away = Actor(me.id, me.name, me.roles, bounds=Bounds(reduced=True))
+    refused = []
+    for permission in sorted(p for p in P if p in ROLES[Role.ADMIN]):
+        try:
+            with house.house.work(away) as work, work.look(permission):
+                pass
+        except Denied as error:
+            assert AWAY == error.sentence
+            refused.append(str(permission))
+    assert {"people-manage", "tables-import", "system-manage", "glass-review"} <= set(refused)
+    assert not {"patient-read", "board-see", "account-self"} & set(refused)
+
+
+def test_the_innermost_door_says_whose_rows_are_seen_and_the_outer_one_again_after_it(house):
+    patient, _ = book_thando(house)
+    me = house.actors["manager"]
+    narrow = Actor(me.id, me.name, me.roles, bounds=Bounds(scope=Scope.NONE))
+    count = select(Patient.id)
+    with house.house.work(narrow) as work, work.look(P.PATIENT_FIND):
+        seen = [len(work.db.scalars(count).all())]
+        with work.look(P.INSIGHT_SEE):
+            seen.append(len(work.db.scalars(count).all()))
+        seen.append(len(work.db.scalars(count).all()))
+    assert [0, 1, 0] == seen
+
+
+def test_a_grant_counts_from_the_next_door_of_the_same_work(house):
+    patient, _ = book_thando(house)
+    block(house, patient, "admin")
+    with house.does("admin") as work:
+        with work.act(P.PEOPLE_MANAGE):
+            access.add_grant(work, person_id=person_of(house, "admin"), patient_id=patient, why="A test of the gate.",
+                             until_at=house.clock.at + timedelta(hours=1), request_id=None)  # fmt: skip
+        assert patient == patients.open_patient(work, patient).id
+
+
+@pytest.mark.parametrize("role", [Role.PATIENT, Role.REFERRER])
+def test_an_account_of_an_outsider_adds_and_changes_nothing(house, role):
+    patient, _ = book_thando(house)
+    person = person_of(house, "reception")
+    account = Actor(
+        str(person), "An account", frozenset({role}), "gateway", bounds=Bounds(patient_id=patient)
+    )
+    with pytest.raises(RuntimeError, match="tried to add"):
+        with house.house.work(account) as work, work.act(P.SHARED_VIEW):
+            work.db.add(Consent(id=uuid4(), patient_id=patient, purpose="share", given=True, how="signed", recorded_by=person,
+                                recorded_at=house.clock.at))  # fmt: skip
+    with pytest.raises(RuntimeError, match="tried to change"):
+        with house.house.work(account) as work, work.act(P.SHARED_VIEW):
+            work.get(Person, person).name = "Somebody else"
+
+
+def test_an_account_sees_no_table_that_was_not_opened_to_it(house):
+    book_thando(house)
+    account = Actor(str(person_of(house, "reception")), "An account", frozenset({Role.PATIENT}), "gateway")
+    with house.house.work(account) as work, work.look(P.SHARED_VIEW):
+        seen = {
+            mapper.class_.__name__ for mapper in Base.registry.mappers
+            if work.db.execute(select(mapper.class_).limit(1)).first() is not None
+        }  # fmt: skip
+    assert {"Person"} == seen  # its own row
+
+
+def test_a_staff_member_with_scope_none_sees_the_practices_own_tables_only(house):
+    book_thando(house)
+    me = house.actors["manager"]
+    narrow = Actor(me.id, me.name, me.roles, bounds=Bounds(scope=Scope.NONE))
+    with house.house.work(narrow) as work, work.look(P.PATIENT_FIND):
+        seen = {
+            mapper.class_ for mapper in Base.registry.mappers
+            if work.db.execute(select(mapper.class_).limit(1)).first() is not None
+        }  # fmt: skip
+    assert {Person, AuditEntry, Referrer} <= seen
+    assert all(CONCERNS[model] == PRACTICE for model in seen)
+
+
+def test_every_member_of_staff_has_a_scope_and_outsiders_none_of_theirs():
+    assert set(STAFF) | set(OUTSIDERS) | {Role.SYSTEM, Role.NOBODY} == set(SCOPES)
+    assert [] == [r for r, p in product(OUTSIDERS, P) if scope_of(frozenset({r}), p) in OVERRIDES]

@@ -13,7 +13,7 @@ from functools import lru_cache
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, and_, exists, false, literal, or_, select, true, union_all
+from sqlalchemy import ColumnElement, and_, exists, false, literal, not_, or_, select, true, union_all
 from sqlalchemy.orm import Session, with_loader_criteria
 from sqlalchemy.sql.base import ExecutableOption
 
@@ -226,13 +226,19 @@ def _seen_with(
     with_owner = _any(its, getattr(its.c, owner.its) == column, _seen(owner.model, its.c, owners, view))
     if not model.__table__.c[owner.column].nullable:
         return with_owner
-    return or_(with_owner, and_(column.is_(None), _own_less(row, view)))
+    return or_(with_owner, and_(column.is_(None), _ownerless(row, view)))
 
 
-def _own_less(row: Any, view: View) -> ColumnElement[bool]:
-    if view.scope is Scope.SITE:
-        return row.origin.in_(view.sites)
-    return true() if view.scope is Scope.ALL else false()
+def _ownerless(row: Any, view: View) -> ColumnElement[bool]:
+    """Rows that belong to no study yet. Images whose header names a hidden patient are hidden already."""
+    if view.scope not in (Scope.ALL, Scope.SITE):
+        return false()
+    conditions = [row.origin.in_(view.sites)] if view.scope is Scope.SITE else [true()]
+    if view.fences.hidden and hasattr(row, "patient_number"):
+        named = _alias(Patient)
+        hidden = _any(named, named.c.file_number == row.patient_number, named.c.id.in_(view.fences.hidden))
+        conditions.append(not_(hidden))
+    return and_(*conditions)
 
 
 def _fenced(patient_id: Any, in_scope: ColumnElement[bool], view: View) -> ColumnElement[bool]:

@@ -483,7 +483,7 @@ def _narrow(state: ORMExecuteState) -> None:
     if work is None or state.is_column_load or state.is_relationship_load:
         return
     if state.execution_options.get("the_gates_own"):
-        return  # The tail of the audit chain is nobody's row, and everybody's entries follow it.
+        return  # Sums, links in a chain and "is it there?": what is nobody's row, each with its reason beside it.
     if options := reach.criteria(work._view()):
         state.statement = state.statement.options(*options)
 
