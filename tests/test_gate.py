@@ -36,7 +36,7 @@ INNER = {
     "code_tables.words_for", "remittances.close_if_settled", "remittances.claim_by_number", "remittances.move_position",
     "remittances.is_ours",
     "access.grant_problems", "access.add_grant", "access.block_problems", "access.add_block", "access.end_problems",
-    "access.end", "access.scope_problems", "access.set_scope",
+    "access.end",
 }  # fmt: skip
 
 # Who may call what, by hand. One letter a role: a admin, m manager, r reception, g radiographer, d radiologist,
@@ -77,6 +77,7 @@ VERBS = {
     "code_tables.tables": "amb", "code_tables.find_codes": "mb", "code_tables.find_tariffs": "mb",
     "code_tables.preview_icd10": "ab", "code_tables.import_icd10": "ab", "code_tables.preview_tariff": "ab",
     "code_tables.import_tariff": "ab",
+    "signin.my_sign_ins": "amrgdtbn",
     "access.break_glass": "rgd", "access.my_glass": "amrgdtbn", "access.glass_to_review": "am",
     "access.review_glass": "am", "access.look_up": "am", "access.access_of": "am", "access.access_of_person": "am",
     "errands.take_due": "s", "errands.done": "s", "errands.failed": "s", "errands.open_errands": "ams",
