@@ -1,5 +1,7 @@
 """Sheets of staff: what each row would do, why a row is refused, and the logins that may stand in one."""
 
+import io
+import unicodedata
 from dataclasses import replace
 from datetime import date
 
@@ -9,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from core.errors import Refused
-from core.rules import people_sheet, sheets
+from core.rules import people_sheet
 from core.rules.logins import fold_login, problem_of, unseen_in
 from core.rules.people_sheet import Change, Known, Row
 from core.rules.roles import STAFF, Role
@@ -47,6 +49,7 @@ def test_spellings_of_one_login_are_one_login(typed, folded):
     assert (folded, None) == (fold_login(typed), problem_of(typed))
 
 
+@settings(deadline=None)
 @given(st.text(max_size=30))
 def test_folding_twice_changes_nothing_and_what_passes_is_plain_ascii(typed):
     folded = fold_login(typed)
@@ -198,7 +201,7 @@ def test_a_login_that_comes_twice_is_refused_the_second_time_by_the_line_of_the_
 def test_names_of_people_are_taken_as_they_are(name):
     (planned,) = plan(row(name=name))
     assert ("new", ()) == (planned.what, planned.reasons)
-    assert planned.wanted.name == sheets.unicodedata.normalize("NFC", name)
+    assert planned.wanted.name == unicodedata.normalize("NFC", name)
 
 
 @pytest.mark.parametrize(
@@ -283,6 +286,15 @@ def test_the_other_columns_are_checked(cells, code):
     assert ([code] if code else []) == codes(**cells)
 
 
+@pytest.mark.parametrize("role", ["patient", "referrer"])
+def test_the_account_of_a_patient_or_referring_doctor_is_not_made_one_of_staff(role):
+    (planned,) = plan(row(), existing=[Known("thandi", "Thandi Nkosi", (role,))])
+    assert ("refused", ("The login is that of a patient or a referring doctor.",)) == (
+        planned.what,
+        planned.reasons,
+    )
+
+
 def test_a_site_that_the_practice_does_not_have_is_refused():
     known, unknown = plan(row(sites="01"), row(3, login="t2", sites="01;02"), sites={"01"})
     assert ["new", "refused"] == [known.what, unknown.what]
@@ -296,7 +308,7 @@ def test_a_row_with_a_formula_is_refused_by_its_line():
         ("sipho", '=CONCAT("Sipho")', "admin"),
     ):
         book.active.append(line)
-    book.save(out := sheets.io.BytesIO())
+    book.save(out := io.BytesIO())
     first, second = plan(*people_sheet.read_sheet(out.getvalue(), name="staff.xlsx").rows)
     assert [(2, "new"), (3, "refused")] == [(p.line, p.what) for p in (first, second)]
     assert "Cell B3 holds a formula: put its value there as text." == second.reasons[0]
@@ -318,7 +330,7 @@ KNOWN = st.builds(
 STAFFS = st.lists(KNOWN, min_size=1, max_size=8, unique_by=lambda one: one.login)
 
 
-@settings(max_examples=30)
+@settings(max_examples=30, deadline=None)
 @given(STAFFS, st.sampled_from(["csv", "xlsx"]))
 def test_staff_that_are_exported_and_read_again_are_unchanged(staff, kind):
     sheet = people_sheet.read_sheet(people_sheet.write_people(staff, kind=kind), name="staff")
@@ -335,7 +347,7 @@ MESSY = st.fixed_dictionaries(
 )  # fmt: skip
 
 
-@settings(max_examples=40)
+@settings(max_examples=40, deadline=None)
 @given(st.lists(MESSY, max_size=8), st.lists(KNOWN, max_size=3))
 def test_a_plan_that_was_taken_over_changes_nothing_the_second_time(cells, known):
     existing = {one.login: one for one in known}

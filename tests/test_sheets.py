@@ -349,12 +349,14 @@ def takes_for_formula(cell):
     return re.match('[\\s"\x00-\x1f\u200b\ufeff]*[=+\\-@＝＋－＠]', cell) is not None
 
 
+@settings(deadline=None)
 @given(st.lists(TEXTS, min_size=1, max_size=4), st.sampled_from(",;\t"))
 def test_what_is_written_as_csv_is_read_again_as_the_same_text(cells, delimiter):
     data = sheets.write_csv(["key", *map(str, range(len(cells)))], [["x", *cells]], delimiter=delimiter)
     assert [("x", *cells)] == rows(data)
 
 
+@settings(deadline=None)
 @given(st.lists(TEXTS, min_size=1, max_size=4), st.sampled_from(",;\t"))
 def test_no_cell_of_a_csv_is_a_formula_whatever_separator_excel_is_set_to(cells, written):
     text = sheets.write_csv(cells, [cells, cells], delimiter=written).decode("utf-8-sig")
@@ -364,7 +366,7 @@ def test_no_cell_of_a_csv_is_a_formula_whatever_separator_excel_is_set_to(cells,
             assert [] == [cell for line in found for cell in line if takes_for_formula(cell)]
 
 
-@settings(max_examples=40)
+@settings(max_examples=40, deadline=None)
 @given(st.lists(TEXTS, min_size=1, max_size=6))
 def test_what_is_written_as_a_workbook_is_read_again_as_the_same_text(cells):
     data = sheets.write_xlsx(["key", *map(str, range(len(cells)))], [["x", *cells]])

@@ -215,7 +215,7 @@ def plan(
         wanted, id_number, problems = _wanted(row, before, today=today, sites=sites)
         problems = [*row.problems, *problems]
         if login and (first := logins.setdefault(login, row.line)) != row.line:
-            problems.append(Problem("login-twice", f"Row {first} has the login '{login}' already.", "login"))  # fmt: skip
+            problems.append(Problem("login-twice", f"Row {first} has the login '{_quoted(login)}' already.", "login"))  # fmt: skip
         if id_number and (first := numbers.setdefault(id_number, row.line)) != row.line:
             problems.append(Problem("id-twice", f"Row {first} has the same ID number: is it one person?", "id_number", stop=False))  # fmt: skip
         planned.append(_planned(row.line, wanted, before, tuple(problems), id_number))
@@ -254,6 +254,10 @@ def _wanted(
     problems = [problem for problem in [problem_of(cells.get("login", ""))] if problem]
     if login == _EXAMPLE[0]:
         problems.append(Problem("example", "This is the template's example: delete the row.", "login"))
+    if before and set(before.roles) - set(STAFF):
+        problems.append(
+            Problem("not-staff", "The login is that of a patient or a referring doctor.", "login")
+        )
     texts = {column: _tidy(cells[column]) for column in LENGTHS if column in cells}
     if "practice_number" in texts:
         texts["practice_number"] = texts["practice_number"].replace(" ", "")

@@ -131,6 +131,9 @@ def _letters(at: int) -> str:
 # --- CSV -------------------------------------------------------------------------------------------------
 
 
+_ENCODINGS = {"utf-8-sig": "UTF-8", "utf-16": "UTF-16", "cp1252": "Windows-1252"}
+
+
 def _decoded(data: bytes) -> tuple[str, str]:
     """What Excel writes: UTF-8 with or without its mark, UTF-16 ("Unicode text"), else Windows-1252."""
     marked = data.startswith((b"\xff\xfe", b"\xfe\xff"))
@@ -143,9 +146,6 @@ def _decoded(data: bytes) -> tuple[str, str]:
             break
         return text, _ENCODINGS[encoding]
     raise Refused("This is neither an Excel workbook nor a CSV file: save the sheet as one of the two.")
-
-
-_ENCODINGS = {"utf-8-sig": "UTF-8", "utf-16": "UTF-16", "cp1252": "Windows-1252"}
 
 
 def _csv_lines(text: str) -> Iterator[tuple[int, list[str], list[Problem]]]:
@@ -202,10 +202,8 @@ def _workbook_lines(data: bytes) -> tuple[str, Iterator[tuple[int, list[str], li
 
 _DAMAGED = "The workbook is damaged: open it in Excel, save it again, and try that file."
 _BOMB = (
-    "The workbook unpacks to far more than a sheet of {rows:,} rows has: copy the rows into a new workbook."
+    f"The workbook unpacks to far more than a sheet of {MOST_ROWS:,} rows has: copy the rows to a new one."
 )
-
-
 _BLANKS = f"The sheet has more than {MOST_LINES:,} rows, blank ones included: delete the rows below the list."
 
 
@@ -214,7 +212,7 @@ def _check_package(data: bytes) -> None:
 
     Every part is unpacked once, never beyond what it says it has; zipfile finds a part that lied by its checksum.
     """
-    too_big = Refused(_BOMB.format(rows=MOST_ROWS))
+    too_big = Refused(_BOMB)
     try:
         package = zipfile.ZipFile(io.BytesIO(data))
         parts = package.infolist()
