@@ -27,6 +27,7 @@ from console import nav, trouble
 from console.gate import OwnHost, RequireSession
 from console.headers import SecurityHeaders
 from console.images import image_routes
+from console.signin import oidc
 from console.signin import routes as signin
 from console.viewer_files import viewer_routes
 from core.store.work import House
@@ -41,7 +42,12 @@ def create_app(house: House, settings: Settings, *, freeze: bool = True) -> st.A
     hosts = doors.hosts_of(
         "127.0.0.1", "localhost", settings.console_host, more=settings.console_names.split(",")
     )
-    door = doors.Door(house, https=settings.https, hosts=hosts)
+    door = doors.Door(
+        house,
+        https=settings.https,
+        hosts=hosts,
+        single_sign_on=settings.oidc_name if house.ports.identity else "",
+    )
     doors.hang(door)
     _quieten_streamlit()
 
@@ -57,7 +63,13 @@ def create_app(house: House, settings: Settings, *, freeze: bool = True) -> st.A
     app = st.App(
         _ENTRY,
         lifespan=lifespan,
-        routes=[Route("/health", _health), *signin.routes(door), *image_routes(door), *viewer_routes()],
+        routes=[
+            Route("/health", _health),
+            *signin.routes(door),
+            *oidc.routes(door),
+            *image_routes(door),
+            *viewer_routes(),
+        ],
         middleware=[
             Middleware(SecurityHeaders),
             Middleware(OwnHost, door=door),

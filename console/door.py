@@ -25,6 +25,7 @@ class Door:
     house: House
     https: bool = False
     hosts: tuple[str, ...] = ("127.0.0.1", "localhost")
+    single_sign_on: str = ""  # what its button is called; empty without one
     _openings: OrderedDict[UUID, Openings] = field(default_factory=OrderedDict)
     _touched: OrderedDict[UUID, datetime] = field(default_factory=OrderedDict)
     _asked: OrderedDict[UUID, datetime] = field(default_factory=OrderedDict)

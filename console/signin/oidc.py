@@ -79,11 +79,6 @@ def routes(door: Door) -> list[Route]:
     return [Route(PATH, desk.go, methods=["GET"]), Route(BACK, desk.come_back, methods=["GET"])]
 
 
-def button(name: str, *, next: str) -> str:
-    """The link that begins single sign-on. A link and no form: the page's policy lets forms go to ourselves only."""
-    return f'<a class="other" href="{PATH}?next={quote(next, safe="")}">Continue with {escape(name)}</a>'
-
-
 class SingleSignOn:
     """The way to the provider, and the way back."""
 
@@ -213,15 +208,20 @@ class SingleSignOn:
     def _no(self, error: SorgError, *, next: str) -> Response:
         told = error.problems if isinstance(error, NotProven) and error.reason in SHOWN else ()
         status = 503 if isinstance(error, Away) else 401
-        return self._page_of(error.sentence, *(p.sentence for p in told), status=status, next=next)
+        return self._page_of(
+            error.sentence,
+            *(f"For your practice's admin: {p.sentence}" for p in told),
+            status=status,
+            next=next,
+        )
 
     def _page_of(self, *sentences: str, status: int, next: str = "/") -> Response:
-        said = "<br>".join(escape(sentence) for sentence in sentences)
+        said = "<br><br>".join(escape(sentence) for sentence in sentences)
         wish = quote(next, safe="")
         body = (
             f'<p class="message" role="alert">{said}</p>'
-            f'<p class="help"><a href="{PATH}?next={wish}">Try again</a></p>'
-            f'<p class="help"><a href="/login?next={wish}">Sign in with name and password</a></p>'
+            f'<a class="other first" href="{PATH}?next={wish}">Try again</a>'
+            f'<a class="other" href="/login?next={wish}">Sign in with name and password</a>'
         )
         return HTMLResponse(_PAGE.format(title="Not signed in", onward="", body=body), status, headers=_FRESH)
 

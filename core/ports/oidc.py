@@ -107,11 +107,11 @@ EXPLAINED = {
     Reason.NOT_YET: "The id_token lies in the future: the clocks differ by more than a minute.",
     Reason.NONCE: "The id_token belongs to another attempt to sign in.",
     Reason.ACCESS_TOKEN: "The id_token does not belong to the access token beside it.",
-    Reason.NO_AUTH_TIME: "The id_token does not say when the person signed in. Let the provider send auth_time.",
+    Reason.NO_AUTH_TIME: "The provider does not say when this person signed in. Let it send auth_time.",
     Reason.TOO_LONG_AGO: "The person signed in at the provider more than ten minutes ago, though we asked for less.",
     Reason.CLAIMS: "A claim of the id_token is not of the kind that the standard says.",
-    Reason.GROUPS_OVERAGE: "This person is in too many groups for the id_token. "
-    "Let the provider send only the groups that are assigned to this application.",
+    Reason.GROUPS_OVERAGE: "This person is in more groups than the provider passes on. Let it send only those that "
+    "are assigned to this application.",
 }  # fmt: skip
 
 # What an admin mends at the provider, and what tells a stranger nothing: it may stand on the sign-in page.

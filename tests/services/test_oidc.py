@@ -259,7 +259,7 @@ def test_too_many_groups_are_said_plainly(port, provider):
     provider.claims = {"groups": GONE, "_claim_names": {"groups": "src1"}}
     with pytest.raises(NotProven) as refused:
         signed_in(port, provider)
-    assert ["This person is in too many groups for the id_token. Let the provider send only the groups that are "
+    assert ["This person is in more groups than the provider passes on. Let it send only those that are "
             "assigned to this application."] == [p.sentence for p in refused.value.problems]  # fmt: skip
 
 
