@@ -285,6 +285,19 @@ def keep_awake(work: Work, *, token: str) -> None:
             session.seen_at = work.now()
 
 
+def rotate(work: Work, *, token: str) -> str:
+    """A new token for the same session at a rise in rights; the old one is dead at once (ASVS 5.0, 7.2.4). Raises Denied."""
+    with work.act(Permission.SIGN_IN, Subject("session")) as facts:
+        session = _session(work, token, lock=True)
+        gateway = work.actor.channel == GATEWAY
+        if session is None or session.stage != "open" or (session.channel == GATEWAY) != gateway:
+            raise Denied("Sign in first.")
+        facts |= {"stage": "rotated", "person": session.person_id, "session": session.id}
+        fresh = new_token(work)
+        session.token_hash, session.seen_at = hash_token(fresh), work.now()
+        return fresh
+
+
 def sign_out(work: Work, *, token: str) -> None:
     """End this session; an unknown token is no error, and leaves no entry."""
     with work.look(Permission.SIGN_IN):
