@@ -41,6 +41,10 @@ def obey(databases, order):
         for database in databases:
             grant(database, order["dn"], order["grant"])
         return
+    if "rename" in order:
+        for database in databases:
+            database.rename(order["rename"], order["dn"])
+        return
     first, *others = databases
     first.transaction_start()
     try:
