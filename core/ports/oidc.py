@@ -47,6 +47,7 @@ LONGEST_CODE = 4096
 LONGEST_SUBJECT = 255  # OpenID Connect Core 1.0, section 2
 _LONGEST_TEXT = 256
 _KEPT = timedelta(hours=1)  # what the provider tells of itself; a withdrawn key is gone after this long
+_REST = timedelta(seconds=10)  # how long a provider is left alone that did not answer
 _SCOPES = "openid profile email"
 
 PUBLIC = "Single sign-on did not confirm who you are. Try again, or sign in with your name and password."
@@ -231,6 +232,7 @@ class OidcProvider:
         self._timeout_s, self._longest_s = timeout_s, longest_s
         # Each is replaced as a whole, so that two threads may ask at the same time; the later answer stays.
         self._told: _Told | None = None
+        self._rests_until: datetime | None = None
         self._keys: tuple[_Key, ...] = ()
         self._keys_at: datetime | None = None
 
@@ -263,7 +265,14 @@ class OidcProvider:
 
     def _discover(self) -> _Told:
         if self._told is None or self._now() - self._told.at >= _KEPT:
-            self._told = self._read_discovery(self._ask(get_well_known_url(self.issuer, external=True)))
+            # Anybody may press the button: a provider that is away must not hold us up for each of them.
+            if self._rests_until is not None and self._now() < self._rests_until:
+                raise Away(AWAY)
+            try:
+                self._told = self._read_discovery(self._ask(get_well_known_url(self.issuer, external=True)))
+            except Away:
+                self._rests_until = self._now() + _REST
+                raise
         return self._told
 
     def _read_discovery(self, said: Mapping[str, Any]) -> _Told:

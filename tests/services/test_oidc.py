@@ -455,15 +455,24 @@ def test_a_provider_that_takes_the_call_and_is_silent_is_away(port, provider, pl
             signed_in(port, provider)
 
 
-def test_a_provider_that_is_not_there_is_away_and_found_again_when_it_is(provider):
+def test_a_provider_that_is_away_is_asked_again_after_ten_seconds(provider):
+    late = [timedelta()]
+    port = opened(provider, now=lambda: datetime.now(UTC) + late[0])
+    provider.is_down = True
+    for _ in range(3):
+        with pytest.raises(Away):
+            port.begin(redirect_uri=BACK)
+    assert 1 == provider.asked["discovery"]
+    provider.is_down, late[0] = False, timedelta(seconds=11)
+    assert STAFF == signed_in(port, provider).subject
+
+
+def test_where_nobody_listens_the_provider_is_away(provider):
     with silence() as nowhere:
         pass
-    provider_address, provider.issuer = provider.issuer, nowhere.rstrip("/")
-    gone = opened(provider)
+    port = OidcProvider(nowhere, client_id=CLIENT, now=lambda: datetime.now(UTC), dice=secrets.token_bytes)
     with pytest.raises(Away):
-        gone.begin(redirect_uri=BACK)
-    provider.issuer = provider_address
-    assert STAFF == signed_in(opened(provider), provider).subject
+        port.begin(redirect_uri=BACK)
 
 
 def test_many_at_once_are_kept_apart(port, provider):
