@@ -1,0 +1,245 @@
+"""Ids of other people's patients: every verb that takes one is called with a real one that is out of reach.
+
+The verbs are found by their signatures, so that a new one cannot be forgotten: an id of a new kind fails until it is
+said here what it is of.
+"""
+
+import inspect
+import typing
+from collections.abc import Callable
+from dataclasses import dataclass, is_dataclass, replace
+from datetime import timedelta
+from uuid import UUID, uuid4
+
+import pytest
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from core.errors import Denied, Missing, SorgError
+from core.rules.access import Bounds
+from core.rules.roles import STAFF, Scope
+from core.store.db import maintenance
+from core.store.model import (
+    Arrival,
+    Base,
+    Claim,
+    ClaimEvent,
+    Document,
+    Instance,
+    Patient,
+    PatientBlock,
+    PatientGrant,
+    ReportVersion,
+    Share,
+    ShareInstance,
+    Study,
+)
+from core.store.work import Actor
+from tests.fixtures.house import THANDO, TestHouse, open_test_house
+from tests.test_gate import dummy, verbs
+
+OF_A_PATIENT = {"patient_id", "study_id", "arrival_id", "instance_id", "share_id", "event_id", "booking"}
+OF_THE_PRACTICE = {
+    "person_id", "session_id", "key_id", "glass_id", "request_id", "alert_id", "errand_id", "referrer_id",
+    "remittance_id", "line_id", "about", "but", "by", "after",
+}  # fmt: skip
+JUST_COMPARED = {"version_id", "based_on", "filters"}  # with what the row says; they fetch nothing
+# Verbs that oversee access itself, or make what a request of another admin asked for: a block hides nothing from them.
+OVERSIGHT = {"access.access_of", "privacy.who_looked", "people.add_person"}
+
+
+@dataclass(frozen=True)
+class Rows:
+    """One patient with everything that an id can name."""
+
+    patient_id: UUID
+    study_id: UUID
+    arrival_id: UUID
+    instance_id: UUID
+    share_id: UUID
+    event_id: UUID
+
+
+@pytest.fixture(scope="module")
+def practice(tmp_path_factory):
+    test = open_test_house(tmp_path_factory.mktemp("idor"))
+    yield test, rows_of_a_patient(test), rows_of_a_patient(test)
+    test.house.engine.dispose()
+
+
+def rows_of_a_patient(test: TestHouse) -> Rows:
+    now, doctor = test.clock.at, UUID(test.actors["radiologist"].id)
+    p, s, a, i, x, e, v, c = (uuid4() for _ in range(8))
+    mark = p.hex[:12]
+    study = Study(
+        id=s, origin="01", patient_id=p, accession=mark, study_uid=mark, examination="ct", description="CT", modality="CT",
+        booked_for_at=now, status="signed", status_at=now, image_count=1, signed_version_id=v, current_version_id=v,
+    )  # fmt: skip
+    rows = [
+        [Patient(id=p, origin="01", file_number=mark, family_name="Botha", given_names="P", search_text=mark,
+                 identity_kind="none", born_on=THANDO.born_on, sex="M", registered_at=now)],
+        [study],
+        [ReportVersion(id=v, origin="01", study_id=s, number=1, kind="signed", text="x", author_id=doctor, at=now, digest=""),
+         Arrival(id=a, origin="01", orthanc_id=mark, state="quarantined", study_id=s, reasons=[], first_seen_at=now,
+                 last_change_at=now, description=mark),
+         Claim(id=c, origin="01", study_id=s, patient_id=p, number=mark, scheme="", state="answered", coding={},
+               service_on=now.date(), submitted_at=now)],
+        [Instance(id=i, origin="01", arrival_id=a, study_id=s, orthanc_id=mark, sop_uid=mark, sop_class="x", series_uid="x",
+                  is_image=True),
+         Document(id=uuid4(), origin="01", kind="unreadable", owner_id=a, size=1, sha256=mark, at=now),
+         ClaimEvent(id=e, origin="01", claim_id=c, at=now, what="unread", source_key=mark, facts={}),
+         Share(id=x, origin="01", token_hash=mark, study_id=s, patient_id=p, version_id=v, signed_by="Dr", minted_by=doctor,
+               minted_at=now, expires_at=now + timedelta(days=1))],
+        [ShareInstance(share_id=x, instance_id=i, origin="01")],
+    ]  # fmt: skip
+    with maintenance("test"), Session(test.house.engine.execution_options(write=True)) as db:
+        for together in rows:
+            db.add_all(together)
+            db.flush()
+        db.commit()
+    return Rows(p, s, a, i, x, e)
+
+
+def ids_of(verb: Callable) -> set[str]:
+    """The verb's parameters that are ids, or hold one."""
+    hints = typing.get_type_hints(verb)
+    return {
+        name
+        for name in list(inspect.signature(verb).parameters)[1:]
+        if "UUID" in str(hints[name])
+        or (is_dataclass(hints[name]) and "UUID" in str(typing.get_type_hints(hints[name])))
+    }
+
+
+def arguments_for(verb: Callable, ids: dict[str, UUID], booked: UUID) -> dict[str, object]:
+    """Dummies for everything but the ids."""
+    hints = typing.get_type_hints(verb)
+    arguments = {
+        p.name: dummy(hints.get(p.name), p.name)
+        for p in list(inspect.signature(verb).parameters.values())[1:]
+        if p.default is p.empty or p.name in ids
+    } | {name: value for name, value in ids.items() if name != "booking"}  # fmt: skip
+    if "booking" in ids:
+        arguments["booking"] = replace(arguments["booking"], patient_id=booked, referrer_id=None)
+    return arguments
+
+
+def reached(test: TestHouse, actor: Actor, verb: Callable, arguments: dict[str, object]) -> str:
+    """'refused' as if it were not there, 'denied' to the role, or what else became of it."""
+    try:
+        with test.house.work(actor) as work:
+            return f"{verb(work, **arguments)!r}"[:200]
+    except Denied as error:
+        return "denied" if error.sentence.startswith("Your role does not allow") else "refused"
+    except Missing:
+        return "refused"
+    except SorgError as error:
+        return f"{type(error).__name__}: {error.sentence}"
+    except (AttributeError, TypeError, ValueError, KeyError) as error:
+        return f"{type(error).__name__}: {error}"
+
+
+def dump(test: TestHouse) -> dict[str, list]:
+    """Every row of every table but the audit trail."""
+    with maintenance("test"), test.house.engine.connect() as connection:
+        tables = [t for t in Base.metadata.sorted_tables if t.name != "audit_entry"]
+        return {t.name: sorted(map(repr, connection.execute(select(t)))) for t in tables}
+
+
+def walk() -> list[str]:
+    return sorted(
+        name for name, verb in verbs().items() if ids_of(verb) & OF_A_PATIENT and name not in OVERSIGHT
+    )
+
+
+def test_every_id_that_a_verb_takes_is_known_here():
+    taken = {name for verb in verbs().values() for name in ids_of(verb)}
+    assert set() == taken - OF_A_PATIENT - OF_THE_PRACTICE - JUST_COMPARED
+    assert 30 < len(walk())
+
+
+def actors(test: TestHouse, way: str) -> list[Actor]:
+    """Each member of staff, kept from the foreign patient in this way."""
+    bounds = {
+        "no scope": Bounds(scope=Scope.NONE),
+        "nothing assigned": Bounds(scope=Scope.ASSIGNED),
+        "another site": Bounds(scope=Scope.SITE, sites=frozenset({"09"})),
+        "blocked": Bounds(scope=Scope.ALL),
+    }[way]
+    return [replace(test.actors[role], bounds=bounds) for role in STAFF]
+
+
+def fence(test: TestHouse, own: Rows, foreign: Rows, *, blocked: bool) -> None:
+    """Everybody was let in to the one patient; everybody is kept out of the other."""
+    now = test.clock.at
+    with maintenance("test"), Session(test.house.engine.execution_options(write=True)) as db:
+        for model in (PatientGrant, PatientBlock):
+            for row in db.scalars(select(model)):
+                db.delete(row)
+        for role in STAFF:
+            db.add(PatientGrant(id=uuid4(), origin="01", person_id=UUID(test.actors[role].id), patient_id=own.patient_id, why="x",
+                                from_at=now, until_at=now + timedelta(days=1)))  # fmt: skip
+        if blocked:
+            db.add(
+                PatientBlock(
+                    id=uuid4(), origin="01", patient_id=foreign.patient_id, kind="vip", why="x", from_at=now
+                )
+            )
+        db.commit()
+
+
+@pytest.fixture(scope="module")
+def denied() -> set[tuple[str, str]]:
+    """(verb, actor) that the role was denied already: another way of being kept out changes nothing about it."""
+    return set()
+
+
+@pytest.mark.parametrize("way", ["no scope", "nothing assigned", "another site", "blocked"])
+def test_an_id_out_of_reach_is_as_good_as_none(practice, denied, way):
+    test, own, foreign = practice
+    fence(test, own, foreign, blocked=way == "blocked")
+    before, wrong = dump(test), []
+    for name in walk():
+        verb = verbs()[name]
+        taken = sorted(ids_of(verb) & OF_A_PATIENT)
+        for out in taken:  # one id out of reach at a time, the others within it: no id vouches for another
+            ids = {n: getattr(foreign if n == out else own, n, foreign.patient_id) for n in taken}
+            for actor in actors(test, way):
+                if (name, actor.id) in denied:
+                    continue
+                said = reached(test, actor, verb, arguments_for(verb, ids, foreign.patient_id))
+                if said == "denied":
+                    denied.add((name, actor.id))
+                elif said not in ("refused", QUIET.get(name)):
+                    wrong.append((name, out, *actor.roles, said))
+    assert [] == wrong
+    assert before == dump(test)
+
+
+# A list of one study's rows is empty where the study is out of reach.
+QUIET = {"sharing.shares": "((), 0)"}
+
+
+class Enough(Exception):
+    """The work is thrown away."""
+
+
+def test_the_same_ids_are_found_within_reach(practice, denied):
+    """So that the walk above is refused for the reach, and for nothing else."""
+    test, own, foreign = practice
+    fence(test, own, foreign, blocked=False)
+    lost = []
+    for name in walk():
+        verb = verbs()[name]
+        ids = {n: getattr(own, n, own.patient_id) for n in ids_of(verb) & OF_A_PATIENT}
+        for actor in actors(test, "no scope"):
+            if (name, actor.id) in denied:
+                continue
+            with pytest.raises(Enough), test.house.work(actor) as work:
+                try:
+                    verb(work, **arguments_for(verb, ids, own.patient_id))
+                except (SorgError, AttributeError, TypeError, ValueError, KeyError) as error:
+                    if "not yours to see" in str(error):
+                        lost.append((name, *actor.roles, str(error)))
+                raise Enough
+    assert [] == lost
