@@ -565,7 +565,7 @@ def _newcomer(work: Work, entry: Entry | None, *, directory: str = "directory") 
     """Somebody of the directory comes for the first time: their groups say what they are."""
     if entry is None:
         raise WrongAnswer(WRONG)
-    account = {"login": entry.login, "name": entry.name or entry.login, "roles": list(roles_for(work, entry.groups)),
+    account = {"login": entry.login, "name": (entry.name or entry.login)[:120], "roles": list(roles_for(work, entry.groups)),
                "email": entry.email[:120]}  # fmt: skip
     return new_person(work, account, directory=directory, directory_id=entry.id)
 
