@@ -480,8 +480,13 @@ def _block_apply(work: Work, row: ChangeRequest) -> dict[str, Any]:
 
 def _end_now(work: Work, payload: dict[str, Any]) -> dict[str, Any]:
     model = PatientGrant if payload["what"] == "grant" else PatientBlock
-    ended = work.get(model, UUID(payload["id"]), what=payload["what"]).ended_at
-    return {"ended": ended.isoformat() if ended else ""}
+    row = work.get(model, UUID(payload["id"]), what=payload["what"])
+    return {
+        "ended": row.ended_at.isoformat() if row.ended_at else "",
+        "person": _name(work, row.person_id) or "everybody",
+        "patient": _file_number(work, row.patient_id),
+        "why": row.why,
+    }
 
 
 def _end_apply(work: Work, row: ChangeRequest) -> dict[str, Any]:
@@ -492,12 +497,13 @@ def _end_apply(work: Work, row: ChangeRequest) -> dict[str, Any]:
 def _import_problems(work: Work, payload: dict[str, Any]) -> tuple[Problem, ...]:
     """Every row is checked again here, since the sheet was planned a while ago, maybe in another browser."""
     problems: list[Problem] = []
+    known, taken = _imported_people(work, payload), people.logins(work)
     for number, item in enumerate(payload["rows"], 1):
-        check = _roles_or_texts_problems if item.get("person_id") else people.account_problems
-        problems += [
-            Problem(p.code, f"Line {item.get('line', number)}: {p.sentence}", p.field)
-            for p in check(work, item)
-        ]
+        if item.get("person_id"):
+            said = _roles_or_texts_problems(work, known[item["person_id"]], item)
+        else:
+            said = people.account_problems(work, item, taken=taken)
+        problems += [Problem(p.code, f"Line {item.get('line', number)}: {p.sentence}", p.field) for p in said]
     logins = [people.fold(item["login"]) for item in payload["rows"]]
     if len(set(logins)) != len(logins):
         problems.append(Problem("twice", "One login stands twice in the sheet."))
@@ -506,8 +512,22 @@ def _import_problems(work: Work, payload: dict[str, Any]) -> tuple[Problem, ...]
     return tuple(problems)
 
 
-def _roles_or_texts_problems(work: Work, item: dict[str, Any]) -> tuple[Problem, ...]:
-    person = _person(work, item)
+def _imported_people(work: Work, payload: dict[str, Any], *, lock: bool = False) -> dict[str, Person]:
+    """Those whom a sheet changes, by id: in a few questions, since a sheet may have thousands. Raises Missing."""
+    wanted = sorted({UUID(str(item["person_id"])) for item in payload["rows"] if item.get("person_id")})
+    found: dict[str, Person] = {}
+    for first in range(0, len(wanted), 500):
+        query = select(Person).where(Person.id.in_(wanted[first : first + 500])).order_by(Person.id)
+        if lock:
+            query = query.with_for_update(key_share=True).execution_options(populate_existing=True)
+        found |= {str(p.id): p for p in work.db.scalars(query)}
+    for person_id in wanted:
+        if str(person_id) not in found:
+            work.get(Person, person_id)
+    return found
+
+
+def _roles_or_texts_problems(work: Work, person: Person, item: dict[str, Any]) -> tuple[Problem, ...]:
     problems = people.scope_problems(item.get("scope", ""), tuple(item.get("sites", ())))
     problems += people.role_problems(work, tuple(item["roles"]), person.patient_id and str(person.patient_id),
                                      person.referrer_id and str(person.referrer_id))  # fmt: skip
@@ -525,8 +545,8 @@ _IMPORTED_TEXTS = ("name", "registration", "practice_number", "email")
 
 
 def _import_now(work: Work, payload: dict[str, Any]) -> dict[str, Any]:
-    known = [item for item in payload["rows"] if item.get("person_id")]
-    return {"rows": [_imported(_person(work, item)) for item in known]}
+    known = _imported_people(work, payload)
+    return {"rows": [_imported(known[item["person_id"]]) for item in payload["rows"] if item.get("person_id")]}
 
 
 def _imported(p: Person) -> dict[str, Any]:
@@ -540,9 +560,10 @@ def _import_apply(work: Work, row: ChangeRequest) -> dict[str, Any]:
     if problems := _import_problems(work, row.payload):
         raise Refused(problems[0].sentence, problems=problems)
     new = changed = 0
+    known = _imported_people(work, row.payload, lock=True)
     for item in row.payload["rows"]:
         if item.get("person_id"):
-            person = _person(work, item, lock=True)
+            person = known[item["person_id"]]
             if Role.ADMIN not in item["roles"]:
                 people.keep_an_admin(work, person)
             person.roles, person.scope, person.sites = (
@@ -554,7 +575,7 @@ def _import_apply(work: Work, row: ChangeRequest) -> dict[str, Any]:
                 setattr(person, field, item[field])
             changed += 1
         else:
-            people.new_person(work, item)
+            people.new_person(work, item, at_once=False)
             new += 1
     return {"new": new, "changed": changed}
 
@@ -632,12 +653,18 @@ def _why_not(work: Work, row: ChangeRequest) -> str:
         if work.rule("single_admin") and not others:
             return ""
         return "Another admin must approve what you asked for."
-    if str(row.person_id) == me and others - {row.person_id}:
+    if me in _concerned(row) and others - {UUID(me)}:
         return "Another admin must approve what concerns you."
     approver = work.db.get(Person, UUID(me))
     if approver is None or approver.is_break_glass:
         return "The sealed account approves nothing."
     return ""
+
+
+def _concerned(row: ChangeRequest) -> set[str]:
+    """Whose accounts a request changes: of a sheet, everybody in it who is here already."""
+    in_sheet = {item.get("person_id") for item in row.payload["rows"]} if row.kind == "import" else set()
+    return {str(row.person_id), *(str(i) for i in in_sheet if i)}
 
 
 def _same_waits(work: Work, row: ChangeRequest) -> bool:
@@ -677,9 +704,14 @@ def _card(work: Work, row: ChangeRequest) -> RequestCard:
 
 def _about(work: Work, row: ChangeRequest) -> str:
     person = _name(work, row.person_id) or str(row.payload.get("name", ""))
-    patient = work.db.get(Patient, row.patient_id) if row.patient_id else None
-    number = patient.file_number if patient else ""
+    number = _file_number(work, row.patient_id) if row.patient_id else str(row.before.get("patient", ""))
     return " · ".join(t for t in (person, number) if t)
+
+
+def _file_number(work: Work, patient_id: UUID) -> str:
+    """The number alone, also of a record that is closed to whoever decides: else a closed one could never be opened."""
+    number = select(Patient.file_number).where(Patient.id == patient_id)
+    return work.db.scalars(number.execution_options(the_gates_own=True)).first() or ""
 
 
 def _name(work: Work, person_id: UUID | None) -> str:
@@ -704,6 +736,10 @@ def _lines(work: Work, row: ChangeRequest) -> tuple[Line, ...]:
             )
             for item in row.payload["rows"]
         )
+    if row.kind == "end-access":
+        words = ("what", "patient", "person", "why")
+        said = {"what": row.payload["what"], **row.before}
+        return tuple(Line(_WORDS.get(w, w), _said(work, w, said.get(w)), "") for w in words)
     lines = [
         Line(_WORDS.get(key, key), _said(work, key, row.before.get(key)), _said(work, key, value))
         for key, value in row.payload.items()
@@ -732,6 +768,5 @@ def _said(work: Work, key: str, value: Any) -> str:
     if isinstance(value, list):
         return ", ".join(str(v) for v in value)
     if key == "patient_id" and value:
-        patient = work.db.get(Patient, UUID(str(value)))
-        return patient.file_number if patient else ""
+        return _file_number(work, UUID(str(value)))
     return "" if value is None else str(value)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -56,6 +57,7 @@ class PersonCard:
     keys: int
     recovery_codes: int
     slip_until: datetime | None
+    has_app: bool = False
 
 
 @dataclass(frozen=True, repr=False)
@@ -89,14 +91,27 @@ def people(work: Work, *, search: str = "", role: str = "", standing: str = "", 
     standing: active, waits, shut, closed; empty for everybody.
     """
     with work.look(Permission.PEOPLE_SEE):
-        query = select(Person)
-        if search := searchable(search):
-            query = query.where(or_(Person.name.icontains(search, autoescape=True),
-                                    Person.login.icontains(search, autoescape=True)))  # fmt: skip
-        found = [p for p in work.db.scalars(query.order_by(Person.name, Person.id))
-                 if (not role or role in p.roles) and (not standing or standing_of(work, p) == standing)]  # fmt: skip
+        wanted = [p.id for p in _outlines(work, search, role) if not standing or standing_of(work, p) == standing]
         first = rows_before(page, size)
-        return tuple(card_of(work, p) for p in found[first : first + size]), len(found)
+        here = wanted[first : first + size]
+        rows = {p.id: p for p in work.db.scalars(select(Person).where(Person.id.in_(here)))}
+        return tuple(card_of(work, rows[person_id]) for person_id in here), len(wanted)
+
+
+def counts(work: Work, *, search: str = "", role: str = "") -> dict[str, int]:
+    """How many accounts there are of each standing, among those that fit."""
+    with work.look(Permission.PEOPLE_SEE):
+        return dict(Counter(standing_of(work, p) for p in _outlines(work, search, role)))
+
+
+def _outlines(work: Work, search: str, role: str) -> list[Any]:
+    """What a list is narrowed by, of everybody, by name: a few columns, since a practice may know thousands."""
+    query = select(Person.id, Person.roles, Person.is_active, Person.closes_at, Person.totp_box, Person.directory,
+                   Person.password_hash)  # fmt: skip
+    if search := searchable(search):
+        query = query.where(or_(Person.name.icontains(search, autoescape=True),
+                                Person.login.icontains(search, autoescape=True)))  # fmt: skip
+    return [p for p in work.db.execute(query.order_by(Person.name, Person.id)) if not role or role in p.roles]
 
 
 def person(work: Work, person_id: UUID) -> PersonCard:
@@ -252,12 +267,19 @@ def by_login(work: Work, login: str) -> Person | None:
     return work.db.scalars(select(Person).where(Person.login == folded)).one_or_none()
 
 
-def account_problems(work: Work, account: dict[str, Any]) -> tuple[Problem, ...]:
-    """Everything that keeps this from being a new account, at once."""
+def logins(work: Work) -> frozenset[str]:
+    """Every login there is: for those who check a whole sheet of accounts."""
+    return frozenset(work.db.scalars(select(Person.login)))
+
+
+def account_problems(
+    work: Work, account: dict[str, Any], *, taken: frozenset[str] | None = None
+) -> tuple[Problem, ...]:
+    """Everything that keeps this from being a new account, at once. taken: the logins there are, when known already."""
     problems, roles = [], tuple(account["roles"])
     if (said := problem_of(account["login"])) is not None:
         problems.append(said)
-    elif by_login(work, account["login"]):
+    elif fold(account["login"]) in taken if taken is not None else by_login(work, account["login"]):
         problems.append(
             Problem(
                 "login-taken", f"There is somebody with the login {fold(account['login'])} already.", "login"
@@ -314,8 +336,11 @@ def scope_problems(scope: str, sites: tuple[str, ...]) -> tuple[Problem, ...]:
 
 
 def new_person(work: Work, account: dict[str, Any], *, directory: str = "local",
-               directory_id: str | None = None) -> Person:  # fmt: skip
-    """A new row for a checked account; without password and factor it waits for its slip."""
+               directory_id: str | None = None, at_once: bool = True) -> Person:  # fmt: skip
+    """A new row for a checked account; without password and factor it waits for its slip.
+
+    at_once False: the caller adds many, and writes them down together.
+    """
     row = Person(
         id=work.new_id(), login=fold(account["login"]), name=account["name"].strip(), roles=sorted(account["roles"]),
         registration=account.get("registration", ""), practice_number=account.get("practice_number", ""),
@@ -326,7 +351,8 @@ def new_person(work: Work, account: dict[str, Any], *, directory: str = "local",
         slip_sets_password=False,
     )  # fmt: skip
     work.db.add(row)
-    work.db.flush()
+    if at_once:
+        work.db.flush()
     return row
 
 
@@ -352,6 +378,8 @@ def void_slips(work: Work, person_id: UUID) -> None:
 
 def keep_an_admin(work: Work, person: Person) -> None:
     """Refuse what would leave the practice without an admin who can sign in."""
+    if Role.ADMIN not in person.roles:
+        return
     # All are locked, in one order: two admins who demote each other at the same moment must not both succeed.
     active = work.db.scalars(select(Person).where(Person.is_active).order_by(Person.id)
                              .with_for_update(key_share=True).execution_options(populate_existing=True)).all()  # fmt: skip
@@ -360,7 +388,7 @@ def keep_an_admin(work: Work, person: Person) -> None:
         raise Refused("This is the last admin. Make somebody else one first.")
 
 
-def standing_of(work: Work, p: Person) -> str:
+def standing_of(work: Work, p: Any) -> str:
     """active, waits (for its first sign-in), shut (out), closed (its time is over)."""
     if not p.is_active:
         return "shut"
@@ -381,7 +409,7 @@ def card_of(work: Work, p: Person) -> PersonCard:
         p.id, p.login, p.name, tuple(p.roles), p.registration, p.practice_number, p.email, p.is_active,
         p.totp_box is not None or bool(proofs.keys), p.last_sign_in_at, standing_of(work, p), p.directory, p.scope,
         tuple(p.sites), p.patient_id, p.referrer_id, p.is_break_glass, max(resting, default=None), len(proofs.keys),
-        proofs.recovery_codes, slip,
+        proofs.recovery_codes, slip, p.totp_box is not None,
     )  # fmt: skip
 
 

@@ -35,6 +35,7 @@ INNER = {
     "code_tables.active_table", "code_tables.loaded", "code_tables.price_finder", "code_tables.code_finder",
     "code_tables.words_for", "remittances.close_if_settled", "remittances.claim_by_number", "remittances.move_position",
     "remittances.is_ours",
+    "people.logins",
     "access.grant_problems", "access.add_grant", "access.block_problems", "access.add_block", "access.end_problems",
     "access.end",
 }  # fmt: skip
@@ -80,6 +81,8 @@ VERBS = {
     "signin.my_sign_ins": "amrgdtbn",
     "access.break_glass": "rgd", "access.my_glass": "amrgdtbn", "access.glass_to_review": "am",
     "access.review_glass": "am", "access.look_up": "am", "access.access_of": "am", "access.access_of_person": "am",
+    "staff_import.plan": "a", "staff_import.ask": "a", "staff_import.staff_sheet": "a", "staff_import.slips_due": "a",
+    "staff_import.make_slips": "a", "people.counts": "am",
     "errands.take_due": "s", "errands.done": "s", "errands.failed": "s", "errands.open_errands": "ams",
     "errands.counts": "ams", "errands.try_again": "as", "errands.regain": "s",
     "health.beat": "s", "health.beats": "ams", "health.ground": "ams", "health.sweep_sessions": "s",
