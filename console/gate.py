@@ -16,14 +16,23 @@ OPEN = frozenset(
     {
         "/login",
         "/login/code",
+        "/login/key",
+        "/login/key/options",
+        "/login/keys.js",
         "/login/style.css",
         "/login/oidc",
         "/login/oidc/back",
+        "/activate",
+        "/activate/password",
+        "/activate/app",
         "/health",
         "/favicon.png",
     }
 )
-_NESTED = ("/_stcore/", "/static/", "/media/", "/component/", "/images/", "/view/", "/login/")
+_NESTED = (
+    "/_stcore/", "/static/", "/media/", "/component/", "/images/", "/view/", "/login/", "/activate/", "/stepup/",
+    "/account/",
+)  # fmt: skip
 _SHUT = (
     "/_stcore/agent",
     "/_stcore/metrics",
@@ -48,9 +57,8 @@ class OwnHost:
                 return await _refuse(
                     scope, receive, send, PlainTextResponse("This is not the address of the console.", 421)
                 )
-            origin = headers.get("origin")
             writes = scope["type"] == "websocket" or scope["method"] not in ("GET", "HEAD", "OPTIONS")
-            if writes and origin is not None and urlsplit(origin).netloc.lower() != host.lower():
+            if writes and _is_foreign(headers.get("origin"), headers.get("sec-fetch-site"), host):
                 return await _refuse(
                     scope, receive, send, PlainTextResponse("This came from another site.", 403)
                 )
@@ -104,6 +112,18 @@ async def _refuse(scope: Scope, receive: Receive, send: Send, answer: Response) 
         await receive()
         return await send({"type": "websocket.close", "code": 4401})
     await answer(scope, receive, send)
+
+
+def _is_foreign(origin: str | None, site: str | None, host: str) -> bool:
+    """True when the browser says that another place sends this. Programs that are no browser say neither."""
+    if site in ("cross-site", "same-site"):
+        return True
+    if origin is None:
+        return False
+    try:
+        return urlsplit(origin).netloc.lower() != host.lower()
+    except ValueError:
+        return True
 
 
 def _name_of(host: str) -> str:

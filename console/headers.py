@@ -9,7 +9,10 @@ from functools import cache
 from pathlib import Path
 
 import streamlit
+from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from console import trouble
 
 _SHARED = {
     "x-content-type-options": "nosniff",
@@ -24,10 +27,10 @@ _VIEWER = (
     "img-src 'self' blob: data:; style-src 'self' 'unsafe-inline'; font-src 'self'; base-uri 'none'; "
     "form-action 'none'; frame-ancestors 'self'"
 )
-_SIGN_IN = (
-    "default-src 'none'; style-src 'self'; img-src 'self'; base-uri 'none'; form-action 'self'; "
-    "frame-ancestors 'none'"
-)
+# The plain pages at the door run no script; a few of them hold a picture of a secret, or the script of a key.
+_DOOR = ("/login", "/activate", "/stepup", "/account", "/logout")
+_WITH_KEYS = {"/login/code", "/stepup", "/account/keys/new"}
+_WITH_QR = {"/activate/password", "/activate/app", "/account/app"}
 
 
 @cache
@@ -50,16 +53,29 @@ def _console() -> str:
     )
 
 
+def _door(path: str) -> str:
+    script = "script-src 'self'; connect-src 'self'; " if path in _WITH_KEYS else ""
+    return (
+        f"default-src 'none'; {script}style-src 'self'; img-src 'self'{' data:' if path in _WITH_QR else ''}; "
+        "base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
+    )
+
+
 def headers_for(path: str) -> dict[str, str]:
-    """The headers of one path: the viewer may be framed by us, the sign-in page runs no script at all."""
+    """The headers of one path: the viewer may be framed by us, and the plain pages run no script that they do not need."""
     if path.startswith("/view/"):
         return {**_SHARED, "content-security-policy": _VIEWER, "x-frame-options": "SAMEORIGIN"}
-    policy = _SIGN_IN if path == "/login" or path.startswith("/login/") else _console()
+    is_plain = any(path == root or path.startswith(f"{root}/") for root in _DOOR)
+    policy = _door(path) if is_plain else _console()
     return {**_SHARED, "content-security-policy": policy, "x-frame-options": "DENY"}
 
 
 class SecurityHeaders:
-    """Pure ASGI, around everything; a header that the answer carries already is replaced."""
+    """Pure ASGI, around everything; a header that the answer carries already is replaced.
+
+    A surprise is answered here, with the same headers and a number that the log knows; the framework's own answer would
+    carry none, and its log the message, which may hold what somebody typed.
+    """
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
@@ -69,10 +85,23 @@ class SecurityHeaders:
             return await self.app(scope, receive, send)
         ours = [(k.encode(), v.encode()) for k, v in headers_for(scope["path"]).items()]
         names = {k for k, _ in ours}
+        begun = False
 
         async def out(message: Message) -> None:
+            nonlocal begun
             if message["type"] == "http.response.start":
+                begun = True
                 message["headers"] = [*(h for h in message["headers"] if h[0].lower() not in names), *ours]
             await send(message)
 
-        await self.app(scope, receive, out)
+        try:
+            await self.app(scope, receive, out)
+        except Exception as error:
+            reference = trouble.note(error)
+            if begun:
+                return  # Half an answer is gone already: the connection ends, and the browser sees that it does.
+            said = (
+                f"Something went wrong on our side. Try again; if it stays, tell whoever looks after this system the number "
+                f"{reference}."
+            )
+            await PlainTextResponse(said, 500, headers={"Cache-Control": "no-store"})(scope, receive, out)

@@ -1,13 +1,30 @@
-"""The sign-in pages as plain HTML: no script, one form, one question at a time."""
+"""The pages at the door as plain HTML: one question at a time, and a script only where a key is touched."""
 
 from __future__ import annotations
 
+import hashlib
 from html import escape
 from pathlib import Path
 
-STYLE = (Path(__file__).parent / "signin.css").read_text()
-MARK = (Path(__file__).parent / "mark.svg").read_text()
+import segno
 
+from console.signin.forms import with_next
+from core.factors import NewTotp
+from core.signin import SecondHalf
+
+_HERE = Path(__file__).parent
+STYLE = (_HERE / "signin.css").read_text()
+SCRIPT = (_HERE / "keys.js").read_text()
+MARK = (_HERE / "mark.svg").read_text()
+
+
+def _version(text: str) -> str:
+    """Browsers keep these files for an hour; a new version of ours has a new address."""
+    return hashlib.sha256(text.encode()).hexdigest()[:8]
+
+
+_STYLE_AT = f"/login/style.css?v={_version(STYLE)}"
+_SCRIPT_AT = f"/login/keys.js?v={_version(SCRIPT)}"
 _FRAME = """<!doctype html>
 <html lang="en-ZA">
 <head>
@@ -16,61 +33,269 @@ _FRAME = """<!doctype html>
 <meta name="robots" content="noindex">
 <title>{title} · Sorg</title>
 <link rel="icon" href="/favicon.png">
-<link rel="stylesheet" href="/login/style.css">
-</head>
+<link rel="stylesheet" href="{style}">
+{script}</head>
 <body>
-<main>
+<main{wide}>
 <header><img src="/favicon.png" alt="" width="44" height="44"><div><strong>Sorg</strong><span>Ubuntu Patient Sorg</span></div></header>
 <h1>{title}</h1>
-<p class="lead">{lead}</p>
-{message}
-<form method="post" action="{action}" autocomplete="on">
-<input type="hidden" name="token" value="{token}">
-<input type="hidden" name="next" value="{next}">
-{fields}
-<button type="submit">{button}</button>
-</form>
-{after}
+{body}
 </main>
 <footer>Patient information. For staff of the practice only; every opening is recorded.</footer>
 </body>
 </html>
 """
 
+
+# Parts of a page; everything that a person typed or the practice named is escaped here ------------------------------
+
+
+def frame(title: str, *parts: str, script: bool = False, wide: bool = False) -> str:
+    """A whole page from its parts."""
+    tag = f'<script src="{_SCRIPT_AT}" defer></script>\n' if script else ""
+    return _FRAME.format(title=escape(title), style=_STYLE_AT, script=tag, wide=' class="wide"' if wide else "",
+                         body="\n".join(part for part in parts if part))  # fmt: skip
+
+
+def lead(text: str) -> str:
+    """The sentence under the title."""
+    return f'<p class="lead">{escape(text)}</p>'
+
+
+def message(*sentences: str) -> str:
+    """What went wrong; nothing when there is nothing to say."""
+    told = "<br>".join(escape(s) for s in sentences if s)
+    return f'<p class="message" role="alert">{told}</p>' if told else ""
+
+
+def notice(text: str) -> str:
+    """Something to know that is nobody's mistake."""
+    return f'<p class="notice" role="status">{escape(text)}</p>' if text else ""
+
+
+def form(action: str, *fields: str, button: str, token: str, quiet: bool = False, **hidden: str) -> str:
+    """A form that carries its token."""
+    kept = "".join(
+        f'<input type="hidden" name="{name}" value="{escape(value)}">\n'
+        for name, value in {"token": token, **hidden}.items()
+    )
+    look = ' class="quiet"' if quiet else ""
+    return (f'<form method="post" action="{action}" autocomplete="on">\n{kept}' + "\n".join(fields)
+            + f'\n<button type="submit"{look}>{escape(button)}</button>\n</form>')  # fmt: skip
+
+
+def key_form(
+    *fields: str, button: str, token: str, options: str, answer: str, makes: bool = False, **hidden: str
+) -> str:
+    """The button that a key answers. The script shows it where the browser knows keys."""
+    kept = "".join(
+        f'<input type="hidden" name="{name}" value="{escape(value)}">\n'
+        for name, value in {"token": token, **hidden}.items()
+    )
+    return (
+        '<noscript><p class="notice">Keys need JavaScript in this browser.</p></noscript>\n'
+        f'<form id="key-form" hidden data-does="{"make" if makes else "touch"}" data-options="{options}" '
+        f'data-answer="{answer}">\n{kept}' + "\n".join(fields) + f'\n<button type="submit">{escape(button)}</button>\n</form>\n'
+        '<p id="key-says" class="message" role="alert" hidden></p>'
+    )  # fmt: skip
+
+
+def link(where: str, text: str, *, button: bool = False, first: bool = False) -> str:
+    """A way on, as a line or in the shape of a button."""
+    if not button:
+        return f'<p class="help"><a href="{escape(where)}">{escape(text)}</a></p>'
+    return f'<a class="other{" first" if first else ""}" href="{escape(where)}">{escape(text)}</a>'
+
+
+OR = '<p class="or">or</p>'
+
+
+def code_field(*, label: str = "Six-digit code", help: str = "From the authenticator app on your phone. Each code works once.",
+               focus: bool = True) -> str:  # fmt: skip
+    """Where six digits are typed or pasted."""
+    return (
+        f'<label for="code">{escape(label)}</label>\n<input id="code" name="code" class="code" inputmode="numeric" '
+        'pattern="[0-9 ]{6,7}" title="Six digits" autocomplete="one-time-code" required maxlength="7"'
+        f'{" autofocus" if focus else ""} aria-describedby="code-help">\n<p id="code-help" class="help">{escape(help)}</p>'
+    )
+
+
+def slip_field(*, name: str, label: str, help: str) -> str:
+    """Where a code from paper is typed: case, blanks and hyphens do not count."""
+    return (
+        f'<label for="{name}">{escape(label)}</label>\n<input id="{name}" name="{name}" class="slip" autocomplete="off" '
+        f'autocapitalize="characters" spellcheck="false" required maxlength="60" autofocus aria-describedby="{name}-help">\n'
+        f'<p id="{name}-help" class="help">{escape(help)}</p>'
+    )
+
+
+def reason_field(reason: str) -> str:
+    """Why the sealed account is used."""
+    return (
+        '<label for="reason">Why is the sealed account used?</label>\n<textarea id="reason" name="reason" required '
+        f'minlength="10" maxlength="300" rows="3" aria-describedby="reason-help">{escape(reason)}</textarea>\n'
+        '<p id="reason-help" class="help">It stays on record, and every admin is told now.</p>'
+    )
+
+
+def qr(fresh: NewTotp) -> str:
+    """The secret of a new authenticator app: to scan, and to type in groups of four."""
+    picture = segno.make(fresh.otpauth, error="m").svg_data_uri(scale=4, border=3, dark="#000", light="#fff")
+    groups = " ".join(fresh.secret[i : i + 4] for i in range(0, len(fresh.secret), 4))
+    return (
+        f'<img class="qr" src="{escape(picture)}" alt="QR code for the authenticator app" width="220" height="220">\n'
+        "<details><summary>No camera? Type the secret in</summary>\n"
+        f'<p class="help">Choose "enter a setup key", time-based, and type:</p>\n<p class="secret">{groups}</p></details>'
+    )
+
+
+def recovery_list(codes: tuple[str, ...]) -> str:
+    """Recovery codes, to print or write down."""
+    rows = "".join(f"<li><code>{escape(code)}</code></li>" for code in codes)
+    return f'<ol class="codes">{rows}</ol>'
+
+
+# Signing in -----------------------------------------------------------------------------------------------------
+
 _NAME_AND_PASSWORD = """<label for="login">Name</label>
 <input id="login" name="login" value="{login}" autocomplete="username" autocapitalize="none" spellcheck="false"
  required maxlength="64"{focus_name}>
 <label for="password">Password</label>
 <input id="password" name="password" type="password" autocomplete="current-password" required maxlength="256"{focus_password}>"""
+AWAY = (
+    "The practice's directory does not answer now. Whoever signed in here during the last days still can, with fewer "
+    "rights, until it is back."
+)
+NO_FACTOR = (
+    "Your password is right, but there is nothing yet to confirm it with: no authenticator app and no key. "
+    "Ask your practice's admin for a sign-in slip; with it you set up your phone in three minutes."
+)
 
-_CODE = """<label for="code">Six-digit code</label>
-<input id="code" name="code" class="code" inputmode="numeric" pattern="[0-9 ]{6,7}" autocomplete="one-time-code"
- required maxlength="7" autofocus aria-describedby="code-help">
-<p id="code-help" class="help">From the authenticator app on your phone. Each code works once.</p>"""
 
-
-def password_page(*, token: str, next: str, login: str = "", message: str = "") -> str:
-    """First question: who, and the password."""
+def password_page(
+    *, token: str, next: str, login: str = "", said: str = "", other: str = "", is_away: bool = False
+) -> str:
+    """First question: who, and the password; or single sign-on, when it has a name (`other`)."""
     focus = ("", " autofocus") if login else (" autofocus", "")
-    return _page(
-        title="Sign in", lead="Use the name and password you use in the practice.", action="/login", token=token,
-        next=next, button="Continue", message=message,
-        fields=_NAME_AND_PASSWORD.format(login=escape(login), focus_name=focus[0], focus_password=focus[1]),
-        after='<p class="help">Forgotten it? Your practice\'s admin can help.</p>',
+    fields = _NAME_AND_PASSWORD.format(login=escape(login), focus_name=focus[0], focus_password=focus[1])
+    return frame(
+        "Sign in", lead("Use the name and password you use in the practice."), notice(AWAY if is_away else ""),
+        message(said), form("/login", fields, button="Continue", token=token, next=next), single_sign_on(other, next=next),
+        '<p class="help">First time here, or a new phone? <a href="/activate">Use your sign-in slip</a>. '
+        "Forgotten your password? Your practice's admin can help.</p>",
     )  # fmt: skip
 
 
-def code_page(*, token: str, next: str, message: str = "") -> str:
-    """Second question: the code."""
-    return _page(
-        title="One more step", lead="Confirm that it is you.", action="/login/code", token=token, next=next,
-        button="Sign in", message=message, fields=_CODE,
-        after='<p class="help"><a href="/login">Start again</a></p>',
+def single_sign_on(name: str, *, next: str) -> str:
+    """The way by the practice's provider. A link and no form: the page's policy lets forms go to ourselves alone."""
+    if not name:
+        return ""
+    return f"{OR}<p>{link(with_next('/login/oidc', next), f'Continue with {name}', button=True)}</p>"
+
+
+def code_page(
+    *, token: str, next: str, half: SecondHalf, said: str = "", reason: str = "", why_no_keys: str = ""
+) -> str:
+    """Second question: a code, a key, or a recovery code; whatever this account has."""
+    again = link("/login", "Start again")
+    if not (half.code or half.key or half.recovery):
+        return frame(
+            "One more step",
+            notice(NO_FACTOR),
+            link("/activate", "I have a slip", button=True, first=True),
+            again,
+        )
+    why = [reason_field(reason)] if half.needs_reason else []
+    parts = [lead("Confirm that it is you."), message(said)]
+    offers_key = half.key and not why_no_keys
+    if half.code:
+        parts.append(
+            form("/login/code", *why, code_field(focus=not why), button="Sign in", token=token, next=next)
+        )
+    if offers_key:
+        parts += [OR] if half.code else []
+        # One reason is asked for: the script takes along what its own form holds.
+        own = (
+            [
+                reason_field(reason)
+                .replace('"reason', '"key-reason')
+                .replace('name="key-reason"', 'name="reason"')
+            ]
+            if why
+            else []
+        )
+        parts.append(
+            key_form(
+                *own,
+                button="Use your key",
+                token=token,
+                options="/login/key/options",
+                answer="/login/key",
+                next=next,
+            )
+        )
+    elif half.key:
+        parts.append(notice(why_no_keys))
+    if half.recovery:
+        parts.append(
+            link(with_next("/login/code?use=recovery", next), "Phone or key not here? Use a recovery code")
+        )
+    return frame("One more step", *parts, again, script=offers_key)
+
+
+def recovery_page(
+    *, token: str, next: str, half: SecondHalf, said: str = "", reason: str = "", **_: str
+) -> str:
+    """Second question, answered from paper."""
+    why = [reason_field(reason)] if half.needs_reason else []
+    field = slip_field(name="recovery", label="Recovery code",
+                       help="One of the ten that you wrote down. It works once; cross it out afterwards.")  # fmt: skip
+    return frame(
+        "Use a recovery code", lead("For when your phone or key is not with you."), message(said),
+        form("/login/code", *why, field, button="Sign in", token=token, next=next, use="recovery"),
+        link(with_next("/login/code", next), "Use a code or key instead"), link("/login", "Start again"),
     )  # fmt: skip
 
 
-def _page(*, title: str, lead: str, action: str, token: str, next: str, button: str, message: str, fields: str,
-          after: str) -> str:  # fmt: skip
-    told = f'<p class="message" role="alert">{escape(message)}</p>' if message else ""
-    return _FRAME.format(title=title, lead=lead, action=action, token=escape(token), next=escape(next),
-                         button=button, message=told, fields=fields, after=after)  # fmt: skip
+# Setting up -----------------------------------------------------------------------------------------------------
+
+WRITE_DOWN = "Print this page or write the codes down. Each works once, in place of your phone or key. They are not shown again."
+ONLY_PAPER = (
+    '<p class="help">Keep the paper where you keep your bank card, not beside the computer. '
+    '<span class="screen">To print: Ctrl and P together.</span></p>'
+)
+
+
+def known_name(login: str) -> str:
+    """For password managers: whose password is being set. Nobody sees it."""
+    return f'<input type="text" name="login" value="{escape(login)}" autocomplete="username" readonly hidden>'
+
+
+def new_password(
+    name: str, label: str, *, shortest: int, longest: int, help: str = "", focus: bool = False
+) -> str:
+    """Where a new password is typed, pasted, or made by the browser."""
+    told = f'\n<p id="{name}-help" class="help">{escape(help)}</p>' if help else ""
+    return (
+        f'<label for="{name}">{escape(label)}</label>\n<input id="{name}" name="{name}" type="password" '
+        f'autocomplete="new-password" required minlength="{shortest}" maxlength="{longest}"{" autofocus" if focus else ""}'
+        f"{f' aria-describedby={name}-help' if help else ''}>{told}"
+    )
+
+
+def known_password() -> str:
+    """Where the password that is in use is typed."""
+    return (
+        '<label for="password">Password</label>\n<input id="password" name="password" type="password" '
+        'autocomplete="current-password" required maxlength="256" autofocus>'
+    )
+
+
+def app_steps(fresh: NewTotp) -> str:
+    """How a phone learns the secret."""
+    return (
+        '<ol class="steps"><li>Open an authenticator app on your phone: Google or Microsoft Authenticator, Aegis, or another. '
+        "None there yet? Install one; it needs no network afterwards.</li>"
+        "<li>Choose <strong>add</strong>, then <strong>scan a QR code</strong>, and scan this one:</li></ol>\n"
+        + qr(fresh)
+    )

@@ -1,208 +1,210 @@
 """Signing in and out: plain forms, checked before anything is believed.
 
-A form counts only with the token that lies in a cookie of its own (double submit), from our own origin, and under
-64 KB. The password gives a token that opens nothing but the second question; the code gives the session.
+The password gives a token that opens nothing but the second question; a code or a key gives the session. What every
+form keeps to is in forms.py; the other pages at the door are in activation.py, stepup.py and account.py.
 """
 
 from __future__ import annotations
 
-import hmac
-import secrets
-from urllib.parse import parse_qs, quote, urlsplit
-
 import anyio
 from starlette.concurrency import run_in_threadpool
-from starlette.requests import ClientDisconnect, Request
-from starlette.responses import HTMLResponse, PlainTextResponse, RedirectResponse, Response
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
 from console.door import Door
 from console.gate import address_of
 from console.signin import page
+from console.signin.account import account_routes
+from console.signin.activation import activation_routes
+from console.signin.away import Watch
+from console.signin.forms import (
+    CODE_COOKIE,
+    CODE_STAGE_S,
+    FORM_AGAIN,
+    FORM_COOKIE,
+    FRESH,
+    LARGEST_FORM,
+    Counter,
+    local_path,
+    paced,
+    with_next,
+)
+from console.signin.stepup import stepup_routes
 from core import signin
-from core.errors import SorgError, WrongAnswer
+from core.errors import Denied, SorgError
+from core.signin import SecondHalf
 
-FORM_COOKIE = "sorg-form"
-CODE_COOKIE = "sorg-code"
-LARGEST_FORM = 64 * 1024
-_CODE_STAGE_S = 300
-_AT_ONCE = 4  # passwords checked at the same time: argon2 takes 64 MB and a core for each
-_FRESH = {"Cache-Control": "no-store"}
-_FORM_AGAIN = "That page was open for too long. Please try once more."
-
-
-class TooLarge(Exception):
-    """A form above LARGEST_FORM; it was not read to its end."""
+__all__ = ["CODE_COOKIE", "FORM_COOKIE", "LARGEST_FORM", "local_path", "routes"]
+_AT_ONCE = 4  # passwords checked at the same time: argon2 takes 19 MB and a core for each
+_KEPT = {"Cache-Control": "max-age=3600"}
 
 
 def routes(door: Door) -> list[Route]:
-    """The sign-in routes of this door."""
+    """Every plain page of this door: signing in, the slip, confirming, and one's own second factors."""
     desk = SignIn(door)
     return [
         Route("/login", desk.ask_password, methods=["GET"]),
         Route("/login", desk.take_password, methods=["POST"]),
         Route("/login/code", desk.ask_code, methods=["GET"]),
         Route("/login/code", desk.take_code, methods=["POST"]),
+        Route("/login/key/options", desk.ask_key, methods=["POST"]),
+        Route("/login/key", desk.take_key, methods=["POST"]),
         Route("/login/style.css", desk.style, methods=["GET"]),
+        Route("/login/keys.js", desk.script, methods=["GET"]),
         Route("/favicon.png", desk.mark, methods=["GET"]),
         Route("/logout", desk.leave, methods=["POST"]),
+        *activation_routes(door),
+        *stepup_routes(door),
+        *account_routes(door),
     ]
 
 
-class SignIn:
+class SignIn(Counter):
     """The two questions and the way out."""
 
     def __init__(self, door: Door) -> None:
-        self.door = door
+        super().__init__(door)
         self._few = anyio.CapacityLimiter(_AT_ONCE)
+        self._watch = Watch(door)
+
+    # The password ---------------------------------------------------------------------------------------------
 
     async def ask_password(self, request: Request) -> Response:
         wish = local_path(request.query_params.get("next"))
         token = request.cookies.get(self.door.cookie)
         if await run_in_threadpool(self.door.who, token, address=address_of(request)):
-            return RedirectResponse(wish, 303, headers=_FRESH)
-        return self._show(request, page.password_page, next=wish)
+            return self.onward(wish)
+        return await self._password_page(request, next=wish)
 
+    @paced
     async def take_password(self, request: Request) -> Response:
-        form = await self._form(request)
-        if isinstance(form, Response):
-            return form
+        form = await self.form(request)
         wish, login = local_path(form.get("next")), form.get("login", "")[:64]
-        if not self._token_is_right(request, form):
-            return self._show(
-                request, page.password_page, next=wish, login=login, message=_FORM_AGAIN, status=403
-            )
+        if not self.is_ours(request, form):
+            return await self._password_page(request, next=wish, login=login, said=FORM_AGAIN, status=403)
         try:
             async with self._few:
-                token = await run_in_threadpool(
-                    self._verb, request, signin.check_password, login=login, password=form.get("password", "")
+                token = await self.stranger(
+                    request, signin.check_password, login=login, password=form.get("password", "")
                 )
         except SorgError as error:
-            return self._show(
-                request, page.password_page, next=wish, login=login, message=error.sentence, status=401
-            )
-        answer = RedirectResponse(f"/login/code?next={quote(wish, safe='')}", 303, headers=_FRESH)
-        self._keep(answer, CODE_COOKIE, token, path="/login", max_age=_CODE_STAGE_S)
+            return await self._password_page(request, next=wish, login=login, said=error.sentence, status=401)
+        answer = self.onward(with_next("/login/code", wish))
+        self.keep(answer, CODE_COOKIE, token, path="/login", max_age=CODE_STAGE_S)
         return answer
+
+    async def _password_page(self, request: Request, *, status: int = 200, **what: str) -> Response:
+        return self.show(request, page.password_page, status=status, other=self.door.single_sign_on,
+                         is_away=await self._watch.is_away(), **what)  # fmt: skip
+
+    # The second question --------------------------------------------------------------------------------------
 
     async def ask_code(self, request: Request) -> Response:
         wish = local_path(request.query_params.get("next"))
         if not request.cookies.get(CODE_COOKIE):
-            return RedirectResponse(f"/login?next={quote(wish, safe='')}", 303, headers=_FRESH)
-        return self._show(request, page.code_page, next=wish)
-
-    async def take_code(self, request: Request) -> Response:
-        form = await self._form(request)
-        if isinstance(form, Response):
-            return form
-        wish = local_path(form.get("next"))
-        if not self._token_is_right(request, form):
-            return self._show(request, page.code_page, next=wish, message=_FORM_AGAIN, status=403)
-        first = request.cookies.get(CODE_COOKIE, "")[:100]
+            return self.onward(with_next("/login", wish))
         try:
-            token = await run_in_threadpool(
-                self._verb, request, signin.check_code, token=first, code=form.get("code", "")[:12]
-            )
-        except WrongAnswer as error:
-            return self._show(request, page.code_page, next=wish, message=error.sentence, status=401)
+            half = await self._half(request)
         except SorgError as error:
-            answer = self._show(request, page.password_page, next=wish, message=error.sentence, status=401)
-            answer.delete_cookie(CODE_COOKIE, path="/login")
-            return answer
-        answer = RedirectResponse(wish, 303, headers=_FRESH)
-        self._keep(answer, self.door.cookie, token, path="/")
-        answer.delete_cookie(CODE_COOKIE, path="/login")
-        # A form token of before the sign-in is worth nothing after it; signing out will ask for this one.
-        self._keep(answer, FORM_COOKIE, secrets.token_urlsafe(32), path="/")
+            return await self._begin_again(request, error, next=wish)
+        return self._code_page(request, half, next=wish, use=request.query_params.get("use", ""))
+
+    @paced
+    async def take_code(self, request: Request) -> Response:
+        form = await self.form(request)
+        wish, use, reason = local_path(form.get("next")), form.get("use", ""), form.get("reason", "")[:300]
+        ours = self.is_ours(request, form)
+        try:
+            half = await self._half(request)
+        except SorgError as error:
+            return await self._begin_again(request, error, next=wish, status=401 if ours else 403)
+        if not ours:
+            return self._code_page(request, half, next=wish, use=use, said=FORM_AGAIN, status=403)
+        verb, field = (
+            (signin.check_recovery, "recovery") if use == "recovery" else (signin.check_code, "code")
+        )
+        try:
+            token = await self.stranger(
+                request, verb, token=self._first(request), code=form.get(field, "")[:60], reason=reason
+            )
+        except Denied as error:
+            return await self._begin_again(request, error, next=wish)
+        except SorgError as error:
+            return self._code_page(
+                request, half, next=wish, use=use, said=error.sentence, reason=reason, status=401
+            )
+        return self.welcome(self.onward(wish), token)
+
+    def _first(self, request: Request) -> str:
+        return request.cookies.get(CODE_COOKIE, "")[:100]
+
+    async def _half(self, request: Request) -> SecondHalf:
+        return await self.stranger(request, signin.second_half, token=self._first(request))
+
+    def _code_page(
+        self, request: Request, half: SecondHalf, *, use: str, status: int = 200, **what: str
+    ) -> Response:
+        draw = page.recovery_page if use == "recovery" and half.recovery else page.code_page
+        return self.show(
+            request, draw, status=status, half=half, why_no_keys=self.why_no_keys(request), **what
+        )
+
+    async def _begin_again(
+        self, request: Request, error: SorgError, *, next: str, status: int = 401
+    ) -> Response:
+        answer = await self._password_page(request, next=next, said=error.sentence, status=status)
+        self.drop(answer, CODE_COOKIE, path="/login")
         return answer
 
+    # A key in place of the code -------------------------------------------------------------------------------
+
+    @paced
+    async def ask_key(self, request: Request) -> Response:
+        await self.said(request)
+        return await self._of_key(request, signin.ask_key, self.options)
+
+    @paced
+    async def take_key(self, request: Request) -> Response:
+        said = await self.said(request)
+        wish = local_path(said.get("next"))
+        return await self._of_key(
+            request, signin.check_key, lambda token: self.welcome(self.go(wish), token),
+            answer=said.get("answer"), reason=str(said.get("reason", ""))[:300],
+        )  # fmt: skip
+
+    async def _of_key(self, request: Request, verb, then, **how) -> Response:
+        if sentence := self.why_no_keys(request):
+            return self.no(sentence, status=400)
+        try:
+            return then(
+                await self.stranger(
+                    request, verb, token=self._first(request), origin=self.origin(request), **how
+                )
+            )
+        except Denied as error:
+            return self.no(error.sentence, status=403, go="/login")
+        except SorgError as error:
+            return self.no(error.sentence)
+
+    # The way out, and the files ---------------------------------------------------------------------------------
+
+    @paced
     async def leave(self, request: Request) -> Response:
-        form = await self._form(request)
-        if isinstance(form, Response):
-            return form
-        if not self._token_is_right(request, form):
-            return PlainTextResponse("Open the console again and sign out there.", 403, headers=_FRESH)
-        await run_in_threadpool(
-            self._verb, request, signin.sign_out, token=request.cookies.get(self.door.cookie, "")
-        )
-        answer = RedirectResponse("/login", 303, headers=_FRESH)
-        answer.delete_cookie(
-            self.door.cookie, path="/", secure=self.door.https, httponly=True, samesite="strict"
-        )
-        answer.delete_cookie(FORM_COOKIE, path="/")
+        form = await self.form(request)
+        if not self.is_ours(request, form):
+            return PlainTextResponse("Open the console again and sign out there.", 403, headers=FRESH)
+        await self.stranger(request, signin.sign_out, token=self.token(request))
+        answer = self.onward("/login")
+        self.drop(answer, self.door.cookie)
+        self.drop(answer, FORM_COOKIE)
         return answer
 
     async def style(self, request: Request) -> Response:
-        return Response(page.STYLE, media_type="text/css", headers={"Cache-Control": "max-age=3600"})
+        return Response(page.STYLE, media_type="text/css", headers=_KEPT)
+
+    async def script(self, request: Request) -> Response:
+        return Response(page.SCRIPT, media_type="text/javascript", headers=_KEPT)
 
     async def mark(self, request: Request) -> Response:
-        return Response(page.MARK, media_type="image/svg+xml", headers={"Cache-Control": "max-age=3600"})
-
-    # How ------------------------------------------------------------------------------------------------------
-
-    def _verb(self, request: Request, verb, **how: str):
-        with self.door.stranger(address_of(request)) as work:
-            return verb(work, **how)
-
-    async def _form(self, request: Request) -> dict[str, str] | Response:
-        try:
-            return await read_form(request)
-        except TooLarge:
-            return PlainTextResponse(
-                "This form is too large.", 413, headers={**_FRESH, "Connection": "close"}
-            )
-        except ValueError:
-            return PlainTextResponse("This form cannot be read.", 400, headers=_FRESH)
-
-    def _token_is_right(self, request: Request, form: dict[str, str]) -> bool:
-        kept = request.cookies.get(FORM_COOKIE, "")
-        return len(kept) >= 32 and hmac.compare_digest(kept.encode(), form.get("token", "").encode())
-
-    def _show(self, request: Request, draw, *, status: int = 200, **what: str) -> Response:
-        token = request.cookies.get(FORM_COOKIE, "")
-        if len(token) != 43:
-            token = secrets.token_urlsafe(32)
-        answer = HTMLResponse(draw(token=token, **what), status, headers=_FRESH)
-        self._keep(answer, FORM_COOKIE, token, path="/")
-        return answer
-
-    def _keep(
-        self, answer: Response, name: str, value: str, *, path: str, max_age: int | None = None
-    ) -> None:
-        answer.set_cookie(name, value, path=path, max_age=max_age, httponly=True, samesite="strict",
-                          secure=self.door.https)  # fmt: skip
-
-
-async def read_form(request: Request) -> dict[str, str]:
-    """An urlencoded form of at most LARGEST_FORM bytes. Raises TooLarge before the rest is read, or ValueError."""
-    if request.headers.get("content-type", "").split(";")[0].strip() != "application/x-www-form-urlencoded":
-        raise ValueError("not a form")
-    said = request.headers.get("content-length", "")
-    if said.isdigit() and int(said) > LARGEST_FORM:
-        raise TooLarge
-    body = bytearray()
-    try:
-        async for piece in request.stream():
-            body += piece
-            if len(body) > LARGEST_FORM:
-                raise TooLarge
-    except ClientDisconnect:
-        # A stranger who hangs up is nothing to write down: a page of log for each would fill the disk.
-        raise ValueError("the browser hung up") from None
-    fields = parse_qs(body.decode("utf-8"), keep_blank_values=True, max_num_fields=10)
-    return {name: values[0] for name, values in fields.items()}
-
-
-def local_path(wish: str | None) -> str:
-    """`wish` when it is a path of this console, else "/": no link may use the sign-in page to lead elsewhere."""
-    if (
-        not wish
-        or len(wish) > 500
-        or not wish.startswith("/")
-        or wish.startswith(("//", "/\\", "/login", "/logout"))
-    ):
-        return "/"
-    if "\\" in wish or any(ord(c) < 33 or ord(c) == 127 for c in wish):
-        return "/"
-    parts = urlsplit(wish)
-    return wish if not parts.scheme and not parts.netloc else "/"
+        return Response(page.MARK, media_type="image/svg+xml", headers=_KEPT)

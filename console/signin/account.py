@@ -1,0 +1,270 @@
+"""One's own second factors while signed in: keys, a new app, new recovery codes.
+
+Plain pages rather than Streamlit's, since a secret that is shown once does not belong into a page that is kept and
+drawn again. Each change uses up one fresh confirmation ("factors"), which /stepup asks for and comes back from.
+"""
+
+from __future__ import annotations
+
+import json
+from uuid import UUID
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from console.door import Door
+from console.signin import page
+from console.signin.forms import FORM_AGAIN, Counter, paced, with_next
+from core import factors
+from core.errors import Refused, SorgError, WrongAnswer
+from core.factors import Factors, KeyCard, NewTotp
+from core.rules.za_time import local_day
+
+HOME = "/my_account"
+_KEYS, _NEW, _REMOVE = "/account/keys", "/account/keys/new", "/account/keys/remove"
+_APP, _RECOVERY = "/account/app", "/account/recovery"
+_CONFIRM = "/stepup?for=factors"
+_DONE = {
+    "added": "Your key is set up. From now on it can take the place of a code.",
+    "removed": "The key is taken away: it opens nothing any more.",
+}
+
+
+def account_routes(door: Door) -> list[Route]:
+    """One's own factors at this door."""
+    desk = Account(door)
+    return [
+        Route(_KEYS, desk.keys, methods=["GET"]),
+        Route(_NEW, desk.new_key, methods=["GET"]),
+        Route(f"{_KEYS}/options", desk.key_options, methods=["POST"]),
+        Route(_KEYS, desk.take_key, methods=["POST"]),
+        Route(_REMOVE, desk.ask_remove, methods=["GET"]),
+        Route(_REMOVE, desk.remove, methods=["POST"]),
+        Route(_APP, desk.ask_app, methods=["GET"]),
+        Route(_APP, desk.take_app, methods=["POST"]),
+        Route(_RECOVERY, desk.ask_recovery, methods=["GET"]),
+        Route(_RECOVERY, desk.take_recovery, methods=["POST"]),
+    ]
+
+
+class Account(Counter):
+    """Keys, app and recovery codes of whoever is signed in."""
+
+    # Keys -----------------------------------------------------------------------------------------------------
+
+    async def keys(self, request: Request) -> Response:
+        mine = await self.staff(request, factors.mine)
+        done = _DONE.get(request.query_params.get("done", ""), "")
+        return self.show(request, keys_page, mine=mine, done=done, why_no_keys=self.why_no_keys(request))
+
+    async def new_key(self, request: Request) -> Response:
+        if self.why_no_keys(request):
+            return self.onward(_KEYS)
+        if not await self._is_proved(request):
+            return self.onward(with_next(_CONFIRM, _NEW))
+        return self.show(request, new_key_page)
+
+    @paced
+    async def key_options(self, request: Request) -> Response:
+        await self.said(request)
+        return await self._of_key(request, factors.begin_key, self.options)
+
+    @paced
+    async def take_key(self, request: Request) -> Response:
+        said = await self.said(request)
+        return await self._of_key(
+            request, factors.finish_key, lambda _: self.go(f"{_KEYS}?done=added"),
+            answer=said.get("answer"), name=str(said.get("name", ""))[:60],
+        )  # fmt: skip
+
+    async def _of_key(self, request: Request, verb, then, **how) -> Response:
+        if sentence := self.why_no_keys(request):
+            return self.no(sentence, status=400)
+        try:
+            return then(await self.staff(request, verb, origin=self.origin(request), **how))
+        except WrongAnswer as error:
+            lacks = error.sentence == factors.NO_PROOF
+            return self.no(error.sentence, go=with_next(_CONFIRM, _NEW) if lacks else "")
+        except SorgError as error:
+            return self.no(error.sentence)
+
+    async def ask_remove(self, request: Request) -> Response:
+        key = await self._key(request, request.query_params.get("key", ""))
+        if key is None:
+            return self.onward(_KEYS)
+        if not await self._is_proved(request):
+            return self.onward(with_next(_CONFIRM, f"{_REMOVE}?key={key.id}"))
+        return self.show(request, remove_page, key=key)
+
+    @paced
+    async def remove(self, request: Request) -> Response:
+        form = await self.form(request)
+        key = await self._key(request, form.get("key", ""))
+        if key is None:
+            return self.onward(_KEYS)
+        if not self.is_ours(request, form):
+            return self.show(request, remove_page, key=key, said=FORM_AGAIN, status=403)
+        try:
+            await self.staff(request, factors.remove_key, key.id)
+        except WrongAnswer:
+            return self.onward(with_next(_CONFIRM, f"{_REMOVE}?key={key.id}"))
+        return self.onward(f"{_KEYS}?done=removed")
+
+    async def _key(self, request: Request, said: str) -> KeyCard | None:
+        mine = await self.staff(request, factors.mine)
+        return next((key for key in mine.keys if str(key.id) == said), None)
+
+    # The app --------------------------------------------------------------------------------------------------
+
+    async def ask_app(self, request: Request) -> Response:
+        if not await self._is_proved(request):
+            return self.onward(with_next(_CONFIRM, _APP))
+        return self.show(request, begin_app_page)
+
+    @paced
+    async def take_app(self, request: Request) -> Response:
+        form = await self.form(request)
+        fresh = self._open(request, form.get("box", ""))
+        if not self.is_ours(request, form):
+            return self.show(request, begin_app_page, said=FORM_AGAIN, status=403)
+        try:
+            if fresh is None:
+                fresh = await self.staff(request, factors.begin_totp)
+                return self.show(request, app_page, fresh=fresh, box=self._box(request, fresh))
+            await self.staff(request, factors.finish_totp, code=form.get("code", "")[:12])
+        except WrongAnswer as error:
+            if fresh is None:
+                return self.onward(with_next(_CONFIRM, _APP))
+            return self.show(request, app_page, fresh=fresh, box=form["box"], said=error.sentence, status=401)
+        except Refused as error:
+            return self.show(request, begin_app_page, said=error.sentence, status=400)
+        return self.show(request, app_done_page)
+
+    def _box(self, request: Request, fresh: NewTotp) -> str:
+        return self.seal(json.dumps([fresh.login, fresh.secret, fresh.otpauth]), about=self._about(request))
+
+    def _open(self, request: Request, box: str) -> NewTotp | None:
+        inside = self.unseal(box, about=self._about(request))
+        return NewTotp(*json.loads(inside)) if inside else None
+
+    def _about(self, request: Request) -> str:
+        session: UUID | None = request.scope["actor"].session
+        return f"new app|{session}"
+
+    # Recovery codes -------------------------------------------------------------------------------------------
+
+    async def ask_recovery(self, request: Request) -> Response:
+        if not await self._is_proved(request):
+            return self.onward(with_next(_CONFIRM, _RECOVERY))
+        mine = await self.staff(request, factors.mine)
+        return self.show(request, begin_recovery_page, mine=mine)
+
+    @paced
+    async def take_recovery(self, request: Request) -> Response:
+        form = await self.form(request)
+        if not self.is_ours(request, form):
+            mine = await self.staff(request, factors.mine)
+            return self.show(request, begin_recovery_page, mine=mine, said=FORM_AGAIN, status=403)
+        try:
+            codes = await self.staff(request, factors.renew_recovery_codes)
+        except WrongAnswer:
+            return self.onward(with_next(_CONFIRM, _RECOVERY))
+        return self.show(request, codes_page, codes=codes)
+
+    async def _is_proved(self, request: Request) -> bool:
+        return await self.staff(request, factors.is_proved, purpose="factors")
+
+
+# The pages ------------------------------------------------------------------------------------------------------
+
+_BACK = page.link(HOME, "Back to my account")
+
+
+def keys_page(*, token: str, mine: Factors, done: str, why_no_keys: str) -> str:
+    """The keys there are, and the way to one more."""
+    rows = "".join(_key_row(key) for key in mine.keys)
+    listed = f'<ul class="keys">{rows}</ul>' if rows else '<p class="empty">No key yet.</p>'
+    add = page.notice(why_no_keys) if why_no_keys else page.link(_NEW, "Add a key", button=True, first=True)
+    return page.frame(
+        "Your keys",
+        page.lead("A passkey on your phone or computer, or a security key on your key ring. A finger or PIN confirms that it "
+                  "is you, and no false page can steal it."),
+        page.notice(done), listed, add, _BACK,
+    )  # fmt: skip
+
+
+def _key_row(key: KeyCard) -> str:
+    used = f"last used {local_day(key.used_at):%d/%m/%Y}" if key.used_at else "not used yet"
+    return (
+        f"<li><div><strong>{page.escape(key.name)}</strong><span>set up {local_day(key.made_at):%d/%m/%Y}, {used}</span></div>"
+        f'<a href="{_REMOVE}?key={key.id}" aria-label="Take away {page.escape(key.name)}">Take away</a></li>'
+    )
+
+
+def new_key_page(*, token: str) -> str:
+    """A name for the key; the browser does the rest."""
+    field = (
+        '<label for="name">What do you call it?</label>\n<input id="name" name="name" maxlength="60" autocomplete="off" '
+        'placeholder="for example: blue key, my phone" autofocus>'
+    )
+    return page.frame(
+        "Add a key", page.lead("Your browser asks you to touch the key, or to use your finger, face or PIN."),
+        page.key_form(field, button="Set up this key", token=token, options=f"{_KEYS}/options", answer=_KEYS, makes=True),
+        page.link(_KEYS, "Back to your keys"), script=True,
+    )  # fmt: skip
+
+
+def remove_page(*, token: str, key: KeyCard, said: str = "") -> str:
+    """Ask once before a key is taken away."""
+    return page.frame(
+        f"Take away “{key.name}”?", page.lead("It will open nothing any more. You can set it up again later."),
+        page.message(said), page.form(_REMOVE, button="Take it away", token=token, key=str(key.id)),
+        page.link(_KEYS, "Keep it"),
+    )  # fmt: skip
+
+
+def begin_app_page(*, token: str, said: str = "") -> str:
+    """Before the new secret is made."""
+    return page.frame(
+        "A new authenticator app", page.lead("For a new phone, or another app. The app you have keeps working until the new one's first "
+                                             "code is right; from then on only the new one counts."),
+        page.message(said), page.form(_APP, button="Show the QR code", token=token), _BACK,
+    )  # fmt: skip
+
+
+def app_page(*, token: str, fresh: NewTotp, box: str, said: str = "") -> str:
+    """Scan, then type the app's code."""
+    return page.frame(
+        "A new authenticator app", page.message(said), page.app_steps(fresh),
+        page.form(_APP, page.code_field(label="Code in the new app now", help="Six digits that change every half minute."),
+                  button="Use this app from now on", token=token, box=box), _BACK,
+    )  # fmt: skip
+
+
+def app_done_page(*, token: str) -> str:
+    """The new app is in use."""
+    return page.frame(
+        "The new app is in use", page.lead("Take the old entry out of the old phone: its codes open nothing any more."),
+        page.link(HOME, "Back to my account", button=True, first=True),
+    )  # fmt: skip
+
+
+def begin_recovery_page(*, token: str, mine: Factors, said: str = "") -> str:
+    """Before the old codes are made void."""
+    left = {0: "You have none left.", 1: "You have one left."}.get(
+        mine.recovery_codes, f"You have {mine.recovery_codes} left."
+    )
+    return page.frame(
+        "New recovery codes", page.lead(f"Ten codes on paper, for when your phone or key is not with you. {left} New ones make "
+                                        "the old paper void."),
+        page.message(said), page.form(_RECOVERY, button="Make ten new codes", token=token), _BACK,
+    )  # fmt: skip
+
+
+def codes_page(*, token: str, codes: tuple[str, ...]) -> str:
+    """Ten codes, once."""
+    return page.frame(
+        "Keep these ten codes", page.lead(page.WRITE_DOWN), page.recovery_list(codes), page.ONLY_PAPER,
+        page.link(HOME, "Done: back to my account", button=True, first=True), wide=True,
+    )  # fmt: skip
