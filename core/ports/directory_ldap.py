@@ -137,14 +137,14 @@ class LdapDirectory:
         wanted = _askable(text, blank="everybody")
         if wanted is None:
             return ()
-        found = self._wire.asking(lambda session: self._kind.people(session, wanted, most=most))
+        found = self._wire.listing(lambda session: self._kind.people(session, wanted, most=most))
         return tuple(sorted(found, key=lambda entry: (entry.name.casefold(), entry.login.casefold())))
 
     def search_groups(self, text: str, *, most: int = 50) -> tuple[Group, ...]:
         wanted = _askable(text, blank="all")
         if wanted is None:
             return ()
-        found = self._wire.asking(lambda session: self._kind.groups(session, wanted, most=most))
+        found = self._wire.listing(lambda session: self._kind.groups(session, wanted, most=most))
         return tuple(sorted(found, key=lambda group: (group.name.casefold(), group.path)))
 
     def group(self, group_id: str) -> Group | None:
@@ -152,7 +152,7 @@ class LdapDirectory:
             row = self._kind.group_row(session, group_id)
             return self._kind.counted(session, row) if row else None
 
-        return self._wire.asking(question) if _askable(group_id) else None
+        return self._wire.listing(question) if _askable(group_id) else None
 
     def answers(self) -> bool:
         try:

@@ -40,6 +40,7 @@ __all__ = [
 log = logging.getLogger("sorg.directory")
 
 CONNECT_S, RECEIVE_S, TOTAL_S, LEAST_S = 1.5, 2, 4.0, 0.2
+LIST_RECEIVE_S, LIST_TOTAL_S = 5, 15.0
 BREAKER_S = 30.0
 IDLE_MOST_S, IDLE_MOST = 60.0, 8
 PAGE_ROWS = 250
@@ -176,8 +177,10 @@ class NoAnswer(Exception):
 class Session:
     """What is asked over one bound connection, until `end_s` on the clock."""
 
-    def __init__(self, connection: Any, *, end_s: float, clock: Callable[[], float]) -> None:
-        self._connection, self._end_s, self._clock = connection, end_s, clock
+    def __init__(
+        self, connection: Any, *, end_s: float, clock: Callable[[], float], receive_s: float = RECEIVE_S
+    ) -> None:
+        self._connection, self._end_s, self._clock, self._receive_s = connection, end_s, clock, receive_s
 
     def search(
         self,
@@ -268,7 +271,7 @@ class Session:
             raise NoAnswer("out of time", hung=True)
         if self._connection.socket is None:
             raise NoAnswer("closed")
-        self._connection.socket.settimeout(min(RECEIVE_S, max(left_s, LEAST_S)))
+        self._connection.socket.settimeout(min(self._receive_s, max(left_s, LEAST_S)))
         begun_s = time.monotonic()
         try:
             getattr(self._connection, verb)(*args, **named)
@@ -299,6 +302,15 @@ class Wire:
     def asking(self, question: Callable[[Session], T]) -> T:
         """The answer of the first server that gives one, over a connection of the reading account kept warm."""
         return self._anywhere(lambda server, end_s: self._ask(server, end_s, question))
+
+    def listing(self, question: Callable[[Session], T]) -> T:
+        """The same with more time, for searches that may find thousands. A slow one counts against no server:
+        somebody who looks through the directory must not send everybody who signs in to another."""
+
+        def attempt(server: Server, end_s: float) -> T:
+            return self._ask(server, end_s, question, receive_s=LIST_RECEIVE_S)
+
+        return self._anywhere(attempt, total_s=LIST_TOTAL_S, trips=False)
 
     def changing(self, change: Callable[[Session], T]) -> T:
         """What the delegated account does, on one server. A change that broke off is not repeated on another."""
@@ -334,8 +346,10 @@ class Wire:
 
     # Which server is asked, and in what time.
 
-    def _anywhere(self, attempt: Callable[[Server, float], T]) -> T:
-        end_s = self._clock() + TOTAL_S
+    def _anywhere(
+        self, attempt: Callable[[Server, float], T], *, total_s: float = TOTAL_S, trips: bool = True
+    ) -> T:
+        end_s = self._clock() + total_s
         good, bad = self._by_health()
         with self._alone_if(not good):
             for server in good + bad:
@@ -345,8 +359,9 @@ class Wire:
                     answer = attempt(server, end_s)
                 except NoAnswer as why:
                     log.warning("%s does not answer: %s", server.name, why)
-                    with self._lock:
-                        self._closed_until_s[server] = self._clock() + BREAKER_S
+                    if trips:
+                        with self._lock:
+                            self._closed_until_s[server] = self._clock() + BREAKER_S
                     continue
                 with self._lock:
                     self._closed_until_s.pop(server, None)
@@ -374,19 +389,31 @@ class Wire:
 
     # Connections.
 
-    def _ask(self, server: Server, end_s: float, question: Callable[[Session], T]) -> T:
+    def _ask(
+        self, server: Server, end_s: float, question: Callable[[Session], T], *, receive_s: float = RECEIVE_S
+    ) -> T:
         while (warm := self._take_warm(server)) is not None:
             try:
-                return self._use(server, warm, end_s, question)
+                return self._use(server, warm, question, end_s=end_s, receive_s=receive_s)
             except NoAnswer as why:
                 if why.hung:
                     raise
                 # Servers close what is idle (MaxConnIdleTime, olcIdleTimeout): a new connection will tell.
-        return self._use(server, self._open_reader(server, end_s), end_s, question)
+        fresh = self._open_reader(server, end_s)
+        return self._use(server, fresh, question, end_s=end_s, receive_s=receive_s)
 
-    def _use(self, server: Server, connection: Any, end_s: float, question: Callable[[Session], T]) -> T:
+    def _use(
+        self,
+        server: Server,
+        connection: Any,
+        question: Callable[[Session], T],
+        *,
+        end_s: float,
+        receive_s: float,
+    ) -> T:
+        session = Session(connection, end_s=end_s, clock=self._clock, receive_s=receive_s)
         try:
-            answer = question(Session(connection, end_s=end_s, clock=self._clock))
+            answer = question(session)
         except BaseException:
             _end(connection)
             raise
