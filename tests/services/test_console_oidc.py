@@ -131,8 +131,7 @@ def desk(served: Desk, provider: Provider) -> Desk:
 def test_a_browser_signs_in_by_the_provider_and_is_at_home(desk: Desk, page: Page, complaints):
     # A press on the provider's own page makes the way back one from another site, where a Strict cookie stays at home.
     desk.provider.has_page = True
-    page.goto(f"{desk.url}/login?next=/%3Ffrom%3Dsso")
-    page.get_by_role("link", name="Continue with Clinic <b>& Co").click()
+    page.goto(f"{desk.url}/login/oidc?next=/%3Ffrom%3Dsso")
     page.get_by_role("link", name="Yes, it is me").click()
     page.wait_for_url(f"{desk.url}/?from=sso")
     assert "Dr Priya Naidoo" == page.inner_text("body")
