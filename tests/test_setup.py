@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.fixtures.manners import PROGRAMS
+
 ROOT = Path(__file__).parents[1]
 SCRIPTS = sorted((ROOT / "deploy/setup").glob("*.sh"))
 
@@ -62,6 +64,11 @@ def test_the_debian_packages_say_who_needs_them_and_why():
     assert [] == [line for line in packages if len(line) != 4]
     assert {group for _, group, _, _ in packages} == {"run", "test"}
     assert {need for _, _, need, _ in packages} == {"required", "optional"}
+
+
+def test_every_program_that_a_test_needs_comes_with_a_package():
+    lines = (ROOT / "deploy/setup/debian-packages").read_text().splitlines()
+    assert set() == set(PROGRAMS) - {line.split()[0] for line in lines}
 
 
 @pytest.fixture

@@ -57,13 +57,37 @@ for name in $(echo "$missing" | cut -d' ' -f1); do
 done
 [ -n "$names" ] || exit 0
 
-# Debian starts orthanc (8042, 4242) and postgresql (5432) as services the moment they are installed.
+# Debian starts some of these as services the moment they are installed: orthanc (8042, 4242), postgresql (5432),
+# Samba's (445, 139, 389 ...) and slapd (389), on every address of the machine.
 # We start our own, so the ones we bring are kept still: a policy file while dpkg runs, and disabled after.
 # A service that was here before is not ours and is left as it is.
+services_of() {
+    case $1 in
+    orthanc | postgresql | slapd) echo "$1" ;;
+    samba-ad-dc) echo "samba-ad-dc smbd nmbd winbind" ;;
+    esac
+}
+
+is_service() {
+    [ -e "/etc/init.d/$1" ] || [ -e "/lib/systemd/system/$1.service" ]
+}
+
+switch_off() {
+    if [ -e "/etc/init.d/$1" ]; then
+        update-rc.d "$1" disable >/dev/null
+    else
+        deb-systemd-helper disable "$1.service" >/dev/null
+    fi
+}
+
 ours=
-for service in orthanc postgresql; do
-    case " $names " in *" $service "*) [ -e "/etc/init.d/$service" ] || ours="$ours $service" ;; esac
+for name in $names; do
+    for service in $(services_of "$name"); do
+        is_service "$service" || ours="$ours $service"
+    done
 done
+# Otherwise slapd makes a directory of its own in /var/lib/ldap.
+case " $names " in *" slapd "*) echo "slapd slapd/no_configuration boolean true" | debconf-set-selections ;; esac
 policy=/usr/sbin/policy-rc.d
 if [ -n "$ours" ] && [ ! -e "$policy" ]; then
     printf '#!/bin/sh\nexit 101\n' >"$policy"
@@ -75,6 +99,7 @@ fi
 # shellcheck disable=SC2086
 $apt install -y --no-install-recommends $names
 for service in $ours; do
-    update-rc.d "$service" disable >/dev/null
+    is_service "$service" || continue
+    switch_off "$service"
     echo "setup: installed Debian's $service; its own service is switched off, since we start our own."
 done
