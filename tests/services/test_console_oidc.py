@@ -142,6 +142,13 @@ def test_a_browser_signs_in_by_the_provider_and_is_at_home(desk: Desk, page: Pag
     assert ("done", "sso", "sso") == tuple(desk.record()[name] for name in ("outcome", "stage", "method"))
 
 
+def test_the_sign_in_page_offers_it_by_its_name(desk):
+    with desk.browser() as browser:
+        shown = browser.get("/login", params={"next": "/claims?page=2"}).text
+    link = '<a class="other" href="/login/oidc?next=%2Fclaims%3Fpage%3D2">Continue with Clinic &lt;b&gt;&amp; Co</a>'
+    assert link in shown
+
+
 def test_a_provider_that_vouches_for_a_password_only_leads_to_our_second_question(desk):
     desk.provider.person["amr"] = ["pwd"]
     with desk.browser() as browser:
