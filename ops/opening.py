@@ -56,6 +56,7 @@ def open_ports(settings: Settings) -> Ports:
         orthanc=OrthancRest(orthanc_address(settings), orthanc_auth(settings)),
         switch=open_switch(settings),
         accounts=LocalAccounts(),
+        directory=open_directory(settings),
         identity=open_identity_provider(settings),
     )
 
