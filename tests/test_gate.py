@@ -67,6 +67,8 @@ VERBS = {
     "sharing.mint": "rd", "sharing.revoke": "amrd", "sharing.shares": "amrd", "sharing.front_door": "0",
     "sharing.look_at": "0", "sharing.redeem": "0", "sharing.actor_of": "0", "sharing.image_behind": "0",
     "sharing.why_shut": "0", "sharing.open_shared": "pf", "sharing.shared_report_pdf": "pf", "sharing.leave": "pf",
+    "own_studies.my_studies": "pf", "own_studies.open_own_study": "pf", "own_studies.own_report_pdf": "pf",
+    "own_studies.own_image": "pf",
     "analytics.export": "mn", "analytics.insight": "amn", "analytics.activity": "amn",
     "analytics.open_for_analysis": "mn",
     "billing.queue": "mb", "billing.claims": "mb", "billing.unread_answers": "mb", "billing.mark_read": "b",

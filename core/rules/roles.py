@@ -42,6 +42,7 @@ class Permission(StrEnum):
     SHARE_REVOKE = "share-revoke"
     SHARE_OPEN = "share-open"
     SHARED_VIEW = "shared-view"
+    OWN_STUDIES = "own-studies"
     PEOPLE_SEE = "people-see"
     PEOPLE_MANAGE = "people-manage"
     PEOPLE_FOUND = "people-found"
@@ -138,8 +139,8 @@ ROLES: dict[Role, frozenset[Permission]] = {
         P.REPORT_READ,
     },
     Role.ANALYST: frozenset({P.ACCOUNT_SELF, P.INSIGHT_SEE, P.ANALYSE}),
-    Role.PATIENT: frozenset({P.SHARED_VIEW}),
-    Role.REFERRER: frozenset({P.SHARED_VIEW}),
+    Role.PATIENT: frozenset({P.SHARED_VIEW, P.OWN_STUDIES}),  # the one by a link, the other by an account
+    Role.REFERRER: frozenset({P.SHARED_VIEW, P.OWN_STUDIES}),
     Role.SYSTEM: frozenset(
         {P.IMAGES_RECEIVE, P.IMAGES_SEND, P.REPORT_ATTACH, P.CLAIM_TRANSMIT, P.ERRANDS_RUN, P.SYSTEM_SEE, P.SYSTEM_MANAGE,
          P.PEOPLE_FOUND, P.CHANGE_APPLY}
