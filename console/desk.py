@@ -13,6 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import wraps
 from typing import Any, NoReturn, TypeVar
+from urllib.parse import urlsplit
 from uuid import UUID
 
 import streamlit as st
@@ -64,6 +65,14 @@ def ask_if(question: Callable[..., Answer], *args: Any, **how: Any) -> Answer | 
         st.stop()
 
 
+def glance(question: Callable[..., Answer], *args: Any, **how: Any) -> Answer | None:
+    """The answer, or None when there is none: for what stands beside a page and must never stop it."""
+    try:
+        return _run(question, *args, **how)
+    except SorgError:
+        return None
+
+
 def do(verb: Callable[..., Any], *args: Any, quiet: bool = False, **how: Any) -> Done:
     """Run a verb and keep what it did. Refused, its reasons are drawn here, unless `quiet`: then the page draws them.
 
@@ -95,6 +104,8 @@ def _tell(error: SorgError) -> None:
         icon, draw = ":material/info:", st.warning
     lines = [p.sentence for p in error.problems if p.sentence != error.sentence]
     draw(plain(error.sentence) + "".join(f"\n- {plain(line)}" for line in lines), icon=icon)
+    if isinstance(error, Missing) and "break the glass" in error.sentence and has_page("break_glass"):
+        st.page_link(page("break_glass"), label="Break the glass…", icon=":material/emergency:")
 
 
 def plain(text: str) -> str:
@@ -178,6 +189,23 @@ def parts() -> tuple[Part, ...]:
     except Outside as error:
         return (Part("Image store (Orthanc)", "does not answer", "bad", error.sentence),)
     return (Part("Image store (Orthanc)", "answers", "good", f"version {told.version}"),)
+
+
+def rule(name: str) -> Any:
+    """A setting that verbs obey, for saying so on a page; the verb obeys it whatever was drawn."""
+    return door().house.rules[name]
+
+
+def directory() -> str:
+    """none, reads or writes: what the practice's directory lets us do. Whether it answers is not asked."""
+    found = door().house.ports.directory
+    return "none" if found is None else "writes" if found.writes else "reads"
+
+
+def origin() -> str:
+    """Where this browser has the console: https://host:port."""
+    there = urlsplit(str(st.context.url or ""))
+    return f"{there.scheme}://{there.netloc}" if there.netloc else ""
 
 
 # Moving about ---------------------------------------------------------------------------------------------------

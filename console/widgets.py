@@ -335,6 +335,12 @@ def viewer(study_id: Any, *, height: int) -> None:
     st.iframe(f"/view/staff.html?study={study_id}", height=height, alt="Image viewer")
 
 
+def way(label: str, href: str, *, strong: bool = False) -> None:
+    """A link to a page of ours that is no page of Streamlit: it opens in this tab."""
+    look = "sorg-button sorg-strong" if strong else "sorg-button"
+    st.html(f'<a class="{look}" href="{escape(href)}" target="_self">{escape(label)}</a>')
+
+
 def code(text: str) -> None:
     """Something to be typed off, letter by letter."""
     st.html(f'<p class="sorg-code">{escape(text)}</p>')

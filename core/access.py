@@ -271,6 +271,8 @@ def end_problems(work: Work, payload: Mapping[str, Any]) -> tuple[Problem, ...]:
     row = _right(work, payload.get("what"), _uuid(payload.get("id")))
     if row is None:
         return (Problem("no-right", "There is no such grant or block.", "id"),)
+    if payload.get("patient_id") not in (None, "", str(row.patient_id)):
+        return (Problem("no-patient", "This grant or block is about somebody else.", "patient_id"),)
     if row.ended_at is not None:
         return (Problem("ended", "This has ended already.", "id"),)
     if isinstance(row, PatientBlock) and row.kind == "own" and str(row.person_id) == work.actor.id:

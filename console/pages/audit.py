@@ -9,7 +9,7 @@ from uuid import UUID
 import streamlit as st
 
 from console import desk, widgets
-from core import patients, people, privacy
+from core import access, people, privacy
 from core.privacy import EntryCard, Questions
 from core.rules.roles import Permission
 
@@ -46,7 +46,8 @@ def _all() -> None:
 
 
 def _who_looked(patient_id: UUID) -> None:
-    card = desk.ask(patients.open_patient, patient_id)
+    # A record that is closed to whoever oversees it must not be closed to the overseeing.
+    card = desk.ask(access.access_of, patient_id)
     widgets.title(
         "Who looked at this patient", f"{card.name}, file {card.file_number}. Every act, newest first."
     )

@@ -200,6 +200,10 @@ def _one(patient_id: UUID) -> None:
         "Who looked at this patient", icon=":material/policy:", type="tertiary"
     ):
         desk.go("audit", patient=patient_id)
+    if desk.has_page("patient_access") and st.button(
+        "Who may see this patient", icon=":material/lock_person:", type="tertiary"
+    ):
+        desk.go("patient_access", patient=patient_id)
 
 
 def _overview(card: PatientCard) -> None:

@@ -6,14 +6,15 @@ from uuid import UUID
 
 import streamlit as st
 
-from console import desk, editor, takeover, widgets
+from console import desk, editor, stepup, takeover, widgets
 from console.signed import signed_report
 from core import reporting, workflow
+from core.reporting import VersionCard
 from core.rules.roles import Permission
 from core.rules.steps import FINAL, Status
 from core.workflow import Filters, StudyCard
 
-_CODE = "sign-code"
+_CODE, _BY_KEY = "sign-code", "sign-by-key"
 _WHOSE = ("Mine", "Other radiologists'")
 
 
@@ -114,29 +115,73 @@ def _sign(study_id: UUID) -> None:
             widgets.viewer(study_id, height=520)
     with right:
         widgets.heading("Final text")
-        now = editor.typed(study_id, proof.after, label="Final text", height=420)
-        with st.form("sign", border=True):
-            code = st.text_input("Code from your authenticator", max_chars=7, placeholder="123 456", key=_CODE,
-                                 autocomplete="one-time-code")  # fmt: skip
-            signs = st.form_submit_button("Sign", type="primary", icon=":material/draw:", width="stretch")
-        if signs and desk.do(reporting.sign, study_id, text=now.text, based_on=now.based_on, code=code):
-            editor.forget(study_id)
-            st.session_state.pop(_CODE, None)
-            desk.again("Signed.")
-        a, b = st.columns(2)
-        if a.button("Save for later", width="stretch", icon=":material/save:", shortcut="Ctrl+S") and (
-            done := desk.do(reporting.save, study_id, text=now.text, based_on=now.based_on)
-        ):
-            editor.kept(study_id, done.value)
-            desk.again("Saved. It is not signed yet.")
-        if b.button("Send back to transcription", width="stretch") and desk.do(
-            reporting.send_back, study_id, text=now.text, based_on=now.based_on
-        ):
-            editor.forget(study_id)
-            desk.say("Back with the transcriptionists, with your remarks in the text.")
-            desk.go("sign_off")
+        purpose = reporting.purpose_of(study_id, proof.after.id)
+        if st.session_state.get(_BY_KEY) == study_id or stepup.is_proved(purpose):
+            _by_key(study_id, proof.after, purpose)
+        else:
+            _by_code(study_id, proof.after)
         st.caption("Your signature covers this text, the patient, the accession number and the images as they are now. "
                    "A signed report is not changed again.")  # fmt: skip
+
+
+def _by_code(study_id: UUID, current: VersionCard) -> None:
+    now = editor.typed(study_id, current, label="Final text", height=420)
+    with st.form("sign", border=True):
+        code = stepup.code_field(_CODE)
+        row = st.container(horizontal=True)
+        signs = row.form_submit_button("Sign", type="primary", icon=":material/draw:")
+        by_key = stepup.has_key() and row.form_submit_button("Use my key", icon=":material/key:")
+    if signs:
+        _sign_it(study_id, now.text, now.based_on, code)
+    if by_key and _keep(study_id, current, now):
+        st.session_state[_BY_KEY] = study_id
+        st.rerun()
+    a, b = st.columns(2)
+    if a.button("Save for later", width="stretch", icon=":material/save:", shortcut="Ctrl+S") and (
+        done := desk.do(reporting.save, study_id, text=now.text, based_on=now.based_on)
+    ):
+        editor.kept(study_id, done.value)
+        desk.again("Saved. It is not signed yet.")
+    if b.button("Send back to transcription", width="stretch") and desk.do(
+        reporting.send_back, study_id, text=now.text, based_on=now.based_on
+    ):
+        editor.forget(study_id)
+        desk.say("Back with the transcriptionists, with your remarks in the text.")
+        desk.go("sign_off")
+
+
+def _by_key(study_id: UUID, current: VersionCard, purpose: str) -> None:
+    """The kept text, to be signed as it stands: nothing is typed here, so that nothing is lost when the page is left."""
+    widgets.report(current.text)
+    with st.container(border=True):
+        if stepup.is_proved(purpose):
+            st.caption("Confirmed with your key. It holds for five minutes and for this text only.")
+            if st.button("Sign", type="primary", icon=":material/draw:"):
+                _sign_it(study_id, current.text, current.id, "")
+        else:
+            stepup.key_link(purpose, next=f"/sign_off?study={study_id}")
+            if st.button("Change the text, or use a code", type="tertiary", icon=":material/edit:"):
+                st.session_state.pop(_BY_KEY, None)
+                editor.forget(study_id)
+                st.rerun()
+
+
+def _keep(study_id: UUID, current: VersionCard, now: editor.Typed) -> bool:
+    """The text as a version, before the page is left for the key; a text that is one already needs none."""
+    if (now.text, now.based_on) == (current.text, current.id):
+        return True
+    done = desk.do(reporting.save, study_id, text=now.text, based_on=now.based_on)
+    if done:
+        editor.kept(study_id, done.value)
+    return bool(done)
+
+
+def _sign_it(study_id: UUID, text: str, based_on: UUID | None, code: str) -> None:
+    if desk.do(reporting.sign, study_id, text=text, based_on=based_on, code=code):
+        editor.forget(study_id)
+        for kept in (_CODE, _BY_KEY):
+            st.session_state.pop(kept, None)
+        desk.again("Signed.")
 
 
 def _signed(study_id: UUID) -> None:

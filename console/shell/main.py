@@ -7,7 +7,7 @@ import importlib
 
 import streamlit as st
 
-from console import desk, nav, widgets
+from console import banners, desk, nav, widgets
 
 
 def main() -> None:
@@ -32,6 +32,7 @@ def main() -> None:
     )
     widgets.who_is_here(actor)
     desk.speak()
+    desk.guarded(banners.draw)(actor)
     chosen.run()
 
 

@@ -1,0 +1,191 @@
+"""What everybody at this desk must know now, above every page: a broken glass, the directory away, what waits for them.
+
+Asked anew every half minute a session, and after whatever this session did (`forget`): a page is drawn on every click.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from html import escape
+from typing import Any, TypeVar
+from uuid import UUID
+
+import streamlit as st
+
+from console import desk, widgets
+from core import access, alerts, changes, groups, people, signin
+from core.access import Glass
+from core.alerts import AlertCard
+from core.rules.roles import Permission as P
+from core.rules.roles import allowed
+from core.signin import SignIn
+from core.store.work import Actor
+
+Answer = TypeVar("Answer")
+_FRESH = timedelta(seconds=30)
+_KEPT = "banners"
+_MOST_ALERTS = 20
+
+
+@dataclass(frozen=True)
+class News:
+    """What there is to say. directory: none, answers or away. sealed: how the break-glass account was opened here."""
+
+    at: datetime
+    directory: str
+    glasses: tuple[Glass, ...] = ()
+    sealed: SignIn | None = None
+    alerts: tuple[AlertCard, ...] = ()
+    requests: int = 0
+    reviews: int = 0
+    late: int = 0
+
+
+def draw(actor: Actor) -> None:
+    """Draw them; a question that fails is left out, since a banner must never stop the page below it."""
+    news = _news(actor)
+    for glass in news.glasses:
+        if glass.until_at > widgets.now():
+            _glass(glass)
+    if news.sealed:
+        _above("warn", f"This is the sealed account, open until {widgets.when(news.sealed.ends_at)}",
+               f"Reason given: {news.sealed.reason or 'none'}. The admins have been told. It cannot approve changes.")  # fmt: skip
+    _directory(actor, news)
+    _waiting(news)
+
+
+def forget() -> None:
+    """Ask anew at the next run: something was just done."""
+    st.session_state.pop(_KEPT, None)
+
+
+def open_glass(patient_id: UUID) -> Glass | None:
+    """The broken glass through which this person sees the patient, as far as the last half minute knows."""
+    news: News | None = st.session_state.get(_KEPT)
+    found = (g for g in (news.glasses if news else ()) if g.patient_id == patient_id)
+    return next(found, None)
+
+
+# What there is --------------------------------------------------------------------------------------------------
+
+
+def _news(actor: Actor) -> News:
+    kept: News | None = st.session_state.get(_KEPT)
+    if kept is None or widgets.now() - kept.at >= _FRESH:
+        kept = st.session_state[_KEPT] = _asked(actor)
+    return kept
+
+
+def _asked(actor: Actor) -> News:
+    reviews = _if_may(actor, P.GLASS_REVIEW, access.glass_to_review) or ()
+    return News(
+        widgets.now(), _is_there(),
+        glasses=desk.glance(access.my_glass) or (),
+        sealed=_sealed(),
+        alerts=_if_may(actor, P.ALERT_SEE, alerts.alerts, size=_MOST_ALERTS) or (),
+        requests=_if_may(actor, P.CHANGE_SEE, changes.waiting) or 0,
+        reviews=sum(not g.is_mine for g in reviews), late=sum(g.is_late and not g.is_mine for g in reviews),
+    )  # fmt: skip
+
+
+def _if_may(actor: Actor, permission: P, question: Callable[..., Answer], **how: Any) -> Answer | None:
+    return desk.glance(question, **how) if allowed(actor.roles, permission) else None
+
+
+def _sealed() -> SignIn | None:
+    me = desk.glance(people.me)
+    if me is None or not me.is_break_glass:
+        return None
+    return next(iter(desk.glance(signin.my_sign_ins, size=1) or ()), None)
+
+
+# A directory that hangs takes seconds to say nothing: one session asks for all of them.
+_lock = threading.Lock()
+_said: tuple[datetime, str] | None = None
+
+
+def _is_there() -> str:
+    global _said
+    with _lock:
+        if _said is None or widgets.now() - _said[0] >= _FRESH:
+            _said = (widgets.now(), desk.glance(groups.directory_is_there) or "none")
+        return _said[1]
+
+
+# Drawing --------------------------------------------------------------------------------------------------------
+
+
+def _above(tone: str, head: str, more: str) -> None:
+    st.html(
+        f'<div class="sorg-above sorg-{tone}" role="status"><b>{widgets.SIGNS.get(tone, "▲")} {escape(head)}</b>'
+        f"<span>{escape(more)}</span></div>"
+    )
+
+
+def _glass(glass: Glass) -> None:
+    here = desk.about("patient") == glass.patient_id
+    head = "This record is open to you because you broke the glass" if here else (
+        f"You broke the glass: {glass.name}, file {glass.file_number}"
+    )  # fmt: skip
+    more = (
+        f"Open until {widgets.when(glass.until_at)}. Your reason: {glass.reason} · "
+        "Everything you do with it is on record and is reviewed today."
+    )
+    _above("glass", head, more)
+    if not here and desk.has_page("patients"):
+        st.page_link(desk.page("patients"), label="Open this patient", icon=":material/person:",
+                     query_params={"patient": str(glass.patient_id)})  # fmt: skip
+
+
+def _directory(actor: Actor, news: News) -> None:
+    if news.directory == "away":
+        _above(
+            "warn",
+            "The directory does not answer",
+            "Who has signed in before comes in with the password of the last time, for three days at most. Managing people, "
+            "approving changes and importing tables wait until it is back."
+            if not actor.bounds.reduced
+            else "You came in with the password of the last time, so some things are shut to you: managing people, approving "
+            "changes, importing tables, reviewing a broken glass. Patients and reports go on as usual.",
+        )
+    elif actor.bounds.reduced:
+        _above("info", "The directory is back",
+               "You signed in while it was away, with fewer rights. Sign out and in again for all of them.")  # fmt: skip
+
+
+def _waiting(news: News) -> None:
+    """What waits for this person, as one quiet row."""
+    if not (news.alerts or news.requests or news.reviews):
+        return
+    row = st.container(horizontal=True, key="sorg-waiting")
+    if news.alerts:
+        many = f"{len(news.alerts)}+" if len(news.alerts) == _MOST_ALERTS else str(len(news.alerts))
+        with row.popover(f"{many} {_s(len(news.alerts), 'alert')}", icon=":material/notifications_active:"):
+            _alerts(news.alerts)
+    if news.requests and desk.has_page("requests"):
+        row.page_link(desk.page("requests"), label=f"{news.requests} {_s(news.requests, 'request')} to decide",
+                      icon=":material/rule_settings:")  # fmt: skip
+    if news.reviews and desk.has_page("glass_review"):
+        late = f", {news.late} overdue" if news.late else ""
+        row.page_link(desk.page("glass_review"), label=f"{news.reviews} broken {_s(news.reviews, 'glass', 'glasses')} to review"
+                      f"{late}", icon=":material/emergency_home:")  # fmt: skip
+
+
+def _alerts(found: tuple[AlertCard, ...]) -> None:
+    for alert in found:
+        left, right = st.columns([5, 1.4], vertical_alignment="center")
+        left.html(
+            f'<span>{escape(alert.sentence)}</span> <span class="sorg-soft">{widgets.when(alert.at)}</span>'
+        )
+        if right.button("Seen", key=f"seen-{alert.id}", width="stretch") and desk.do(
+            alerts.mark_seen, alert.id
+        ):
+            forget()
+            desk.again("Noted, with your name.")
+
+
+def _s(count: int, one: str, many: str = "") -> str:
+    return one if count == 1 else many or f"{one}s"

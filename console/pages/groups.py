@@ -1,0 +1,255 @@
+"""Groups and roles: which group of the directory gives which role, changed as one request for the whole."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from console import banners, desk, widgets
+from console.door import door
+from core import changes, groups
+from core.changes import RequestCard
+from core.groups import Expected
+from core.ports.directory import Group
+from core.rules.roles import STAFF, Permission, Role
+
+_DRAFT, _FOUND, _EXPECTED = "groups-draft", "groups-found", "groups-expected"
+_MOST = 50
+_ROLES = (*STAFF, Role.REFERRER, Role.PATIENT)
+Line = tuple[str, str, str]  # group id, group name, role
+
+
+def render() -> None:
+    widgets.title("Groups and roles", "What somebody may do here follows from their groups in the directory.")
+    lines = tuple((g.group_id, g.group_name, g.role) for g in desk.ask(groups.mapping))
+    there = desk.ask(groups.directory_is_there)
+    if there == "none" and not door().single_sign_on:
+        _no_directory(lines)
+        return
+    waiting = next((r for r in desk.ask(changes.requests) if r.kind == "group-roles"), None)
+    may = desk.may(Permission.PEOPLE_MANAGE)
+    draft: tuple[Line, ...] = st.session_state.get(_DRAFT, lines)
+    if waiting:
+        _waits(waiting)
+    if waiting or not may:
+        _table(lines)
+    else:
+        left, right = st.columns([1.3, 1], gap="large")
+        with left:
+            _draft(lines, draft)
+        with right:
+            _add(draft, there)
+    if may and there != "none":
+        _test(there)
+
+
+def _no_directory(lines: tuple[Line, ...]) -> None:
+    widgets.empty(
+        "This practice keeps its accounts here",
+        "Roles are given to each person, under People.",
+        "To take them from Active Directory or OpenLDAP, whoever looks after this machine sets SORG_DIRECTORY, "
+        "SORG_DIRECTORY_SERVERS, SORG_DIRECTORY_BASE, SORG_DIRECTORY_CA, SORG_DIRECTORY_USER and "
+        "SORG_DIRECTORY_PASSWORD_FILE, and starts Sorg again. docs/settings.md explains each of them.",
+    )
+    if lines:
+        st.caption("What was set up earlier is kept, and counts again with a directory.")
+        _table(lines)
+
+
+# What stands, and the draft -------------------------------------------------------------------------------------
+
+
+def _table(lines: tuple[Line, ...]) -> None:
+    if not lines:
+        widgets.empty("No group gives a role yet", "Until one does, nobody of the directory comes in.")
+        return
+    widgets.table([_row(line) for line in _sorted(lines)], columns=_columns())
+
+
+def _row(line: Line, state: str = "") -> dict[str, object]:
+    group_id, name, role = line
+    row: dict[str, object] = {"Draft": state} if state else {}
+    return row | {"Group": name, "gives the role": role, "Id in the directory": group_id}
+
+
+def _columns() -> dict[str, object]:
+    return {"Id in the directory": st.column_config.TextColumn(width="small")}
+
+
+def _sorted(lines: tuple[Line, ...]) -> list[Line]:
+    return sorted(lines, key=lambda line: (line[2], line[1], line[0]))
+
+
+def _draft(lines: tuple[Line, ...], draft: tuple[Line, ...]) -> None:
+    """The mapping as it is, or with the changes that are being gathered: nothing counts before it is approved."""
+    added, gone = set(draft) - set(lines), set(lines) - set(draft)
+    changed = bool(added or gone)
+    every = _sorted(tuple({*lines, *draft}))
+    if not every:
+        widgets.empty("No group gives a role yet", "Until one does, nobody of the directory comes in.",
+                      "Search a group at the right and choose what it gives.")  # fmt: skip
+        return
+
+    def state(line: Line) -> str:
+        return "" if not changed else "＋ new" if line in added else "− goes" if line in gone else "stays"
+
+    chosen = widgets.pick("groups", [_row(line, state(line)) for line in every], every, columns=_columns())
+    if chosen in gone:
+        if st.button("Keep this line", icon=":material/undo:"):
+            _gather((*draft, chosen))
+    elif chosen is not None and st.button("Take this line out", icon=":material/remove:"):
+        _gather(tuple(line for line in draft if line != chosen))
+    elif chosen is None:
+        st.caption("Choose a row to take it out.")
+    if changed:
+        _send(lines, draft, len(added), len(gone))
+
+
+def _send(lines: tuple[Line, ...], draft: tuple[Line, ...], added: int, gone: int) -> None:
+    with st.form("groups-ask", border=True):
+        st.write(
+            f"**The draft**: {added} new, {gone} taken out. After it {len(draft)} lines stand, today {len(lines)}."
+        )
+        why = st.text_input(
+            "Why",
+            max_chars=changes.LONGEST_WHY,
+            placeholder="For example: the locums have a group of their own",
+        )
+        row = st.container(horizontal=True)
+        sent = row.form_submit_button("Ask for this change", type="primary", icon=":material/send:")
+        if row.form_submit_button("Throw the draft away", icon=":material/delete:"):
+            st.session_state.pop(_DRAFT, None)
+            st.rerun()
+    st.caption(
+        "Another admin approves it as a whole. Whoever is signed in gets it within five minutes after that."
+    )
+    if sent:
+        payload = {"lines": [{"group_id": i, "group_name": n, "role": r} for i, n, r in _sorted(draft)]}
+        if desk.do(changes.ask, kind="group-roles", payload=payload, why=why):
+            st.session_state.pop(_DRAFT, None)
+            banners.forget()
+            desk.again("Asked. Another admin approves it.")
+
+
+def _gather(draft: tuple[Line, ...]) -> None:
+    st.session_state[_DRAFT] = draft
+    widgets.unpick("groups")
+    st.rerun()
+
+
+def _waits(request: RequestCard) -> None:
+    with st.container(border=True):
+        widgets.line("A change of this table waits for approval", f"asked by {request.asked_by}", "warn",
+                     widgets.when(request.asked_at))  # fmt: skip
+        widgets.table(
+            [{"Group": x.what, "Today": x.before or "–", "Then": x.after or "–"} for x in request.lines]
+        )
+        st.caption("Until it is decided no other change of the table can be asked for.")
+        if desk.has_page("requests"):
+            st.page_link(desk.page("requests"), label="Requests to decide", icon=":material/rule_settings:")
+
+
+# Adding ---------------------------------------------------------------------------------------------------------
+
+
+def _add(draft: tuple[Line, ...], there: str) -> None:
+    widgets.heading("Add a group")
+    if there == "none":
+        _add_by_hand(draft)
+        return
+    if there == "away":
+        st.warning("The directory does not answer, so its groups cannot be searched now. What stands goes on counting.",
+                   icon=":material/cloud_off:")  # fmt: skip
+        return
+    with st.form("groups-search", border=False):
+        left, right = st.columns([3, 1], vertical_alignment="bottom")
+        text = left.text_input(
+            "Search the directory's groups", max_chars=64, placeholder="A part of the name"
+        )
+        if right.form_submit_button("Search", width="stretch") and text.strip():
+            done = desk.do(groups.search, text, most=_MOST)
+            st.session_state[_FOUND] = (text, done.value) if done else None
+            widgets.unpick("groups-found")
+    text, found = st.session_state.get(_FOUND) or ("", None)
+    if found is None:
+        st.caption("A group counts with everybody in it, also through groups inside it.")
+    elif not found:
+        widgets.empty(
+            f"No group has '{text}' in its name",
+            "Check the spelling, or ask whoever looks after the directory.",
+        )
+    else:
+        _found(draft, found)
+
+
+def _found(draft: tuple[Line, ...], found: tuple[Group, ...]) -> None:
+    chosen = widgets.pick(
+        "groups-found",
+        [{"Group": g.name, "Members": g.members, "Where": g.path} for g in found], [g.id for g in found],
+    )  # fmt: skip
+    if len(found) >= _MOST:
+        st.caption(f"The first {_MOST} are shown: type more of the name.")
+    group = next((g for g in found if g.id == chosen), None)
+    if group is None:
+        st.caption("Choose the group.")
+        return
+    _roles_for(draft, group.id, group.name)
+
+
+def _add_by_hand(draft: tuple[Line, ...]) -> None:
+    st.caption(f"{door().single_sign_on} sends the groups of whoever signs in, and cannot be searched. Write the group as it is "
+               "sent: in Entra its object id.")  # fmt: skip
+    group_id = st.text_input("Group as it is sent", max_chars=80, key="groups-hand-id").strip()
+    name = st.text_input("What it is called here", max_chars=200, key="groups-hand-name").strip()
+    if group_id:
+        _roles_for(draft, group_id, name or group_id)
+
+
+def _roles_for(draft: tuple[Line, ...], group_id: str, name: str) -> None:
+    held = {role for i, _, role in draft if i == group_id}
+    with st.form(f"groups-add-{group_id}", border=True):
+        roles = st.multiselect(
+            f"Roles that {desk.plain(name)} gives", [r for r in _ROLES if r not in held], placeholder="Choose"
+        )
+        if st.form_submit_button("Add to the draft", icon=":material/add:") and roles:
+            widgets.unpick("groups-found")
+            _gather((*draft, *((group_id, name, str(role)) for role in roles)))
+    if held:
+        st.caption(f"It gives already: {', '.join(sorted(held))}.")
+
+
+# The test button ------------------------------------------------------------------------------------------------
+
+
+def _test(there: str) -> None:
+    widgets.heading("What would this person get?")
+    if there == "away":
+        st.caption("Possible again when the directory answers.")
+        return
+    with st.form("groups-test", border=True):
+        left, right = st.columns([3, 1], vertical_alignment="bottom")
+        login = left.text_input(
+            "Name they sign in with", max_chars=64, placeholder="thandi.nkosi, DOMAIN\\name or name@domain"
+        )
+        if (
+            right.form_submit_button("Test", width="stretch", icon=":material/person_search:")
+            and login.strip()
+        ):
+            done = desk.do(groups.what_would, login)
+            st.session_state[_EXPECTED] = done.value if done else None
+    expected: Expected | None = st.session_state.get(_EXPECTED)
+    if expected is None:
+        st.caption(
+            "Nothing is changed and nobody is signed in: it only asks the directory. The table counts as it stands, not the draft."
+        )
+        return
+    entry = expected.entry
+    if entry is None:
+        st.warning(desk.plain(expected.sentence), icon=":material/person_off:")
+        return
+    widgets.line(entry.name or entry.login, expected.sentence, "good" if expected.comes_in else "bad")
+    widgets.facts({
+        "Login": entry.login, "Account": "in order" if entry.state == "ok" else str(entry.state),
+        "Roles": ", ".join(expected.roles) or "none",
+        "Because of": ", ".join(f"{name} ({role})" for name, role in expected.by_group),
+        "Groups in all": str(len(entry.groups)),
+    })  # fmt: skip
