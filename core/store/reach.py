@@ -6,14 +6,28 @@ that is missing there shows nobody anything. The conditions are plain Core, so t
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, and_, exists, false, literal, not_, or_, select, true, union_all
+from sqlalchemy import (
+    ColumnElement,
+    CompoundSelect,
+    Select,
+    Uuid,
+    and_,
+    bindparam,
+    exists,
+    false,
+    literal,
+    not_,
+    or_,
+    select,
+    true,
+    union_all,
+)
 from sqlalchemy.orm import Session, with_loader_criteria
 from sqlalchemy.sql.base import ExecutableOption
 
@@ -63,6 +77,7 @@ from core.store.model import (
     TariffRow,
     Throttle,
 )
+from core.store.model.base import UtcTime
 
 
 class Owner(NamedTuple):
@@ -216,7 +231,15 @@ def _seen(
         return _fenced(row.id, _patient_in_scope(row, view), view)
     if model is Study:
         return _fenced(row.patient_id, _study_in_scope(row, view), view)
+    if view.scope is Scope.ALL and "patient_id" in model.__table__.c:
+        # Whose it is stands in the row itself, so that a long list asks for no owner of each row.
+        unhidden = row.patient_id.not_in(view.fences.hidden)
+        return or_(row.patient_id.is_(None), unhidden) if _may_be_empty(model, "patient_id") else unhidden
     return or_(*(_seen_with(model, row, owner, owners, view) for owner in owners[model]))
+
+
+def _may_be_empty(model: type[Base], column: str) -> bool:
+    return bool(model.__table__.c[column].nullable)
 
 
 def _seen_with(
@@ -224,7 +247,7 @@ def _seen_with(
 ) -> ColumnElement[bool]:
     column, its = getattr(row, owner.column), _alias(owner.model)
     with_owner = _any(its, getattr(its.c, owner.its) == column, _seen(owner.model, its.c, owners, view))
-    if not model.__table__.c[owner.column].nullable:
+    if not _may_be_empty(model, owner.column):
         return with_owner
     return or_(with_owner, and_(column.is_(None), _ownerless(row, view)))
 
@@ -233,12 +256,12 @@ def _ownerless(row: Any, view: View) -> ColumnElement[bool]:
     """Rows that belong to no study yet. Images whose header names a hidden patient are hidden already."""
     if view.scope not in (Scope.ALL, Scope.SITE):
         return false()
-    conditions = [row.origin.in_(view.sites)] if view.scope is Scope.SITE else [true()]
-    if view.fences.hidden and hasattr(row, "patient_number"):
-        named = _alias(Patient)
-        hidden = _any(named, named.c.file_number == row.patient_number, named.c.id.in_(view.fences.hidden))
-        conditions.append(not_(hidden))
-    return and_(*conditions)
+    here = row.origin.in_(view.sites) if view.scope is Scope.SITE else true()
+    if not view.fences.hidden or not hasattr(row, "patient_number"):
+        return here
+    named = _alias(Patient)
+    hidden = _any(named, named.c.file_number == row.patient_number, named.c.id.in_(view.fences.hidden))
+    return and_(here, not_(hidden))
 
 
 def _fenced(patient_id: Any, in_scope: ColumnElement[bool], view: View) -> ColumnElement[bool]:
@@ -272,7 +295,7 @@ def _study_in_scope(study: Any, view: View) -> ColumnElement[bool]:
     return false()
 
 
-def _assigned(study: Any, person: UUID) -> ColumnElement[bool]:
+def _assigned(study: Any, person: Any) -> ColumnElement[bool]:
     moved = _alias(StudyEvent)
     return or_(
         study.radiologist_id == person,
@@ -293,33 +316,23 @@ def _any(table: Any, *conditions: ColumnElement[bool]) -> ColumnElement[bool]:
 # What the gate asks before a verb begins ------------------------------------------------------------------------
 
 
-def facts_of(db: Session, kind: str, row_id: UUID, *, person: UUID | None) -> Facts | None:
-    """The facts of a patient or a study, whoever asks; None when there is no such row."""
+def _facts_query(kind: str) -> Select[*tuple[Any, ...]]:
     study, patient = _alias(Study), _alias(Patient)
-    mine = _assigned(study.c, person) if person else false()
-    columns = (patient.c.id, patient.c.origin, study.c.id, study.c.origin, study.c.referrer_id,
-               study.c.signed_version_id, mine)  # fmt: skip
-    query = select(*columns).select_from(
+    both = (
         patient.outerjoin(study, study.c.patient_id == patient.c.id)
         if kind == "patient"
         else study.join(patient, patient.c.id == study.c.patient_id)
-    ).where((patient if kind == "patient" else study).c.id == row_id)  # fmt: skip
-    rows: list[Any] = list(db.connection().execute(query))
-    if not rows:
-        return None
-    patient_id, registered, study_id, *_ = rows[0]
-    signed = [referrer for *_, referrer, version, _ in rows if version is not None]
-    sites = {origin for _, _, _, origin, *_ in rows if origin is not None}
-    return Facts(
-        patient_id, None if kind == "patient" else study_id,
-        frozenset(sites | {registered} if kind == "patient" else sites), any(row[-1] for row in rows),
-        frozenset(r for r in signed if r is not None), bool(signed),
+    )
+    return (
+        select(patient.c.id, patient.c.origin, study.c.id, study.c.origin, study.c.referrer_id, study.c.signed_version_id,
+               _assigned(study.c, bindparam("person", type_=Uuid)))
+        .select_from(both).where((patient if kind == "patient" else study).c.id == bindparam("row", type_=Uuid))
     )  # fmt: skip
 
 
-def fences_of(db: Session, person: UUID, *, now: datetime) -> tuple[Fence, ...]:
-    """Everything that shuts or opens a patient to this person, now or later. Empty for nearly everybody."""
+def _fences_query() -> CompoundSelect[*tuple[Any, ...]]:
     block, grant, glass = _alias(PatientBlock), _alias(PatientGrant), _alias(GlassBreak)
+    person, now = bindparam("person", type_=Uuid), bindparam("now", type_=UtcTime)
     blocks = select(block.c.kind, block.c.person_id, block.c.patient_id, block.c.from_at, block.c.until_at).where(
         or_(block.c.person_id == person, block.c.person_id.is_(None)), block.c.ended_at.is_(None),
         or_(block.c.until_at.is_(None), block.c.until_at > now),
@@ -330,7 +343,35 @@ def fences_of(db: Session, person: UUID, *, now: datetime) -> tuple[Fence, ...]:
     broken = select(
         literal("open"), glass.c.person_id, glass.c.patient_id, glass.c.at, glass.c.until_at
     ).where(glass.c.person_id == person, glass.c.until_at > now)
-    rows: Sequence[Any] = db.connection().execute(union_all(blocks, grants, broken)).all()
+    return union_all(blocks, grants, broken)
+
+
+# Asked before nearly every verb, so they are put together once.
+_FACTS = {kind: _facts_query(kind) for kind in ("patient", "study")}
+_FENCES = _fences_query()
+_NOBODY = UUID(int=0)
+
+
+def facts_of(db: Session, kind: str, row_id: UUID, *, person: UUID | None) -> Facts | None:
+    """The facts of a patient or a study, whoever asks; None when there is no such row."""
+    asked = {"row": row_id, "person": person or _NOBODY}
+    rows: list[Any] = list(db.connection().execute(_FACTS[kind], asked))
+    if not rows:
+        return None
+    patient_id, registered, study_id, *_ = rows[0]
+    signed = [referrer for *_, referrer, version, _ in rows if version is not None]
+    sites = {origin for _, _, _, origin, *_ in rows if origin is not None}
+    return Facts(
+        patient_id, None if kind == "patient" else study_id,
+        frozenset(sites | {registered} if kind == "patient" else sites),
+        person is not None and any(row[-1] for row in rows),
+        frozenset(r for r in signed if r is not None), bool(signed),
+    )  # fmt: skip
+
+
+def fences_of(db: Session, person: UUID, *, now: datetime) -> tuple[Fence, ...]:
+    """Everything that shuts or opens a patient to this person, now or later. Empty for nearly everybody."""
+    rows = db.connection().execute(_FENCES, {"person": person, "now": now})
     return tuple(
         Fence(_fence_kind(kind, whom), patient, since, until) for kind, whom, patient, since, until in rows
     )
