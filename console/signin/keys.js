@@ -72,6 +72,9 @@
   form.addEventListener("submit", async (event) => {
     event.preventDefault();
     const { token, ...fields } = Object.fromEntries(new FormData(form));
+    const reason = document.getElementById("reason");
+    if (reason && !reason.reportValidity()) return;
+    if (reason) fields.reason = reason.value;
     button.disabled = true;
     say("");
     try {

@@ -73,31 +73,31 @@ def notice(text: str) -> str:
     return f'<p class="notice" role="status">{escape(text)}</p>' if text else ""
 
 
-def form(action: str, *fields: str, button: str, token: str, quiet: bool = False, **hidden: str) -> str:
+def form(action: str, *fields: str, button: str, token: str, **hidden: str) -> str:
     """A form that carries its token."""
-    kept = "".join(
-        f'<input type="hidden" name="{name}" value="{escape(value)}">\n'
-        for name, value in {"token": token, **hidden}.items()
-    )
-    look = ' class="quiet"' if quiet else ""
-    return (f'<form method="post" action="{action}" autocomplete="on">\n{kept}' + "\n".join(fields)
-            + f'\n<button type="submit"{look}>{escape(button)}</button>\n</form>')  # fmt: skip
+    return (f'<form method="post" action="{action}" autocomplete="on">\n' + _kept(token, hidden) + "\n".join(fields)
+            + f'\n<button type="submit">{escape(button)}</button>\n</form>')  # fmt: skip
 
 
 def key_form(
-    *fields: str, button: str, token: str, options: str, answer: str, makes: bool = False, **hidden: str
-) -> str:
+    *fields: str, button: str, token: str, options: str, answer: str, makes: bool = False, quiet: bool = False,
+    **hidden: str,
+) -> str:  # fmt: skip
     """The button that a key answers. The script shows it where the browser knows keys."""
-    kept = "".join(
+    does, look = "make" if makes else "touch", ' class="quiet"' if quiet else ""
+    return (
+        '<noscript><p class="notice">Keys need JavaScript in this browser.</p></noscript>\n'
+        f'<form id="key-form" hidden data-does="{does}" data-options="{options}" data-answer="{answer}">\n'
+        + _kept(token, hidden) + "\n".join(fields) + f'\n<button type="submit"{look}>{escape(button)}</button>\n</form>\n'
+        '<p id="key-says" class="message" role="alert" hidden></p>'
+    )  # fmt: skip
+
+
+def _kept(token: str, hidden: dict[str, str]) -> str:
+    return "".join(
         f'<input type="hidden" name="{name}" value="{escape(value)}">\n'
         for name, value in {"token": token, **hidden}.items()
     )
-    return (
-        '<noscript><p class="notice">Keys need JavaScript in this browser.</p></noscript>\n'
-        f'<form id="key-form" hidden data-does="{"make" if makes else "touch"}" data-options="{options}" '
-        f'data-answer="{answer}">\n{kept}' + "\n".join(fields) + f'\n<button type="submit">{escape(button)}</button>\n</form>\n'
-        '<p id="key-says" class="message" role="alert" hidden></p>'
-    )  # fmt: skip
 
 
 def link(where: str, text: str, *, button: bool = False, first: bool = False) -> str:
@@ -213,27 +213,10 @@ def code_page(
             form("/login/code", *why, code_field(focus=not why), button="Sign in", token=token, next=next)
         )
     if offers_key:
-        parts += [OR] if half.code else []
-        # One reason is asked for: the script takes along what its own form holds.
-        own = (
-            [
-                reason_field(reason)
-                .replace('"reason', '"key-reason')
-                .replace('name="key-reason"', 'name="reason"')
-            ]
-            if why
-            else []
-        )
-        parts.append(
-            key_form(
-                *own,
-                button="Use your key",
-                token=token,
-                options="/login/key/options",
-                answer="/login/key",
-                next=next,
-            )
-        )
+        # One reason is asked for, in the first form; the script takes it along.
+        parts += [OR if half.code else ""]
+        parts.append(key_form(*([] if half.code else why), button="Use your key", token=token, quiet=half.code,
+                              options="/login/key/options", answer="/login/key", next=next))  # fmt: skip
     elif half.key:
         parts.append(notice(why_no_keys))
     if half.recovery:

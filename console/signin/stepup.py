@@ -122,10 +122,9 @@ class StepUp(Counter):
 
 def stepup_page(*, token: str, purpose: str, next: str, mine: Factors, said: str, why_no_keys: str) -> str:
     """What is being confirmed, and with what."""
-    back = page.link(next, "Not now: go back")
-    intro = page.lead(
-        f"{what_for(purpose)} needs a fresh confirmation that it is you. It counts once, for five minutes."
-    )
+    # A page that needs the proof would only lead here again.
+    back = page.link("/my_account" if purpose == "factors" else next, "Not now: go back")
+    intro = page.lead("Confirm that it is you, once more. It counts for this alone, and for five minutes.")
     if not (mine.code or mine.keys):
         return page.frame(what_for(purpose), intro, page.notice(_NOTHING), back)
     parts = []
@@ -135,7 +134,7 @@ def stepup_page(*, token: str, purpose: str, next: str, mine: Factors, said: str
         )
     if mine.keys and not why_no_keys:
         parts += [page.OR] if mine.code else []
-        parts.append(page.key_form(button="Confirm with your key", token=token, options="/stepup/key/options",
+        parts.append(page.key_form(button="Confirm with your key", token=token, quiet=mine.code, options="/stepup/key/options",
                                    answer="/stepup/key", next=next, purpose=purpose))  # fmt: skip
     elif mine.keys:
         parts.append(page.notice(why_no_keys))
