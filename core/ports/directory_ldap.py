@@ -107,9 +107,15 @@ class LdapDirectory:
         wanted = _uuid(entry_id)
         return self._wire.asking(lambda session: self._look_up(session, wanted)) if wanted else None
 
-    def _look_up(self, session: Session, wanted: uuid.UUID) -> Entry | None:
+    def _look_up(self, session: Session, wanted: uuid.UUID, *, with_groups: bool = True) -> Entry | None:
         row = self._kind.by_id(session, wanted)
-        return self._kind.entry(session, row) if row else None
+        return self._kind.entry(session, row, with_groups=with_groups) if row else None
+
+    def _as_it_stands(self, entry_id: str) -> Entry | None:
+        wanted = _uuid(entry_id)
+        if wanted is None:
+            return None
+        return self._wire.asking(lambda session: self._look_up(session, wanted, with_groups=False))
 
     def password_is_right(self, entry: Entry, password: str) -> Answer:
         if not can_be_sent(password, most=LONGEST_PASSWORD) or not can_be_sent(entry.dn, most=LONGEST_USER):
@@ -119,14 +125,14 @@ class LdapDirectory:
             return Answer(Verdict.WRONG, reason=f"result {bound.code}")
         if bound.code == SUCCESS:
             # Read again by its identity: the name that was bound must still be this account's.
-            now = self.look_up(entry.id)
+            now = self._as_it_stands(entry.id)
             if now is None or now.dn.casefold() != entry.dn.casefold():
                 return Answer(Verdict.WRONG, reason="the account is gone or was moved meanwhile")
             state = self._kind.state_despite_success(bound) or now.state
             if state is AccountState.OK:
                 return Answer(Verdict.RIGHT)
             return Answer(Verdict.REFUSED, state, f"bound, but {state}")
-        state, reason = self._kind.why_not(bound, lambda: self.look_up(entry.id))
+        state, reason = self._kind.why_not(bound, lambda: self._as_it_stands(entry.id))
         if state is AccountState.OK:
             return Answer(Verdict.WRONG, reason=reason)
         return Answer(Verdict.REFUSED, state, reason)

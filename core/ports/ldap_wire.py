@@ -195,7 +195,9 @@ class Session:
         rows: list[Row] = []
         cookie = None
         while True:
-            size = PAGE_ROWS if most is None else max(1, min(PAGE_ROWS, most - len(rows)))
+            size: int | None = PAGE_ROWS if most is None else max(1, min(PAGE_ROWS, most - len(rows)))
+            if scope == BASE:
+                size = None  # One entry needs no pages, and the one that describes a server may have none.
             result = self._send(
                 "search",
                 base,

@@ -84,6 +84,11 @@ def test_an_account_of_another_domain_is_not_ours(directory):
     assert [None, None] == [directory.find("OTHER\\dr.naidoo"), directory.find("dr.naidoo@other.test")]
 
 
+def test_the_short_name_of_the_domain_is_the_directorys_own_word(samba, samba_directory):
+    kind = samba_directory._kind
+    assert "CLINIC" == samba_directory._wire.asking(kind._netbios)
+
+
 def test_names_keep_their_letters(directory):
     assert "Zoë Fouché-Müller" == directory.find("dr.fouche").name
     assert ["Hélène Janse van Rensburg-Venter"] == [found.name for found in directory.search_people("Hélène")]
