@@ -52,6 +52,13 @@ def search(work: Work, text: str, *, most: int = 50) -> tuple[Group, ...]:
     return directory.search_groups(text, most=most)
 
 
+def look_closer(work: Work, group_id: str) -> Group | None:
+    """One group with the number of its members, which a search does not count. Raises Away or Refused."""
+    with work.look(Permission.PEOPLE_MANAGE):
+        directory = _directory(work)
+    return directory.group(group_id)
+
+
 def search_people(work: Work, text: str, *, most: int = 20) -> tuple[Entry, ...]:
     """People of the directory whose name or login holds the text. Raises Away or Refused."""
     with work.look(Permission.PEOPLE_MANAGE):

@@ -163,9 +163,11 @@ def _add(draft: tuple[Line, ...], there: str) -> None:
     with st.form("groups-search", border=False):
         left, right = st.columns([3, 1], vertical_alignment="bottom")
         text = left.text_input(
-            "Search the directory's groups", max_chars=64, placeholder="A part of the name"
+            "Search the directory's groups",
+            max_chars=64,
+            placeholder="A part of the name, or nothing for all",
         )
-        if right.form_submit_button("Search", width="stretch") and text.strip():
+        if right.form_submit_button("Search", width="stretch"):
             done = desk.do(groups.search, text, most=_MOST)
             st.session_state[_FOUND] = (text, done.value) if done else None
             widgets.unpick("groups-found")
@@ -184,7 +186,7 @@ def _add(draft: tuple[Line, ...], there: str) -> None:
 def _found(draft: tuple[Line, ...], found: tuple[Group, ...]) -> None:
     chosen = widgets.pick(
         "groups-found",
-        [{"Group": g.name, "Members": g.members, "Where": g.path} for g in found], [g.id for g in found],
+        [{"Group": g.name, "Where": g.path} for g in found], [g.id for g in found],
     )  # fmt: skip
     if len(found) >= _MOST:
         st.caption(f"The first {_MOST} are shown: type more of the name.")
@@ -192,6 +194,11 @@ def _found(draft: tuple[Line, ...], found: tuple[Group, ...]) -> None:
     if group is None:
         st.caption("Choose the group.")
         return
+    near = desk.glance(groups.look_closer, group.id)
+    if near and near.members is not None:
+        st.caption(
+            f"{desk.plain(near.name)} has {near.members} members of its own, beside those of groups inside it."
+        )
     _roles_for(draft, group.id, group.name)
 
 
