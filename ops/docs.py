@@ -8,7 +8,7 @@ from pathlib import Path
 import typer
 from click import Group, Option
 
-from core.rules.roles import ROLES, Permission, Role
+from core.rules.roles import NOT_WHILE_AWAY, ROLES, SCOPE_WORDS, SCOPES, UNNAMED, Permission, Role
 from core.rules.steps import LOOKS, STEPS, Status, diagram
 from ops.settings import Settings
 
@@ -40,13 +40,25 @@ def permissions() -> str:
     """Roles × permissions."""
     head = ("permission", *(f"{role}" for role in Role))
     rows = [(f"`{p}`", *("●" if p in ROLES[role] else "" for role in Role)) for p in Permission]
+    scopes = ("**whose patients**", *(f"**{SCOPES[role]}**" for role in Role))
     return _page(
         "Who may do what",
         "Every verb names one permission at its gate (`core/store/work.py`); the rows are `core/rules/roles.py`.\n"
-        "`patient` and `referrer` hold a link to one study and see nothing beside it. `system` is the worker. "
-        "`nobody` is a request before anyone has signed in.\n",
-        _table(head, rows),
+        "`patient` and `referrer` hold a link to one study, or an account for their own, and see nothing beside it. "
+        "`system` is the worker. `nobody` is a request before anyone has signed in.\n",
+        _table(head, [scopes, *rows]),
+        "## Whose patients\n",
+        _table(("scope", "shows"), [(f"`{scope}`", words) for scope, words in SCOPE_WORDS.items()]),
+        "A person's own scope, set by an approved request, takes the place of what their roles say. "
+        "Beside the scope, blocks shut a patient and grants or a broken glass open one "
+        "([decision 082](decisions/082-access-to-patients.md)).\n\n"
+        f"Whole tables, whoever asks, because these count, oversee or come before the sign-in: {_quoted(UNNAMED)}.\n\n"
+        f"Not in a session that began while the directory was away: {_quoted(NOT_WHILE_AWAY)}.\n",
     )
+
+
+def _quoted(permissions: frozenset[Permission]) -> str:
+    return _listed(f"`{p}`" for p in Permission if p in permissions)
 
 
 def settings() -> str:

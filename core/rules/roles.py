@@ -82,12 +82,23 @@ class Scope(StrEnum):
     """Whose rows somebody may see, widest first."""
 
     ALL = "all"
-    SITE = "site"  # patients registered or examined at their sites, and studies of their sites
-    ASSIGNED = "assigned"  # studies that are theirs to report, in their hands, or that they moved
-    REFERRER = "referrer"  # signed studies that this doctor referred
-    OWN = "own"  # the patient's own signed studies
-    LINK = "link"  # the one study of a link
+    SITE = "site"
+    ASSIGNED = "assigned"
+    REFERRER = "referrer"
+    OWN = "own"
+    LINK = "link"
     NONE = "none"
+
+
+SCOPE_WORDS: dict[Scope, str] = {
+    Scope.ALL: "every patient",
+    Scope.SITE: "patients registered or examined at their sites, and the studies of their sites",
+    Scope.ASSIGNED: "studies that are theirs to report, in their hands, or that they moved along; and those patients",
+    Scope.REFERRER: "signed studies that this doctor referred, and those patients",
+    Scope.OWN: "the patient's own file and signed studies",
+    Scope.LINK: "the one study of the link",
+    Scope.NONE: "no patient",
+}
 
 
 STAFF = (
