@@ -124,7 +124,7 @@ class Settings(BaseSettings):
         pattern=r"^\s*(([\w.-]+@)?[\w.-]+(:\d{1,5})?\s*(,\s*|$))*$",
         description=(
             "The directory's servers, with commas, asked in this order: dc1.practice.local:636, or "
-            "name@address:port when the name of the certificate is not to be looked up."
+            "name@address:port, which needs no name server."
         ),
     )
     directory_base: str = Field("", description="Below which entry staff are searched: DC=practice,DC=local.")

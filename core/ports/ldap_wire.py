@@ -7,6 +7,7 @@ server that accepts and then hangs, leaves sockets open, and fails on timeouts t
 
 from __future__ import annotations
 
+import ipaddress
 import logging
 import socket
 import ssl
@@ -15,9 +16,10 @@ import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from queue import Empty, SimpleQueue
 from typing import Any, TypeVar, cast
 
 from core.errors import Away, Missing, Refused, Turned, Unfit
@@ -43,6 +45,7 @@ CONNECT_S, RECEIVE_S, TOTAL_S, LEAST_S = 1.5, 2, 4.0, 0.2
 LIST_RECEIVE_S, LIST_TOTAL_S = 5, 15.0
 BREAKER_S = 30.0
 IDLE_MOST_S, IDLE_MOST = 60.0, 8
+ADDRESS_KEPT_S = 300.0
 PAGE_ROWS = 250
 LONGEST_SECRET = 256
 LONGEST_USER = 512
@@ -164,6 +167,50 @@ def strict_context(ca_file: Path) -> ssl.SSLContext:
         ) from None
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     return context
+
+
+class Addresses:
+    """Where servers are. A domain controller often is the name server too: when it hangs, so do questions for names,
+    for much longer than anybody may wait. So each is asked aside, and the last address known serves meanwhile."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._known: dict[str, tuple[str, float]] = {}
+
+    def of(self, host: str, *, timeout_s: float) -> str:
+        """The address of this name. NoAnswer when it cannot be told in time and never was."""
+        with suppress(ValueError):
+            return str(ipaddress.ip_address(host))
+        address, until_s = self._known.get(host, ("", 0.0))
+        if address and self._clock() < until_s:
+            return address
+        if found := self._ask_aside(host, timeout_s=timeout_s):
+            self._known[host] = (found, self._clock() + ADDRESS_KEPT_S)
+            return found
+        if not address:
+            raise NoAnswer("its address is not known", hung=True)
+        log.warning("the address of %s cannot be looked up; the last one known is used", host)
+        self._known[host] = (address, self._clock() + BREAKER_S)
+        return address
+
+    def _ask_aside(self, host: str, *, timeout_s: float) -> str | None:
+        told: SimpleQueue[str | None] = SimpleQueue()
+
+        def ask() -> None:
+            try:
+                found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
+            except OSError:
+                told.put(None)
+                return
+            first = min(found, key=lambda one: one[0] != socket.AF_INET)
+            told.put(str(first[4][0]))
+
+        # Nobody waits for the thread, not even the end of the process.
+        threading.Thread(target=ask, name="directory-names", daemon=True).start()
+        try:
+            return told.get(timeout=timeout_s)
+        except Empty:
+            return None
 
 
 class NoAnswer(Exception):
@@ -298,6 +345,7 @@ class Wire:
         self._reader, self._writer = reader, writer
         self._closed_until_s: dict[Server, float] = {}
         self._idle: dict[Server, list[tuple[Any, float]]] = {server: [] for server in servers}
+        self._addresses = Addresses(clock)
         self._lock = threading.Lock()
         self._last_resort = threading.Lock()
 
@@ -475,9 +523,10 @@ class Wire:
         if not can_be_sent(who.user, most=LONGEST_USER) or not can_be_sent(who.password):
             raise Refused("A blank or overlong name or password is not sent to the directory.")
         timeout_s = min(CONNECT_S, max(end_s - self._clock(), LEAST_S))
+        address = self._addresses.of(server.host, timeout_s=timeout_s)
         tls = StrictTls(self._context, server, timeout_s=timeout_s)
         there = ldap3.Server(
-            server.host, server.port, use_ssl=True, tls=tls, connect_timeout=timeout_s, get_info=ldap3.NONE
+            address, server.port, use_ssl=True, tls=tls, connect_timeout=timeout_s, get_info=ldap3.NONE
         )
         # As bytes, because ldap3 would otherwise fold some letters of a password into others (RFC 4013).
         connection: Any = ldap3.Connection(

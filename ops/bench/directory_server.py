@@ -208,10 +208,10 @@ class Process(ABC):
 
     def mend(self) -> None:
         """Make it answer again, whatever was done to it."""
-        if self._process is None:
-            self.start()
-        else:
-            self.wake()
+        if self._process is not None and self._process.poll() is None:
+            return self.wake()
+        self.stop()
+        self.start()
 
     def wait_until_answering(self) -> None:
         deadline_s = time.monotonic() + 60

@@ -106,6 +106,14 @@ def test_nothing_typed_is_a_wildcard_or_a_filter(directory, text):
     assert directory.group(text) is None
 
 
+@pytest.mark.parametrize("text", ["", " ", None, "\0", "x\0", "x" * 257, "x" * 5_000, "\u202edr.naidoo"])
+def test_what_no_name_can_be_is_not_asked_for(samba_directory, text, monkeypatch):
+    monkeypatch.setattr(Wire, "_anywhere", _nobody_may_call)
+    assert samba_directory.find(text) is None
+    assert samba_directory.look_up(text) is None
+    assert samba_directory.group(text) is None
+
+
 def test_a_group_and_an_account_are_found_by_their_identity_only(directory):
     [group_id] = ids_of(directory, "Locums")
     assert directory.look_up(group_id) is None
