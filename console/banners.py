@@ -160,7 +160,7 @@ def _waiting(news: News) -> None:
     """What waits for this person, as one quiet row."""
     if not (news.alerts or news.requests or news.reviews):
         return
-    row = st.container(horizontal=True, key="sorg-waiting")
+    row = st.container(horizontal=True, vertical_alignment="center", key="sorg-waiting")
     if news.alerts:
         many = f"{len(news.alerts)}+" if len(news.alerts) == _MOST_ALERTS else str(len(news.alerts))
         with row.popover(f"{many} {_s(len(news.alerts), 'alert')}", icon=":material/notifications_active:"):

@@ -12,7 +12,7 @@ from core.groups import Expected
 from core.ports.directory import Group
 from core.rules.roles import STAFF, Permission, Role
 
-_DRAFT, _FOUND, _EXPECTED = "groups-draft", "groups-found", "groups-expected"
+_DRAFT, _TURN, _FOUND, _EXPECTED = "groups-draft", "groups-turn", "groups-found", "groups-expected"
 _MOST = 50
 _ROLES = (*STAFF, Role.REFERRER, Role.PATIENT)
 Line = tuple[str, str, str]  # group id, group name, role
@@ -90,9 +90,11 @@ def _draft(lines: tuple[Line, ...], draft: tuple[Line, ...]) -> None:
         return
 
     def state(line: Line) -> str:
-        return "" if not changed else "＋ new" if line in added else "− goes" if line in gone else "stays"
+        return "" if not changed else "+ new" if line in added else "✕ goes" if line in gone else "stays"
 
-    chosen = widgets.pick("groups", [_row(line, state(line)) for line in every], every, columns=_columns())
+    chosen = widgets.pick(
+        f"groups-{_turn()}", [_row(line, state(line)) for line in every], every, columns=_columns()
+    )
     if chosen in gone:
         if st.button("Keep this line", icon=":material/undo:"):
             _gather((*draft, chosen))
@@ -132,8 +134,13 @@ def _send(lines: tuple[Line, ...], draft: tuple[Line, ...], added: int, gone: in
 
 def _gather(draft: tuple[Line, ...]) -> None:
     st.session_state[_DRAFT] = draft
-    widgets.unpick("groups")
+    # Tables of a new name: what was chosen in them is done with.
+    st.session_state[_TURN] = _turn() + 1
     st.rerun()
+
+
+def _turn() -> int:
+    return st.session_state.get(_TURN, 0)
 
 
 def _waits(request: RequestCard) -> None:
@@ -170,7 +177,7 @@ def _add(draft: tuple[Line, ...], there: str) -> None:
         if right.form_submit_button("Search", width="stretch"):
             done = desk.do(groups.search, text, most=_MOST)
             st.session_state[_FOUND] = (text, done.value) if done else None
-            widgets.unpick("groups-found")
+            st.session_state[_TURN] = _turn() + 1
     text, found = st.session_state.get(_FOUND) or ("", None)
     if found is None:
         st.caption("A group counts with everybody in it, also through groups inside it.")
@@ -185,7 +192,7 @@ def _add(draft: tuple[Line, ...], there: str) -> None:
 
 def _found(draft: tuple[Line, ...], found: tuple[Group, ...]) -> None:
     chosen = widgets.pick(
-        "groups-found",
+        f"groups-found-{_turn()}",
         [{"Group": g.name, "Where": g.path} for g in found], [g.id for g in found],
     )  # fmt: skip
     if len(found) >= _MOST:
@@ -196,9 +203,8 @@ def _found(draft: tuple[Line, ...], found: tuple[Group, ...]) -> None:
         return
     near = desk.glance(groups.look_closer, group.id)
     if near and near.members is not None:
-        st.caption(
-            f"{desk.plain(near.name)} has {near.members} members of its own, beside those of groups inside it."
-        )
+        many = "1 member" if near.members == 1 else f"{near.members} members"
+        st.caption(f"{desk.plain(near.name)} has {many} of its own, beside those of groups inside it.")
     _roles_for(draft, group.id, group.name)
 
 
@@ -218,7 +224,6 @@ def _roles_for(draft: tuple[Line, ...], group_id: str, name: str) -> None:
             f"Roles that {desk.plain(name)} gives", [r for r in _ROLES if r not in held], placeholder="Choose"
         )
         if st.form_submit_button("Add to the draft", icon=":material/add:") and roles:
-            widgets.unpick("groups-found")
             _gather((*draft, *((group_id, name, str(role)) for role in roles)))
     if held:
         st.caption(f"It gives already: {', '.join(sorted(held))}.")

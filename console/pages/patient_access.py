@@ -16,7 +16,7 @@ from core.people import OUTSIDE, PersonCard
 from core.rules.roles import Permission
 from core.rules.za_time import day_bounds
 
-_EVERYBODY = "Everybody"
+_EVERYBODY, _TURN = "Everybody", "access-turn"
 _MOST = 50
 _WHAT = {"grant": "Let in", "block": "Kept out", "glass": "Broke the glass"}
 _FORMS = {"grant": "Give access", "block": "Close the record"}
@@ -67,11 +67,9 @@ def _waiting(patient_id: UUID) -> None:
     """What was asked for and is not decided yet."""
     found: list[RequestCard] = [r for r in desk.ask(changes.requests) if r.patient_id == patient_id]
     for request in found:
-        said = ", ".join(
-            f"{line.what}: {line.after or line.before}" for line in request.lines if line.what != "patient"
-        )
-        st.info(f"**{desk.plain(request.label)}** waits for another admin, asked by {desk.plain(request.asked_by)}. "
-                f"{desk.plain(said)}", icon=":material/hourglass_top:")  # fmt: skip
+        why = f": {desk.plain(request.why)}" if request.why else ""
+        st.info(f"**{desk.plain(request.label)}** waits for another admin. Asked by {desk.plain(request.asked_by)}{why}",
+                icon=":material/hourglass_top:")  # fmt: skip
     if found and desk.has_page("requests"):
         st.page_link(desk.page("requests"), label="Requests to decide", icon=":material/rule_settings:")
 
@@ -137,7 +135,7 @@ def _ask(card: PatientAccess) -> None:
 
 def _ask_grant(card: PatientAccess) -> None:
     staff = _staff()
-    with st.form(f"grant-{card.patient_id}", border=True):
+    with st.form(f"grant-{card.patient_id}-{_turn()}", border=True):
         a, b = st.columns([3, 1.4])
         who = a.selectbox("Whom to let in", list(staff), format_func=lambda i: _said(staff[i]), index=None,
                           placeholder="Choose a member of staff")  # fmt: skip
@@ -152,7 +150,7 @@ def _ask_grant(card: PatientAccess) -> None:
 
 def _ask_block(card: PatientAccess) -> None:
     staff = _staff()
-    with st.form(f"block-{card.patient_id}", border=True):
+    with st.form(f"block-{card.patient_id}-{_turn()}", border=True):
         a, b, c = st.columns([2, 2, 1.4])
         kind = a.selectbox("Why it is closed", list(BLOCKS), format_func=BLOCKS.__getitem__, index=1)
         who = b.selectbox("To whom", ["", *staff], format_func=lambda i: _said(staff[i]) if i else _EVERYBODY,
@@ -195,7 +193,13 @@ def _end_of(on: date | None) -> str:
     return day_bounds(on)[1].isoformat() if on else ""
 
 
+def _turn() -> int:
+    return st.session_state.get(_TURN, 0)
+
+
 def _send(kind: str, payload: dict[str, Any], why: str) -> None:
     if desk.do(changes.ask, kind=kind, payload=payload, why=why):
         banners.forget()
+        # Forms of a new name are empty again; a refused one keeps what was typed.
+        st.session_state[_TURN] = _turn() + 1
         desk.again("Asked. Another admin approves it.")
