@@ -8,21 +8,26 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from typing import NoReturn
 
 from sqlalchemy import select
 
 from core import factors
 from core.errors import Denied, Refused, WrongAnswer
 from core.factors import NewTotp
-from core.people import end_sessions_of
+from core.people import OUTSIDE, end_sessions_of
 from core.rules import passwords
 from core.rules.roles import Permission
-from core.signin import address_rests, count_wrong_at_door, count_wrong_password, password_of
+from core.signin import GATEWAY, address_rests, count_wrong_at_door, count_wrong_password, password_of
 from core.store.model import Activation, Person
 from core.store.work import Subject, Work
 from core.tokens import hash_token, plain_code
 
 NO_SLIP = "This slip is not right, was used already, or is too old. Ask your practice's admin for a new one."
+OTHER_DOOR = {
+    "gateway": "This slip is for the practice's own computers: use it there.",
+    "console": "This slip is for the patients' page of the practice: use it there.",
+}
 WRONG_PASSWORD = "That is not your password. Use the one of the practice."
 
 
@@ -38,11 +43,14 @@ class SlipView:
 
 
 def look_at(work: Work, *, slip: str) -> SlipView:
-    """Whose slip this is, and what it asks. Raises Refused."""
+    """Whose slip this is, and what it asks. Raises WrongAnswer, or Denied after too many wrong ones from one place."""
     with work.look(Permission.SIGN_IN):
-        row, person = _by_slip(work, slip)
-        return SlipView(person.name, person.login, "set" if row.sets_password else "prove", person.totp_box is not None,
-                        row.ends_at)  # fmt: skip
+        found = _by_slip(work, slip)
+        if found is not None:
+            row, person = found
+            return SlipView(person.name, person.login, "set" if row.sets_password else "prove", person.totp_box is not None,
+                            row.ends_at)  # fmt: skip
+    _guessed(work)
 
 
 def begin(work: Work, *, slip: str, password: str) -> NewTotp | None:
@@ -51,13 +59,16 @@ def begin(work: Work, *, slip: str, password: str) -> NewTotp | None:
     Raises Refused with what is wrong with a new password, WrongAnswer for one that is not right, Away.
     """
     with work.look(Permission.SIGN_IN):
-        row, person = _by_slip(work, slip)
-        sets, person_id, name, login = row.sets_password, person.id, person.name, person.login
-        local, entry_id = person.directory == "local", person.directory_id or ""
+        found = _by_slip(work, slip)
+    if found is None:
+        _guessed(work)
+    row, person = found
+    sets, person_id, name, login = row.sets_password, person.id, person.name, person.login
+    local, entry_id = person.directory == "local", person.directory_id or ""
     verifier = ""
     if sets:
-        if found := passwords.problems_of(password, words=(login, name)):
-            raise Refused(found[0].sentence, problems=found)
+        if problems := passwords.problems_of(password, words=(login, name)):
+            raise Refused(problems[0].sentence, problems=problems)
         if local:
             verifier = work.ports.accounts.new_verifier(password)
         else:
@@ -66,11 +77,13 @@ def begin(work: Work, *, slip: str, password: str) -> NewTotp | None:
     with work.act(Permission.SIGN_IN, Subject("person", str(person_id))) as facts:
         facts |= {"stage": "slip", "person": person_id, "step": "set" if sets else "prove"}
         person = work.get(Person, person_id, lock=True)
-        row, _ = _by_slip(work, slip)
-        if not right or (person.locked_until is not None and person.locked_until > work.now()):
+        row = _still(work, slip)
+        # Who guesses at the door must not keep somebody from choosing a password; proving one waits like signing in.
+        rests = not sets and person.locked_until is not None and person.locked_until > work.now()
+        if not right or rests:
             count_wrong_password(work, person)
             count_wrong_at_door(work)
-            raise WrongAnswer(WRONG_PASSWORD)
+            raise WrongAnswer(WRONG_PASSWORD, why="account-rests" if rests else "wrong")
         if verifier:
             person.password_hash = verifier
         if sets:
@@ -85,10 +98,14 @@ def finish(work: Work, *, slip: str, code: str) -> tuple[str, ...]:
 
     Raises WrongAnswer, or Refused when the password was not answered before.
     """
-    with work.act(Permission.SIGN_IN, Subject("person")) as facts:
-        row, person = _by_slip(work, slip)
-        facts |= {"stage": "slip", "person": person.id, "step": "finish"}
-        person = work.get(Person, person.id, lock=True)
+    with work.look(Permission.SIGN_IN):
+        found = _by_slip(work, slip)
+    if found is None:
+        _guessed(work)
+    with work.act(Permission.SIGN_IN, Subject("person", str(found[1].id))) as facts:
+        facts |= {"stage": "slip", "person": found[1].id, "step": "finish"}
+        person = work.get(Person, found[1].id, lock=True)
+        row = _still(work, slip)
         if row.proved_at is None:
             raise Refused("Begin with the password.")
         if person.totp_box is not None:
@@ -101,7 +118,8 @@ def finish(work: Work, *, slip: str, code: str) -> tuple[str, ...]:
         return codes
 
 
-def _by_slip(work: Work, slip: str) -> tuple[Activation, Person]:
+def _by_slip(work: Work, slip: str) -> tuple[Activation, Person] | None:
+    """The open slip and whose it is; None for one that was guessed, used up or too old."""
     if address_rests(work):
         raise Denied("Too many wrong answers came from here. Wait ten minutes.")
     row = work.db.scalars(
@@ -110,8 +128,26 @@ def _by_slip(work: Work, slip: str) -> tuple[Activation, Person]:
     ).one_or_none()  # fmt: skip
     person = work.db.get(Person, row.person_id) if row else None
     if row is None or person is None or not person.is_active:
-        raise Refused(NO_SLIP)
+        return None
+    if bool(set(person.roles) & set(OUTSIDE)) != (work.actor.channel == GATEWAY):
+        raise Refused(OTHER_DOOR[GATEWAY if work.actor.channel == GATEWAY else "console"])
     return row, person
+
+
+def _still(work: Work, slip: str) -> Activation:
+    """The slip once more, after its person is locked: of two who use it at once, the second finds it used."""
+    found = _by_slip(work, slip)
+    if found is None:
+        raise Refused(NO_SLIP)
+    return found[0]
+
+
+def _guessed(work: Work) -> NoReturn:
+    """Count a slip that opens nothing: guessing slips rests the address as guessing passwords does."""
+    with work.act(Permission.SIGN_IN, Subject("slip", "unknown")) as facts:
+        facts["stage"] = "slip"
+        count_wrong_at_door(work)
+        raise WrongAnswer(NO_SLIP, why="no such slip")
 
 
 def _directory_that_writes(work: Work):

@@ -7,6 +7,7 @@ Whose rows are seen is decided in core.rules.access (scopes own and referrer), a
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from uuid import UUID
@@ -112,12 +113,14 @@ def open_own_study(work: Work, study_id: UUID) -> OpenedStudy:
         )  # fmt: skip
 
 
-def own_report_pdf(work: Work, study_id: UUID) -> bytes:
-    """The signed report as the PDF that is in the PACS. Missing until its errand has made it."""
+def own_report_pdf(work: Work, study_id: UUID) -> bytes | None:
+    """The signed report as the PDF that is in the PACS; None until its errand has made it. Raises as open_own_study."""
     with work.reading(Permission.OWN_STUDIES, Subject.study(study_id)) as facts:
         study, version = _signed(work, study_id)
         facts["patient"] = study.patient_id
-        return sealed_report(work, version.id)
+        with suppress(Missing):
+            return sealed_report(work, version.id)
+        return None
 
 
 def own_image(work: Work, study_id: UUID, instance_id: UUID) -> str:
@@ -179,7 +182,7 @@ def _images_of(work: Work, study_ids: list[UUID]) -> dict[UUID, tuple[str, int]]
                Instance.turned_away.is_(False))
         .group_by(Instance.study_id)
     )  # fmt: skip
-    return {study_id: (day or "", count) for study_id, day, count in rows}
+    return {study_id: (day or "", count) for study_id, day, count in rows if study_id}
 
 
 def _names(work: Work, people: set[UUID]) -> dict[UUID, str]:

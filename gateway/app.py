@@ -1,4 +1,4 @@
-"""The patients' door: one link, one study, one browser at a time. It asks core.sharing and decides nothing itself.
+"""The patients' door. It asks core.sharing and decides nothing itself; accounts have rooms of their own (account.py).
 
 GET  /s/{token}                    the question (a preview, HEAD or a second look burns nothing)
 POST /s/{token}                    the answer: on the right one a cookie, and on to /view/
@@ -6,6 +6,7 @@ GET  /share/manifest               what there is to see
 GET  /share/instances/{id}/file    one image of the link's list
 GET  /share/report.pdf             the signed report
 POST /share/close                  "I am done"
+/account...                        signing in, one's own studies: see account.py
 GET  /view/...                     the viewer's built files
 GET  /health                       200 while the practice's database answers
 """
@@ -15,28 +16,28 @@ from __future__ import annotations
 import hmac
 import secrets
 import time
-from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import asdict
 from typing import Any
-from urllib.parse import urlsplit
 
-import anyio.to_thread
-from anyio import CapacityLimiter
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import ClientDisconnect, Request
-from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response, StreamingResponse
+from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.routing import Route
 
 from core import sharing
 from core.errors import Missing, Outside, Refused, SorgError, Unfit, WrongAnswer
 from core.rules.za_time import local_day
-from core.sharing import SENTENCES, FrontDoor, LinkState, LinkView, SharedStudy
-from core.store.work import Actor, House, Openings, nobody
+from core.sharing import SENTENCES, FrontDoor, LinkState, LinkView
+from core.store.work import Actor, House, nobody
 from core.tokens import hash_token
-from gateway import landing
+from gateway import account_page, landing
+from gateway.account import AccountDesk, is_account_page
+from gateway.desk import Desk, manifest_of
+from gateway.forms import cookie as cookie_of
+from gateway.forms import page, small_body
+from gateway.forms import sentence as sentence_of
 from gateway.headers import UNREACHABLE, FrontGuard, from_our_own_page
 from gateway.images import Images
 from gateway.limits import Buckets
@@ -45,10 +46,7 @@ from gateway.viewer_files import ViewerFiles
 
 VISIT = "sorg_visit"  # The secret of the link that is open now; sent to /share only.
 FORM = "sorg_form"  # The question's own secret; sent to /s only.
-MOST_BYTES = 4096
-THREADS = 32
 NO_VISIT = "Please open the link in your message once more."
-LONGEST_SECRET = 100
 # How uvicorn is to run it. No access log: an address here is a secret.
 SERVER = {
     "access_log": False, "log_level": "warning", "lifespan": "off", "server_header": False, "proxy_headers": True,
@@ -57,41 +55,24 @@ SERVER = {
 }  # fmt: skip
 
 
-class Gateway:
-    """The routes around one practice. Database and Orthanc are asked in threads; the loop only moves bytes."""
+class Gateway(Desk):
+    """The routes of a link, and what is around both doors."""
 
     def __init__(self, house: House, images: Images, *, https: bool = False,
                  clock: Callable[[], float] = time.monotonic) -> None:  # fmt: skip
-        self.house, self.images, self.https = house, images, https
-        self.own_host = urlsplit(house.rules["gateway_url"]).netloc
+        super().__init__(house, images, https=https)
         self.by_address = Buckets(size=10, seconds_each=6, clock=clock)
         self.by_all = Buckets(size=60, seconds_each=1, clock=clock)
-        self.sittings = Sittings()
-        self._threads: CapacityLimiter | None = None
-
-    # Asking core.
-
-    async def _in_thread(self, call: Callable[..., Any], *given: Any) -> Any:
-        if self._threads is None:
-            self._threads = CapacityLimiter(THREADS)
-        return await anyio.to_thread.run_sync(call, *given, limiter=self._threads)
-
-    def _ask(self, verb: Callable[..., Any], *given: Any, by: Actor, **named: Any) -> Any:
-        with self.house.work(by, openings=self.sittings.of(by)) as work:
-            return verb(work, *given, **named)
-
-    def _stranger(self, request: Request) -> Actor:
-        return nobody(channel="gateway", address=_address(request))
 
     # The link itself.
 
     async def link(self, request: Request) -> Response:
-        return await self._in_thread(self._link, request)
+        return await self.in_thread(self._link, request)
 
     def _link(self, request: Request) -> Response:
         token = request.path_params["token"]
-        held = _cookie(request, _seat(token))
-        view: LinkView = self._ask(sharing.look_at, token, held=held, by=self._stranger(request))
+        held = cookie_of(request, _seat(token))
+        view: LinkView = self.ask(sharing.look_at, token, held=held, by=self.stranger(request))
         if view.state is LinkState.WAITING:
             return self._question(request, view)
         if view.state is LinkState.HERE:
@@ -102,25 +83,25 @@ class Gateway:
         return _page(landing.ending(view.state, view.practice), 410)
 
     async def answer(self, request: Request) -> Response:
-        body = await _small_body(request)
+        body = await small_body(request)
         if body is None:
             return JSONResponse({"sentence": "That was more than a date of birth."}, 413)
-        return await self._in_thread(self._answer, request, body)
+        return await self.in_thread(self._answer, request, body)
 
     def _answer(self, request: Request, body: bytes) -> Response:
-        token, stranger = request.path_params["token"], self._stranger(request)
-        view: LinkView = self._ask(sharing.look_at, token, held=_cookie(request, _seat(token)), by=stranger)
+        token, stranger = request.path_params["token"], self.stranger(request)
+        view: LinkView = self.ask(sharing.look_at, token, held=cookie_of(request, _seat(token)), by=stranger)
         if not (self.by_address.take(stranger.address) and self.by_all.take("all")):
             return _page(landing.ending(landing.BUSY, view.practice), 429, {"retry-after": "60"})
         said = landing.read_answer(body, today=local_day(self.house.clock()))
-        cookie = _cookie(request, FORM)
+        cookie = cookie_of(request, FORM)
         ours = from_our_own_page(request.headers, self.own_host)
         if not ours or not cookie or not hmac.compare_digest(cookie.encode(), said.form_token.encode()):
             if view.state is not LinkState.WAITING:
                 return _page(landing.ending(view.state, view.practice), 410)
             return self._question(request, view, 403, said=landing.TOO_LONG_OPEN)
         if view.state is LinkState.HERE:
-            return self._let_in(request, token, _cookie(request, _seat(token)), view)
+            return self._let_in(request, token, cookie_of(request, _seat(token)), view)
         if said.born_on is None and view.state is LinkState.WAITING:
             return self._question(request, view, 422, said=said.problem, typed=said.typed)
         return self._redeem(request, token, said, view)
@@ -128,15 +109,15 @@ class Gateway:
     def _redeem(self, request: Request, token: str, said: landing.Answer, view: LinkView) -> Response:
         agent = request.headers.get("user-agent", "")
         try:
-            opened = self._ask(sharing.redeem, token, born_on=said.born_on or local_day(self.house.clock()),
-                               agent=agent, by=self._stranger(request))  # fmt: skip
+            opened = self.ask(sharing.redeem, token, born_on=said.born_on or local_day(self.house.clock()),
+                               agent=agent, by=self.stranger(request))  # fmt: skip
         except WrongAnswer as wrong:
-            view = self._ask(sharing.look_at, token, by=self._stranger(request))
+            view = self.ask(sharing.look_at, token, by=self.stranger(request))
             if view.state is LinkState.WAITING:
                 return self._question(request, view, 403, said=wrong.sentence)
             return _page(landing.ending(view.state, view.practice), 410)
         except Refused as refused:
-            view = self._ask(sharing.look_at, token, by=self._stranger(request))
+            view = self.ask(sharing.look_at, token, by=self.stranger(request))
             if view.state is LinkState.WAITING:
                 return self._question(request, view, 409, said=refused.sentence)
             return _page(landing.ending(view.state, view.practice), 410)
@@ -144,7 +125,7 @@ class Gateway:
 
     def _question(self, request: Request, view: LinkView, status: int = 200, **how: Any) -> Response:
         # The same secret for every tab of this browser, so that an older tab's form still works.
-        form = _cookie(request, FORM) or secrets.token_urlsafe(24)
+        form = cookie_of(request, FORM) or secrets.token_urlsafe(24)
         page = _page(landing.question(view, path=request.url.path, form_token=form, **how), status)
         self._set_cookie(page, FORM, form, path="/s", seconds=12 * 3600)
         return page
@@ -164,21 +145,22 @@ class Gateway:
     # What the link opens. Every request asks the database again: nothing about a permission is remembered here.
 
     async def manifest(self, request: Request) -> Response:
-        return await self._in_thread(self._with_visit, request, self._manifest)
+        return await self.in_thread(self._with_visit, request, self._manifest)
 
     def _manifest(self, actor: Actor) -> Response:
-        study = self._ask(sharing.open_shared, by=actor)
-        practice = self._ask(sharing.front_door, by=nobody(channel="gateway", address=actor.address))
-        return JSONResponse(manifest_of(study, practice))
+        study = self.ask(sharing.open_shared, by=actor)
+        practice = self.ask(sharing.front_door, by=nobody(channel="gateway", address=actor.address))
+        return JSONResponse(manifest_of(study.images, practice, signed_at=study.signed_at, signed_by=study.signed_by,
+                                        text=study.text, until=study.until))  # fmt: skip
 
     async def report(self, request: Request) -> Response:
-        return await self._in_thread(self._with_visit, request, self._report)
+        return await self.in_thread(self._with_visit, request, self._report)
 
     def _report(self, actor: Actor) -> Response:
         try:
-            pdf = self._ask(sharing.shared_report_pdf, by=actor)
+            pdf = self.ask(sharing.shared_report_pdf, by=actor)
         except Missing as missing:
-            return _sentence(missing.sentence, 503, {"retry-after": "30"})
+            return sentence_of(missing.sentence, 503, {"retry-after": "30"})
         named = {"content-disposition": 'inline; filename="report.pdf"'}
         return Response(pdf, media_type="application/pdf", headers=named)
 
@@ -187,52 +169,48 @@ class Gateway:
         if request.headers.get("x-requested-with") != "sorg" or not from_our_own_page(
             request.headers, self.own_host
         ):
-            return _sentence("This was not sent by our own page.", 403)
-        answer = await self._in_thread(self._with_visit, request, self._close)
+            return sentence_of("This was not sent by our own page.", 403)
+        answer = await self.in_thread(self._with_visit, request, self._close)
         answer.delete_cookie(VISIT, path="/share", httponly=True, samesite="strict", secure=self.https)
         return answer
 
     def _close(self, actor: Actor) -> Response:
-        self._ask(sharing.leave, by=actor)
+        self.ask(sharing.leave, by=actor)
         return Response(status_code=204)
 
     def _with_visit(self, request: Request, go_on: Callable[[Actor], Response]) -> Response:
-        session, stranger = _cookie(request, VISIT), self._stranger(request)
+        session, stranger = cookie_of(request, VISIT), self.stranger(request)
         actor = (
-            self._ask(sharing.actor_of, session, by=stranger, address=stranger.address) if session else None
+            self.ask(sharing.actor_of, session, by=stranger, address=stranger.address) if session else None
         )
         try:
             return self._shut(session, stranger) if actor is None else go_on(actor)
         except Missing as missing:
-            return _sentence(missing.sentence, 404)
+            return sentence_of(missing.sentence, 404)
         except Refused as refused:
-            return _sentence(refused.sentence, 403)
+            return sentence_of(refused.sentence, 403)
 
     def _shut(self, session: str, stranger: Actor) -> Response:
-        state = self._ask(sharing.why_shut, session, by=stranger) if session else None
-        return _sentence(NO_VISIT, 401) if state is None else _sentence(SENTENCES[state], 410)
+        state = self.ask(sharing.why_shut, session, by=stranger) if session else None
+        return sentence_of(NO_VISIT, 401) if state is None else sentence_of(SENTENCES[state], 410)
 
     async def image(self, request: Request) -> Response:
-        return await self._in_thread(self._image, request)
+        return await self.in_thread(self._image, request)
 
     def _image(self, request: Request) -> Response:
-        session, stranger = _cookie(request, VISIT), self._stranger(request)
+        session, stranger = cookie_of(request, VISIT), self.stranger(request)
         with self.house.work(stranger) as work:
             image = sharing.image_behind(work, session, request.path_params["id"]) if session else None
         if image is None:
             return self._shut(session, stranger)
         if not image:
-            return _sentence("This image is not part of your link.", 404)
-        fetched = self.images.fetch(image)
-        if fetched.whole is not None:
-            return Response(fetched.whole, media_type="application/dicom")
-        size = {"content-length": str(fetched.size)} if fetched.size else {}
-        return StreamingResponse(fetched.pieces, media_type="application/dicom", headers=size)
+            return sentence_of("This image is not part of your link.", 404)
+        return self.send_image(image)
 
     # Around it.
 
     async def health(self, request: Request) -> Response:
-        await self._in_thread(lambda: self._ask(sharing.front_door, by=self._stranger(request)))
+        await self.in_thread(lambda: self.ask(sharing.front_door, by=self.stranger(request)))
         return JSONResponse({"state": "ok"})
 
     async def away(self, request: Request, error: Exception) -> Response:
@@ -240,42 +218,32 @@ class Gateway:
         sentence = error.sentence if isinstance(error, SorgError) else UNREACHABLE
         if request.url.path.startswith("/s/"):
             return _page(landing.ending(landing.AWAY, FrontDoor("", "")), 503, {"retry-after": "60"})
-        return _sentence(sentence, 503, {"retry-after": "30"})
+        if is_account_page(request.url.path):
+            return account_page.answer(account_page.away(), 503, {"retry-after": "60"})
+        return sentence_of(sentence, 503, {"retry-after": "30"})
 
     async def refused(self, request: Request, error: Exception) -> Response:
         """A verb said no where the route did not expect it."""
         assert isinstance(error, Refused)
         if request.url.path.startswith("/s/"):
             return await self.away(request, error)
-        return _sentence(error.sentence, 404 if isinstance(error, Missing) else 403)
+        if is_account_page(request.url.path):
+            return account_page.answer(
+                account_page.not_here(error.sentence), 404 if isinstance(error, Missing) else 403
+            )
+        return sentence_of(error.sentence, 404 if isinstance(error, Missing) else 403)
 
     async def nothing_here(self, request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)
         sentences = {404: "There is nothing at this address.", 405: "This address does not take that."}
-        return _sentence(sentences.get(error.status_code, "This cannot be done here."), error.status_code,
+        return sentence_of(sentences.get(error.status_code, "This cannot be done here."), error.status_code,
                          dict(error.headers or {}))  # fmt: skip
-
-
-class Sittings:
-    """What each open link has opened already, so that a reload is not a second entry. The oldest are forgotten."""
-
-    def __init__(self, most: int = 5000) -> None:
-        self._most = most
-        self._by_link: OrderedDict[str, Openings] = OrderedDict()
-
-    def of(self, actor: Actor) -> Openings | None:
-        if actor.reach is None:
-            return None
-        openings = self._by_link.setdefault(actor.id, Openings())
-        self._by_link.move_to_end(actor.id)
-        if len(self._by_link) > self._most:
-            self._by_link.popitem(last=False)
-        return openings
 
 
 def create(house: House, images: Images, *, https: bool = False, clock: Callable[[], float] = time.monotonic) -> Starlette:  # fmt: skip
     """The gateway of one practice."""
     gateway = Gateway(house, images, https=https, clock=clock)
+    accounts = AccountDesk(gateway, clock=clock)
     own = gateway.own_host
     port = own.rpartition(":")[2] if ":" in own else ""
     hosts = {own, *(f"{h}:{port}" if port else h for h in ("127.0.0.1", "localhost"))}
@@ -289,6 +257,7 @@ def create(house: House, images: Images, *, https: bool = False, clock: Callable
             Route("/share/close", gateway.close, methods=["POST"]),
             Route("/view", lambda request: RedirectResponse("/view/", 308)),
             Route("/view/{path:path}", ViewerFiles().serve),
+            *accounts.routes(),
             Route("/health", gateway.health),
             Route("/robots.txt", lambda request: Response("User-agent: *\nDisallow: /\n", media_type="text/plain")),
         ],
@@ -300,57 +269,9 @@ def create(house: House, images: Images, *, https: bool = False, clock: Callable
     )  # fmt: skip
 
 
-def manifest_of(study: SharedStudy, practice: FrontDoor) -> dict[str, Any]:
-    """What the viewer reads (viewer/src/api.ts)."""
-    images = study.images
-    return {
-        "study": {
-            "description": images.description,
-            "date": images.taken_on.isoformat(),
-            "modalities": images.modalities,
-            "accession": images.accession,
-        },
-        "patient": {"name": images.patient_name, "birth_date": images.born_on.isoformat()},
-        "practice": asdict(practice),
-        "series": [
-            {**vars(s), "instances": [{**vars(i), "id": str(i.id)} for i in s.instances]}
-            for s in images.series
-        ],
-        "report": {
-            "signed_at": study.signed_at.isoformat(),
-            "signed_by": study.signed_by,
-            "text": study.text,
-            "url": "report.pdf",
-        },
-        "until": study.until.isoformat(),
-    }
-
-
-async def _small_body(request: Request) -> bytes | None:
-    """The form, or None when it is larger than a form of ours can be. Never more than that is read."""
-    body = b""
-    async for piece in request.stream():
-        body += piece
-        if len(body) > MOST_BYTES:
-            return None
-    return body
-
-
 def _seat(token: str) -> str:
     return f"sorg_seat_{hash_token(token)[:16]}"
 
 
-def _cookie(request: Request, name: str) -> str:
-    return request.cookies.get(name, "")[:LONGEST_SECRET]
-
-
-def _address(request: Request) -> str:
-    return request.client.host if request.client else ""
-
-
-def _page(html: str, status: int = 200, headers: dict[str, str] | None = None) -> HTMLResponse:
-    return HTMLResponse(html, status, headers={"content-security-policy": landing.CSP, **(headers or {})})
-
-
-def _sentence(sentence: str, status: int, headers: dict[str, str] | None = None) -> JSONResponse:
-    return JSONResponse({"sentence": sentence}, status, headers=headers)
+def _page(html: str, status: int = 200, headers: dict[str, str] | None = None) -> Response:
+    return page(html, landing.CSP, status, headers)

@@ -25,7 +25,7 @@ _ICONS = {
     "phone": '<path d="M5 4h4l2 5-2.5 1.5a11 11 0 0 0 5 5L15 13l5 2v4a2 2 0 0 1-2 2A16 16 0 0 1 3 6a2 2 0 0 1 2-2"/>',
     "alert": '<circle cx="12" cy="12" r="9"/><path d="M12 7.5v5.5M12 16.5v.1"/>',
 }
-_MARK = (
+MARK = (
     '<svg viewBox="0 0 32 32" aria-hidden="true"><rect width="32" height="32" rx="9" fill="#0a6f61"/>'
     '<path d="M9 17.5c0-3 2.2-5 4.6-5 1.2 0 2 .5 2.4 1.2.4-.7 1.2-1.2 2.4-1.2 2.4 0 4.6 2 4.6 5 0 3.4-4 5.6-7 7.5'
     '-3-1.9-7-4.1-7-7.5Z" fill="none" stroke="#fff" stroke-width="2"/><path d="M16 6v4" stroke="#fff" '
@@ -90,12 +90,12 @@ def question(view: LinkView, *, path: str, form_token: str, said: str = "", type
             (("day", "Day", 2), ("month", "Month", 2), ("year", "Year", 4)), typed, strict=True
         )
     )
-    wrong = f'<div class="said" id="said" role="alert">{_icon("alert")}<span>{escape(said)}</span></div>'
+    wrong = f'<div class="said" id="said" role="alert">{icon("alert")}<span>{escape(said)}</span></div>'
     until = (
-        f"<li>{_icon('clock')}<span>It works until {say_time(view.until)}.</span></li>" if view.until else ""
+        f"<li>{icon('clock')}<span>It works until {say_time(view.until)}.</span></li>" if view.until else ""
     )
     # After a wrong answer the page is short, so that the reason stays in sight above a phone's keyboard.
-    welcome = f"""<div class="sign">{_icon("images")}</div>
+    welcome = f"""<div class="sign">{icon("images")}</div>
 <h1>Your images and report are ready</h1>
 <p class="soft">To keep them private, we first ask for the date of birth of the patient.</p>"""
     body = f"""{"<h1>Please try once more</h1>" if said else welcome}
@@ -106,18 +106,18 @@ def question(view: LinkView, *, path: str, form_token: str, said: str = "", type
 <div class="day">{fields}</div></fieldset>
 <button>Open my images</button>
 </form>
-<ul><li>{_icon("device")}<span>The link opens on one device. Use the phone or computer on which you want to look.</span></li>
-{until}{_call(view.practice, "Questions?")}</ul>"""
+<ul><li>{icon("device")}<span>The link opens on one device. Use the phone or computer on which you want to look.</span></li>
+{until}{call(view.practice, "Questions?")}</ul>"""
     return _page(view.practice, "Your images are ready", body)
 
 
 def ending(state: LinkState | Ending, practice: FrontDoor) -> str:
     """The page of a link that opens nothing."""
     end = state if isinstance(state, Ending) else ENDINGS[state]
-    body = f"""<div class="sign {end.tone}">{_icon(end.icon)}</div>
+    body = f"""<div class="sign {end.tone}">{icon(end.icon)}</div>
 <h1>{escape(end.title)}</h1>
 <p class="soft">{escape(end.text)}</p>
-{_call_button(practice)}"""
+{call_button(practice)}"""
     return _page(practice, end.title, body)
 
 
@@ -126,7 +126,7 @@ def one_moment(practice: FrontDoor) -> str:
 
     A link tapped in a messenger comes from another site, and a Strict cookie stays at home then.
     """
-    body = f"""<div class="sign">{_icon("images")}</div><h1>One moment …</h1>
+    body = f"""<div class="sign">{icon("images")}</div><h1>One moment …</h1>
 <p class="soft">We are looking whether this link was opened on this device.</p>
 <p><a href="?again=1">Go on</a></p>"""
     return _page(practice, "One moment", body, head='<meta http-equiv="refresh" content="0; url=?again=1">')
@@ -173,30 +173,30 @@ def _page(practice: FrontDoor, title: str, body: str, *, head: str = "") -> str:
 <meta property="og:title" content="{escape(title)}"><meta property="og:site_name" content="{name}">
 <meta property="og:description" content="From {name}. Opens on one device, with the patient's date of birth.">
 <link rel="icon" href="data:,"><title>{escape(title)} – {name}</title>{head}<style>{STYLE}</style></head>
-<body><header>{_MARK}<span>{name}</span></header>
+<body><header>{MARK}<span>{name}</span></header>
 <main>{body}</main>
 <footer>Nobody from the practice will ever ask you for this link or for a password.</footer></body></html>"""
 
 
-def _icon(name: str) -> str:
+def icon(name: str) -> str:
     return f'<svg viewBox="0 0 24 24" aria-hidden="true">{_ICONS[name]}</svg>'
 
 
-def _dial(phone: str) -> str:
+def dial(phone: str) -> str:
     return re.sub(r"[^0-9+]", "", phone)
 
 
-def _call(practice: FrontDoor, words: str) -> str:
+def call(practice: FrontDoor, words: str) -> str:
     if not practice.phone:
         return ""
-    number = f'<a href="tel:{_dial(practice.phone)}">{escape(practice.phone)}</a>'
-    return f"<li>{_icon('phone')}<span>{words} Call us on {number}.</span></li>"
+    number = f'<a href="tel:{dial(practice.phone)}">{escape(practice.phone)}</a>'
+    return f"<li>{icon('phone')}<span>{words} Call us on {number}.</span></li>"
 
 
-def _call_button(practice: FrontDoor) -> str:
+def call_button(practice: FrontDoor) -> str:
     if not practice.phone:
         return ""
     return (
-        f'<a class="button" href="tel:{_dial(practice.phone)}">{_icon("phone")}'
+        f'<a class="button" href="tel:{dial(practice.phone)}">{icon("phone")}'
         f"<span>Call {escape(practice.phone)}</span></a>"
     )

@@ -37,7 +37,14 @@ class ViewerFiles:
         self._assets = dict(_assets(folder))
 
     async def serve(self, request: Request) -> Response:
-        asset = self._assets.get(request.path_params.get("path") or "index.html")
+        return self._serve(request, request.path_params.get("path") or "index.html")
+
+    async def serve_page(self, request: Request) -> Response:
+        """The viewer's page at another address; its assets stay where they are."""
+        return self._serve(request, "index.html")
+
+    def _serve(self, request: Request, name: str) -> Response:
+        asset = self._assets.get(name)
         if asset is None:
             return JSONResponse({"sentence": "There is nothing at this address."}, 404)
         headers = {"cache-control": asset.caching}

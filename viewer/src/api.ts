@@ -9,6 +9,8 @@ export type Manifest = {
   series: SeriesRow[];
   report: { signed_at: string; signed_by: string; text: string; url: string } | null;
   until: string | null;
+  /** Who looks: by a link, or signed in as the patient or as the doctor who asked for the examination. */
+  holder?: 'link' | 'patient' | 'referrer';
 };
 
 export type TroubleKind = 'signin' | 'refused' | 'missing' | 'ended' | 'away' | 'offline' | 'broken' | 'unsupported';

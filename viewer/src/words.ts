@@ -88,6 +88,17 @@ export const words = {
   closeFailed: 'The images are removed from this page, but the practice could not be told. The link ends by itself.',
   askPractice,
 
+  // The same page for somebody who signed in.
+  account: {
+    back: 'All examinations',
+    signIn: 'Sign in again',
+    signInTitle: 'You are signed out',
+    signInFallback: 'Sign in again to go on looking.',
+    refusedTitle: 'This cannot be shown',
+    refusedFallback: 'This account does not open these images.',
+    notForDiagnosis: 'For looking at only: this is not a display for diagnosis.',
+  },
+
   // The staff's page.
   staff: {
     title: 'Images',

@@ -2,6 +2,7 @@ import '../base.css';
 import './patient.css';
 import { firstChoice } from '../api';
 import { ask, markFirstPaint, setState, startDecoder } from '../boot';
+import { baseOf } from './account';
 import { mayBePlain, readPlain } from '../plain';
 import { Frame } from './frame';
 
@@ -9,7 +10,7 @@ import { Frame } from './frame';
 const HEAD_START_MS = 800;
 
 setState('loading');
-const asked = ask('/share');
+const asked = ask(baseOf(location.pathname));
 const frame = asked.manifest.then((manifest) => new Frame(manifest, asked.base), () => null);
 
 async function paintFirst(): Promise<void> {

@@ -5,6 +5,7 @@ import { day, h, icon, moment, personName, type Icon } from '../dom';
 import type { Plain } from '../plain';
 import { Preview } from '../preview';
 import { words } from '../words';
+import { isAccount } from './account';
 import { reportPanel } from './report';
 
 export const page = () => document.getElementById('page')!;
@@ -22,7 +23,7 @@ export class Frame {
   readonly lightButton = tool('contrast', words.light);
   readonly resetButton = tool('reset', words.reset);
   readonly fullButton = tool('full', words.fullScreen);
-  readonly leaveButton = h('button', { class: 'leave' }, icon('close'), words.close);
+  readonly leaveButton: HTMLButtonElement;
   readonly lightPanel = h('div', { class: 'light', hidden: true, role: 'group', 'aria-label': words.light });
   readonly strip = h('div', { class: 'strip', role: 'group', 'aria-label': words.seriesPicker });
   readonly banner = h('p', { class: 'banner', role: 'status', hidden: true });
@@ -34,7 +35,10 @@ export class Frame {
   private previewOver = false;
 
   constructor(readonly manifest: Manifest, base: string) {
-    const { study, patient, practice, report, until, series } = manifest;
+    const { study, patient, practice, report, until, series, holder } = manifest;
+    this.leaveButton = isAccount(base)
+      ? h('button', { class: 'leave' }, icon('previous'), words.account.back)
+      : h('button', { class: 'leave' }, icon('close'), words.close);
     document.title = practice.name ? `${words.yourImages} – ${practice.name}` : words.yourImages;
     this.theatre.append(
       h('div', { class: 'screen' }, this.image, this.place, this.hint, this.cover),
@@ -55,7 +59,7 @@ export class Frame {
       this.tabs(report !== null), this.banner,
       h('main', { class: 'rooms' }, this.theatre, reading),
       h('footer', { class: 'foot' },
-        h('span', {}, icon('shield'), words.notForDiagnosis), until && this.ends));
+        h('span', {}, icon('shield'), holder === 'referrer' ? words.account.notForDiagnosis : words.notForDiagnosis), until && this.ends));
     this.strip.hidden = series.filter((one) => one.instances.length > 0).length < 2;
     this.strip.append(...series.map((one, at) => this.seriesButton(at, one.instances.length > 0)));
     this.lightButton.disabled = true;

@@ -10,6 +10,7 @@ import { Player } from '../player';
 import { presetsFor } from '../presets';
 import { Stage } from '../stage';
 import { words } from '../words';
+import { backToList, isAccount } from './account';
 import { Frame, page } from './frame';
 
 const SLOW_AFTER_MS = 4000;
@@ -41,7 +42,7 @@ function meetTrouble(error: unknown, early: Early): void {
     setState('loading');
     void openPage({ ...early, manifest: askManifest(early.base), first: Promise.resolve(null) }, Promise.resolve(null));
   };
-  endingNotice(trouble, '', '', again);
+  endingNotice(trouble, early.base, '', '', again);
   if (trouble.kind === 'offline') addEventListener('online', again, { once: true });
 }
 
@@ -69,14 +70,23 @@ const ENDINGS: Record<string, [icon: Icon, title: string, fallback: string]> = {
   away: ['cloud', words.awayTitle, words.awayFallback],
 };
 
-function endingNotice(trouble: Trouble, practice: string, phone: string, again: () => void): void {
-  const [drawn, title, fallback] = ENDINGS[trouble.kind] ?? ENDINGS['away']!;
+const ACCOUNT_ENDINGS: Record<string, [icon: Icon, title: string, fallback: string]> = {
+  signin: ['door', words.account.signInTitle, words.account.signInFallback],
+  refused: ['shield', words.account.refusedTitle, words.account.refusedFallback],
+  missing: ['images', words.missingTitle, words.missingFallback],
+};
+
+function endingNotice(trouble: Trouble, base: string, practice: string, phone: string, again: () => void): void {
+  const own = isAccount(base) ? ACCOUNT_ENDINGS[trouble.kind] : undefined;
+  const [drawn, title, fallback] = own ?? ENDINGS[trouble.kind] ?? ENDINGS['away']!;
   const passes = trouble.passes || trouble.kind === 'broken';
+  const onward: [string, () => void] | undefined = own
+    && [trouble.kind === 'signin' ? words.account.signIn : words.account.back, backToList];
   notice({
     icon: drawn, title, said: trouble.sentence || fallback,
     what: trouble.kind === 'offline' ? words.offlineWhat : passes ? words.awayWhat : words.askPractice(practice, phone),
     state: trouble.endsVisit ? 'ended' : 'error',
-    action: passes ? [words.tryAgain, again] : undefined,
+    action: passes ? [words.tryAgain, again] : onward,
   });
 }
 
@@ -118,7 +128,7 @@ class PatientPage {
     this.frame.lightButton.addEventListener('click', () => this.showLight(this.frame.lightPanel.hidden !== false));
     this.frame.resetButton.addEventListener('click', () => this.reset());
     this.frame.fullButton.addEventListener('click', () => void this.toggleFull());
-    this.frame.leaveButton.addEventListener('click', () => this.askClose());
+    this.frame.leaveButton.addEventListener('click', () => (isAccount(this.early.base) ? backToList() : this.askClose()));
     this.frame.onTab = (which) => { if (which === 'report') player.stop(); };
     for (const [at, button] of [...this.frame.strip.children].entries()) button.addEventListener('click', () => void this.openSeries(at));
     this.frame.slider.addEventListener('input', () => { player.stop(); void stage.show(Number(this.frame.slider.value) - 1); });
@@ -419,7 +429,7 @@ class PatientPage {
   private end(trouble: Trouble): void {
     if (this.over) return;
     this.shut();
-    endingNotice(trouble, this.manifest.practice.name, this.manifest.practice.phone, () => location.reload());
+    endingNotice(trouble, this.early.base, this.manifest.practice.name, this.manifest.practice.phone, () => location.reload());
   }
 
   private askClose(): void {

@@ -1,0 +1,69 @@
+"""What every form at the gateway keeps to: small bodies, short cookies, and refusals that all take as long."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Awaitable, Callable
+from functools import wraps
+from typing import Any
+from urllib.parse import parse_qs
+
+import anyio
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, JSONResponse, Response
+
+MOST_BYTES = 4096
+LONGEST_SECRET = 100
+FLOOR_S = 0.4
+
+
+async def small_body(request: Request) -> bytes | None:
+    """The form, or None when it is larger than a form of ours can be. Never more than that is read."""
+    body = b""
+    async for piece in request.stream():
+        body += piece
+        if len(body) > MOST_BYTES:
+            return None
+    return body
+
+
+def fields_of(body: bytes) -> dict[str, str]:
+    """The fields of a form, each once; none when there are more than any form of ours has."""
+    try:
+        return {k: v[0] for k, v in parse_qs(body.decode("utf-8", "replace"), max_num_fields=8).items()}
+    except ValueError:
+        return {}
+
+
+def cookie(request: Request, name: str) -> str:
+    """A secret that this browser holds; empty without one."""
+    return request.cookies.get(name, "")[:LONGEST_SECRET]
+
+
+def address(request: Request) -> str:
+    """From where somebody asks."""
+    return request.client.host if request.client else ""
+
+
+def page(html: str, csp: str, status: int = 200, headers: dict[str, str] | None = None) -> HTMLResponse:
+    """A page without scripts, under its own policy."""
+    return HTMLResponse(html, status, headers={"content-security-policy": csp, **(headers or {})})
+
+
+def sentence(said: str, status: int, headers: dict[str, str] | None = None) -> JSONResponse:
+    """What the viewer reads and shows."""
+    return JSONResponse({"sentence": said}, status, headers=headers)
+
+
+def paced(take: Callable[..., Awaitable[Response]]) -> Callable[..., Awaitable[Response]]:
+    """A way to answer a form whose refusals all take a whole number of steps, so that the time tells nobody why."""
+
+    @wraps(take)
+    async def slow(self: Any, request: Request) -> Response:
+        begun_s = time.monotonic()
+        answer = await take(self, request)
+        if answer.status_code >= 400:
+            await anyio.sleep(FLOOR_S - (time.monotonic() - begun_s) % FLOOR_S)
+        return answer
+
+    return slow
