@@ -29,8 +29,17 @@ class AlertCard:
 def raise_alert(work: Work, kind: str, sentence: str, *, about: UUID | str = "") -> None:
     """Leave word for the admins, in the transaction of what happened. For verbs inside their own gate.
 
-    kind: guessing, glass, break-glass, key-copied, alone, directory
+    kind: guessing, glass, break-glass, key-copied, tampered, alone, directory. While nobody has seen an alert, the same
+    one again says nothing new.
     """
+    same = select(Alert.id).where(
+        Alert.kind == kind,
+        Alert.about == str(about),
+        Alert.sentence == sentence[:300],
+        Alert.seen_at.is_(None),
+    )
+    if kind == "tampered" and work.db.scalars(same.limit(1)).first() is not None:
+        return
     work.db.add(
         Alert(
             id=work.new_id(),

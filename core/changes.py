@@ -32,6 +32,8 @@ from core.store.work import House, Subject, Work, system
 LASTS = timedelta(days=14)
 LONGEST_WHY = 300
 ERRAND = "change_directory"
+DECIDED = "This request is decided already."
+TAMPERED = "This request was changed in the database after it was asked for. Refuse it, and tell whoever looks after the system."
 OPEN_STATES = ("waiting", "delayed", "carrying")
 
 
@@ -88,6 +90,7 @@ def ask(work: Work, *, kind: str, payload: dict[str, Any], why: str = "") -> UUI
     with work.act(Permission.PEOPLE_MANAGE, Subject("request")) as facts:
         if kind not in KINDS:
             raise Refused("There is no such change.")
+        payload = json.loads(json.dumps(payload, default=str))  # As the database will give it back.
         why = " ".join(why.split())
         problems = KINDS[kind].problems(work, payload)
         if len(why) > LONGEST_WHY or not why.isprintable():
@@ -125,10 +128,12 @@ def approve(work: Work, request_id: UUID, *, digest: str, code: str = "") -> str
     with work.act(Permission.CHANGE_APPROVE, Subject("request", str(request_id))) as facts:
         row = work.get(ChangeRequest, request_id, what="request", lock=True)
         facts |= {"kind": row.kind, "person": row.person_id}
+        if not _is_untouched(row):
+            raise Denied(TAMPERED)
         _require_open(work, row)
         if reason := _why_not(work, row):
             raise Denied(reason)
-        if not hmac.compare_digest(digest.encode(), row.digest.encode()) or _digest(row) != row.digest:
+        if not hmac.compare_digest(digest.encode("utf-8", "replace"), row.digest.encode()):
             raise Stale("This request is not what was shown. Look at it again.")
         facts["by"] = factors.require(work, purpose_of(row), code=code)
         row.decided_by, row.decided_at = work.actor.person, work.now()
@@ -147,7 +152,8 @@ def refuse(work: Work, request_id: UUID, *, remark: str = "") -> None:
     """Say no; the one who asked reads why."""
     with work.act(Permission.CHANGE_APPROVE, Subject("request", str(request_id))) as facts:
         row = work.get(ChangeRequest, request_id, what="request", lock=True)
-        _require_open(work, row)
+        if row.state != "waiting":
+            raise Stale(DECIDED)
         facts |= {"kind": row.kind, "person": row.person_id, "state": "refused"}
         row.state, row.decided_by, row.decided_at = "refused", work.actor.person, work.now()
         row.remark = " ".join(remark.split())[:LONGEST_WHY]
@@ -218,12 +224,15 @@ def apply_due(work: Work, request_id: UUID) -> None:
         facts |= {"kind": row.kind, "person": row.person_id}
         if row.state == "waiting" and row.ends_at <= work.now():
             row.state = facts["state"] = "expired"
+            row.decided_at = work.now()
         elif row.state == "delayed" and row.due_at is not None and row.due_at <= work.now():
-            if KINDS[row.kind].before(work, row.payload) != row.before or not _may_still_ask(work, row):
+            if not _is_untouched(row):
+                row.state, row.remark = "failed", TAMPERED
+            elif KINDS[row.kind].before(work, row.payload) != row.before or not _may_still_ask(work, row):
                 row.state, row.remark = "expired", "Things had changed when its delay was over."
-                facts["state"] = row.state
             else:
-                _apply(work, row, facts)
+                _apply_or_fail(work, row, facts)
+            facts["state"] = row.state
 
 
 def apply_all_due(house: House) -> int:
@@ -319,7 +328,13 @@ def _person(work: Work, payload: dict[str, Any], *, lock: bool = False) -> Perso
 
 def _add_problems(work: Work, payload: dict[str, Any]) -> tuple[Problem, ...]:
     problems = people.account_problems(work, payload)
-    directory = work.ports.directory
+    directory, entry_id = work.ports.directory, payload.get("directory_id")
+    if entry_id and work.db.scalars(select(Person.id).where(Person.directory_id == entry_id)).first():
+        problems += (
+            Problem(
+                "directory-taken", "This account of the directory belongs to somebody here already.", "login"
+            ),
+        )
     if payload.get("in_directory") and (directory is None or not directory.writes):
         problems += (Problem("directory", "Accounts in the directory are made by whoever looks after it: SORG_DIRECTORY_WRITER "
                              "is not set.", "in_directory"),)  # fmt: skip
@@ -327,7 +342,7 @@ def _add_problems(work: Work, payload: dict[str, Any]) -> tuple[Problem, ...]:
 
 
 def _add_apply(work: Work, row: ChangeRequest) -> dict[str, Any] | None:
-    if problems := people.account_problems(work, row.payload):
+    if problems := _add_problems(work, row.payload):
         raise Refused(problems[0].sentence, problems=problems)
     if row.payload.get("in_directory"):
         return None
@@ -400,6 +415,8 @@ def _factors_now(work: Work, payload: dict[str, Any]) -> dict[str, Any]:
 
 def _factor_apply(work: Work, row: ChangeRequest) -> dict[str, Any]:
     person = _person(work, row.payload, lock=True)
+    # Who has no factor waits for a slip, and a slip needs another admin.
+    people.keep_an_admin(work, person)
     factors.forget_all(work, person)
     people.void_slips(work, person.id)
     return {"sessions ended": people.end_sessions_of(work, person, why="second factor reset")} | _factors_now(
@@ -423,6 +440,7 @@ def _password_now(work: Work, payload: dict[str, Any]) -> dict[str, Any]:
 
 def _password_apply(work: Work, row: ChangeRequest) -> dict[str, Any]:
     person = _person(work, row.payload, lock=True)
+    people.keep_an_admin(work, person)
     person.slip_sets_password = True
     if person.directory == "local":
         person.password_hash = ""
@@ -437,8 +455,15 @@ def _mapping_now(work: Work, payload: dict[str, Any]) -> dict[str, Any]:
 
 
 def _mapping_apply(work: Work, row: ChangeRequest) -> dict[str, Any]:
+    admins = people.admins_who_can(work)
     groups.set_mapping(work, row.payload["lines"])
     work.db.flush()
+    if admins and not any(
+        p.directory == "local" or Role.ADMIN in groups.roles_for(work, frozenset(p.groups)) for p in admins
+    ):
+        raise Refused(
+            "No admin who can sign in would be left. Keep a group of theirs, or make a local admin first."
+        )
     return _mapping_now(work, row.payload)
 
 
@@ -451,12 +476,20 @@ def _in_directory_problems(work: Work, payload: dict[str, Any]) -> tuple[Problem
     return ()
 
 
+def _enabled_apply(work: Work, row: ChangeRequest) -> None:
+    if not row.payload["enabled"]:
+        people.keep_an_admin(work, _person(work, row.payload, lock=True))
+
+
+def _groups_apply(work: Work, row: ChangeRequest) -> None:
+    person = _person(work, row.payload, lock=True)
+    after = (frozenset(person.groups) - frozenset(row.payload["remove"])) | frozenset(row.payload["add"])
+    if Role.ADMIN not in groups.roles_for(work, after):
+        people.keep_an_admin(work, person)
+
+
 def _groups_now(work: Work, payload: dict[str, Any]) -> dict[str, Any]:
     return {"groups": _person(work, payload).groups}
-
-
-def _errand(work: Work, row: ChangeRequest) -> None:
-    return None
 
 
 def _no_before(work: Work, payload: dict[str, Any]) -> dict[str, Any]:
@@ -546,7 +579,9 @@ _IMPORTED_TEXTS = ("name", "registration", "practice_number", "email")
 
 def _import_now(work: Work, payload: dict[str, Any]) -> dict[str, Any]:
     known = _imported_people(work, payload)
-    return {"rows": [_imported(known[item["person_id"]]) for item in payload["rows"] if item.get("person_id")]}
+    return {
+        "rows": [_imported(known[item["person_id"]]) for item in payload["rows"] if item.get("person_id")]
+    }
 
 
 def _imported(p: Person) -> dict[str, Any]:
@@ -588,8 +623,8 @@ KINDS: dict[str, Kind] = {
     "reset-factor": Kind("New second factor", lambda work, payload: (), _factors_now, _factor_apply),
     "group-roles": Kind("Groups and roles", lambda work, payload: groups.mapping_problems(work, payload["lines"]), _mapping_now,
                         _mapping_apply),
-    "directory-account": Kind("Account in the directory", _in_directory_problems, _is_active, _errand),
-    "directory-groups": Kind("Groups in the directory", _in_directory_problems, _groups_now, _errand),
+    "directory-account": Kind("Account in the directory", _in_directory_problems, _is_active, _enabled_apply),
+    "directory-groups": Kind("Groups in the directory", _in_directory_problems, _groups_now, _groups_apply),
     "grant": Kind("Access to a patient", access.grant_problems, _no_before, _grant_apply),
     "block": Kind("Close a patient's record", access.block_problems, _no_before, _block_apply),
     "end-access": Kind("End an access or a block", access.end_problems, _end_now, _end_apply),
@@ -622,9 +657,24 @@ def _apply(work: Work, row: ChangeRequest, facts: dict[str, Any]) -> None:
         facts["patient"] = row.patient_id
 
 
+def _apply_or_fail(work: Work, row: ChangeRequest, facts: dict[str, Any]) -> None:
+    """Nobody is there to read a refusal: it is kept on the request, and those behind it go on."""
+    try:
+        with work.db.begin_nested():
+            _apply(work, row, facts)
+    except Refused as refused:
+        work.db.refresh(row)
+        row.state, row.remark = "failed", refused.sentence[:LONGEST_WHY]
+        facts["why"] = refused.sentence
+
+
+def _is_untouched(row: ChangeRequest) -> bool:
+    return hmac.compare_digest(_digest(row), row.digest)
+
+
 def _require_open(work: Work, row: ChangeRequest) -> None:
     if row.state != "waiting":
-        raise Stale("This request is decided already.")
+        raise Stale(DECIDED)
     if row.ends_at <= work.now():
         raise Refused("This request is too old. Ask for it anew.")
     if KINDS[row.kind].before(work, row.payload) != row.before:
@@ -645,7 +695,10 @@ def _why_not(work: Work, row: ChangeRequest) -> str:
     """Why this admin cannot approve this request; empty when they can."""
     me = work.actor.id
     if row.state != "waiting":
-        return "This request is decided already."
+        return DECIDED
+    approver = work.db.get(Person, UUID(me))
+    if approver is None or approver.is_break_glass:
+        return "The sealed account approves nothing."
     if not _may_still_ask(work, row):
         return "Who asked for this is no admin any more: refuse it."
     others = _admins(work) - {row.asked_by}
@@ -655,9 +708,6 @@ def _why_not(work: Work, row: ChangeRequest) -> str:
         return "Another admin must approve what you asked for."
     if me in _concerned(row) and others - {UUID(me)}:
         return "Another admin must approve what concerns you."
-    approver = work.db.get(Person, UUID(me))
-    if approver is None or approver.is_break_glass:
-        return "The sealed account approves nothing."
     return ""
 
 

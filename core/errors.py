@@ -43,7 +43,14 @@ class Stale(Refused):
 
 
 class WrongAnswer(Refused):
-    """A secret was answered wrongly. The edge commits what the verb noted about the attempt, then raises."""
+    """A secret was answered wrongly. The edge commits what the verb noted about the attempt, then raises.
+
+    why: the true reason, for the record alone; the sentence is what the person reads.
+    """
+
+    def __init__(self, sentence: str, *, problems: tuple[Problem, ...] = (), why: str = "") -> None:
+        super().__init__(sentence, problems=problems)
+        self.why = why
 
 
 class Outside(SorgError):

@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 from uuid import UUID
 
 import webauthn
+from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from pyotp.totp import TOTP
 from sqlalchemy import func, select
@@ -41,6 +42,7 @@ MOST_KEYS = 10
 _CODE_TRIES, _CODE_REST = 5, timedelta(minutes=15)
 RESTS = "Too many wrong codes. Wait fifteen minutes, use your key, or ask your practice's admin."
 WRONG_CODE = "That code is not right, or was used already. Wait for the next one and try again."
+UNREADABLE = "The codes of this account cannot be checked. Ask your practice's admin for a new second factor."
 WRONG_KEY = "That key was not accepted. Try again, or use a code."
 NO_PROOF = "Confirm that it is you first: with a fresh code, or with your key."
 
@@ -207,7 +209,7 @@ def require(work: Work, purpose: str, *, code: str = "") -> str:
         return "code"
     proof = _proof(work, purpose, lock=True)
     if proof is None:
-        raise WrongAnswer(NO_PROOF)
+        raise WrongAnswer(NO_PROOF, why="no proof")
     proof.used_at = work.now()
     return proof.method
 
@@ -225,6 +227,16 @@ def factors_of(work: Work, person: Person) -> Factors:
     return Factors(person.totp_box is not None, keys, codes or 0, person.codes_rest_until)
 
 
+def counts_of(work: Work, person_ids: list[UUID]) -> dict[UUID, tuple[int, int]]:
+    """How many keys and unused recovery codes each of these people has: for lists."""
+    counted = []
+    for model, unused in ((SecurityKey, SecurityKey.ended_at), (RecoveryCode, RecoveryCode.used_at)):
+        query = select(model.person_id, func.count()).where(model.person_id.in_(person_ids), unused.is_(None))
+        counted.append(dict(work.db.execute(query.group_by(model.person_id)).tuples().all()))
+    keys, codes = counted
+    return {person_id: (keys.get(person_id, 0), codes.get(person_id, 0)) for person_id in person_ids}
+
+
 def check_code(work: Work, person: Person, code: str) -> None:
     """TOTP (RFC 6238): one step either side, and each step once (pyotp alone would take a replay). Raises WrongAnswer.
 
@@ -235,18 +247,14 @@ def check_code(work: Work, person: Person, code: str) -> None:
     _refuse_while_resting(work, person)
     if person.totp_box is None:
         raise Refused("This account has no codes yet: ask your practice's admin for a sign-in slip.")
-    totp = TOTP(_unseal(work, person.id, person.totp_box))
-    step = int(work.now().timestamp()) // totp.interval
-    typed = "".join(code.split())
-    for candidate in (step - 1, step, step + 1):
-        if hmac.compare_digest(totp.generate_otp(candidate).encode(), typed.encode()):
-            if candidate <= person.totp_step:
-                # The right code sent twice is no guess; it opens nothing either.
-                raise WrongAnswer(WRONG_CODE)
-            person.totp_step, person.wrong_codes = candidate, 0
-            return
-    _count_wrong(work, person)
-    raise WrongAnswer(WRONG_CODE)
+    step = _step_of(work, person, person.totp_box, code)
+    if step is None:
+        _count_wrong(work, person)
+        raise WrongAnswer(WRONG_CODE, why="wrong code")
+    if step <= person.totp_step:
+        # The right code sent twice is no guess; it opens nothing either.
+        raise WrongAnswer(WRONG_CODE, why="used code")
+    person.totp_step, person.wrong_codes = step, 0
 
 
 def check_recovery(work: Work, person: Person, code: str) -> int:
@@ -258,7 +266,8 @@ def check_recovery(work: Work, person: Person, code: str) -> int:
     ).one_or_none()  # fmt: skip
     if row is None or row.used_at is not None:
         _count_wrong(work, person)
-        raise WrongAnswer("That recovery code is not right, or was used already.")
+        why = "unknown recovery code" if row is None else "used recovery code"
+        raise WrongAnswer("That recovery code is not right, or was used already.", why=why)
     row.used_at, person.wrong_codes = work.now(), 0
     return factors_of(work, person).recovery_codes
 
@@ -284,21 +293,22 @@ def check_key(work: Work, session_id: UUID, person: Person, *, purpose: str, ans
     challenge = _use_challenge(work, session_id, purpose)
     key = _answering(work, person.id, answer)
     if key is None:
-        raise WrongAnswer(WRONG_KEY)
+        raise WrongAnswer(WRONG_KEY, why="not a key of this account")
     try:
         seen = webauthn.verify_authentication_response(
             credential=answer, expected_challenge=challenge, expected_rp_id=_host(origin), expected_origin=origin,
             credential_public_key=key.public_key, credential_current_sign_count=0, require_user_verification=True,
         )  # fmt: skip
-    except _NOT_A_KEY:
-        raise WrongAnswer(WRONG_KEY) from None
+    except _NOT_A_KEY as error:
+        raise WrongAnswer(WRONG_KEY, why=f"key: {type(error).__name__}") from None
     if (seen.new_sign_count or key.sign_count) and seen.new_sign_count <= key.sign_count:
         # Two devices share one secret (§6.1.1): which of them is the thief's nobody can tell, so both are out.
         key.ended_at = work.now()
         raise_alert(work, "key-copied", f"A key of {person.name} answered with an old count: it may be a copy, and is shut.",
                     about=person.id)  # fmt: skip
         raise WrongAnswer(
-            "This key may have been copied and is shut now. Use a code, and tell your practice's admin."
+            "This key may have been copied and is shut now. Use a code, and tell your practice's admin.",
+            why="key counter went back",
         )
     key.sign_count, key.used_at = seen.new_sign_count, work.now()
 
@@ -322,18 +332,15 @@ def adopt_totp(work: Work, person: Person, code: str) -> None:
     if person.totp_pending is None:
         raise Refused("That took too long, or was done already. Begin again.")
     _refuse_while_resting(work, person)
-    totp = TOTP(_unseal(work, person.id, person.totp_pending))
-    step = int(work.now().timestamp()) // totp.interval
-    typed = "".join(code.split())
-    for candidate in (step - 1, step, step + 1):
-        if hmac.compare_digest(totp.generate_otp(candidate).encode(), typed.encode()):
-            person.totp_box, person.totp_pending = person.totp_pending, None
-            person.totp_step, person.wrong_codes = candidate, 0
-            return
-    _count_wrong(work, person)
-    raise WrongAnswer(
-        "That is not the code of this app now. Is the phone's clock right? Wait for the next code."
-    )
+    step = _step_of(work, person, person.totp_pending, code)
+    if step is None:
+        _count_wrong(work, person)
+        raise WrongAnswer(
+            "That is not the code of this app now. Is the phone's clock right? Wait for the next code.",
+            why="wrong test code",
+        )
+    person.totp_box, person.totp_pending = person.totp_pending, None
+    person.totp_step, person.wrong_codes = step, 0
 
 
 def new_recovery_codes(work: Work, person: Person) -> tuple[str, ...]:
@@ -372,7 +379,24 @@ _NOT_A_KEY = (WebAuthnException, ValueError, KeyError, TypeError, AttributeError
 
 def _refuse_while_resting(work: Work, person: Person) -> None:
     if person.codes_rest_until is not None and person.codes_rest_until > work.now():
-        raise WrongAnswer(RESTS)
+        raise WrongAnswer(RESTS, why="codes rest")
+
+
+def _step_of(work: Work, person: Person, box: bytes, code: str) -> int | None:
+    """The time step, one either side of now, whose code this is; None for a wrong one (RFC 6238 §5.2)."""
+    try:
+        totp = TOTP(_unseal(work, person.id, box))
+    except InvalidTag:
+        # Somebody moved or changed the sealed secret in the database: nobody comes in by it, and the admins hear of it.
+        raise_alert(work, "tampered", f"The sealed second factor of {person.name} is not the one that was kept.",
+                    about=person.id)  # fmt: skip
+        raise WrongAnswer(UNREADABLE, why="sealed secret does not open") from None
+    now, typed = (
+        int(work.now().timestamp()) // totp.interval,
+        "".join(code.split()).encode("utf-8", "replace"),
+    )
+    steps = (now - 1, now, now + 1)
+    return next((s for s in steps if hmac.compare_digest(totp.generate_otp(s).encode(), typed)), None)
 
 
 def _count_wrong(work: Work, person: Person) -> None:
@@ -418,7 +442,7 @@ def _use_challenge(work: Work, session_id: UUID, purpose: str) -> bytes:
         .order_by(Challenge.ends_at.desc(), Challenge.id.desc()).limit(1).with_for_update()
     ).first()  # fmt: skip
     if row is None:
-        raise WrongAnswer("That took too long. Touch the key once more.")
+        raise WrongAnswer("That took too long. Touch the key once more.", why="no open challenge")
     row.used_at = work.now()
     return row.challenge
 

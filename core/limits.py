@@ -6,8 +6,11 @@ that nobody can prolong somebody else's rest.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
+
+from sqlalchemy.exc import IntegrityError
 
 from core.store.model import Throttle
 from core.store.work import Work
@@ -33,8 +36,10 @@ def count_wrong(work: Work, key: str, limit: Limit) -> bool:
     now = work.now()
     row = work.db.get(Throttle, key, with_for_update=True)
     if row is None:
-        row = Throttle(key=key, count=0, since_at=now)
-        work.db.add(row)
+        # Two first wrong tries at once, on PostgreSQL: the second waits here, then counts on from the first.
+        with suppress(IntegrityError), work.db.begin_nested():
+            work.db.add(Throttle(key=key, count=0, since_at=now))
+        row = work.db.get_one(Throttle, key, with_for_update=True)
     if row.rests_until is not None and row.rests_until > now:
         return False
     if row.since_at + limit.window <= now or row.rests_until is not None:

@@ -58,6 +58,7 @@ class PersonCard:
     recovery_codes: int
     slip_until: datetime | None
     has_app: bool = False
+    needs_slip: bool = False  # whether one may be made: it waits, or its password was reset
 
 
 @dataclass(frozen=True, repr=False)
@@ -91,11 +92,13 @@ def people(work: Work, *, search: str = "", role: str = "", standing: str = "", 
     standing: active, waits, shut, closed; empty for everybody.
     """
     with work.look(Permission.PEOPLE_SEE):
-        wanted = [p.id for p in _outlines(work, search, role) if not standing or standing_of(work, p) == standing]
+        wanted = [
+            p.id for p in _outlines(work, search, role) if not standing or standing_of(work, p) == standing
+        ]
         first = rows_before(page, size)
         here = wanted[first : first + size]
         rows = {p.id: p for p in work.db.scalars(select(Person).where(Person.id.in_(here)))}
-        return tuple(card_of(work, rows[person_id]) for person_id in here), len(wanted)
+        return _cards_of(work, [rows[person_id] for person_id in here]), len(wanted)
 
 
 def counts(work: Work, *, search: str = "", role: str = "") -> dict[str, int]:
@@ -226,6 +229,9 @@ def wake(work: Work, person_id: UUID) -> None:
     with work.act(Permission.PEOPLE_MANAGE, Subject("person", str(person_id))) as facts:
         person = work.get(Person, person_id, lock=True)
         facts["step"] = "wake"
+        if str(person.id) == work.actor.id:
+            # Whoever sits at an admin's open session could else guess that admin's codes without an end.
+            raise Refused("Another admin must do this for you; or wait fifteen minutes.")
         person.wrong_answers = person.wrong_codes = 0
         person.locked_until = person.codes_rest_until = None
 
@@ -238,9 +244,9 @@ def make_slip(work: Work, person_id: UUID) -> Slip:
     with work.act(Permission.PEOPLE_MANAGE, Subject("person", str(person_id))) as facts:
         person = work.get(Person, person_id, lock=True)
         needs_password = person.directory == "local" and not person.password_hash
-        if not person.is_active or not (
-            needs_password or person.totp_box is None or person.slip_sets_password
-        ):
+        if not person.is_active:
+            raise Refused("This account is shut out. Ask for it to be let in again first.")
+        if not (needs_password or person.totp_box is None or person.slip_sets_password):
             raise Refused(
                 "This account works already. Ask for a reset first, and let another admin approve it."
             )
@@ -380,12 +386,22 @@ def keep_an_admin(work: Work, person: Person) -> None:
     """Refuse what would leave the practice without an admin who can sign in."""
     if Role.ADMIN not in person.roles:
         return
+    if {p.id for p in admins_who_can(work)} == {person.id}:
+        raise Refused("This is the last admin who can sign in. Let another one sign in first.")
+
+
+def admins_who_can(work: Work) -> list[Person]:
+    """The admins who can sign in now, locked: the sealed account, and who waits for a slip, are of no help."""
     # All are locked, in one order: two admins who demote each other at the same moment must not both succeed.
-    active = work.db.scalars(select(Person).where(Person.is_active).order_by(Person.id)
-                             .with_for_update(key_share=True).execution_options(populate_existing=True)).all()  # fmt: skip
-    admins = {p.id for p in active if Role.ADMIN in p.roles and not p.is_break_glass}
-    if person.id in admins and len(admins) == 1:
-        raise Refused("This is the last admin. Make somebody else one first.")
+    active = work.db.scalars(
+        select(Person).where(Person.is_active).order_by(Person.id).with_for_update(key_share=True)
+        .execution_options(populate_existing=True)
+    )  # fmt: skip
+    return [
+        p
+        for p in active
+        if Role.ADMIN in p.roles and not p.is_break_glass and standing_of(work, p) == "active"
+    ]
 
 
 def standing_of(work: Work, p: Any) -> str:
@@ -399,17 +415,31 @@ def standing_of(work: Work, p: Any) -> str:
 
 def card_of(work: Work, p: Person) -> PersonCard:
     """The account as pages see it."""
-    proofs = factors.factors_of(work, p)
-    slip = work.db.scalars(
-        select(Activation.ends_at).where(Activation.person_id == p.id, Activation.used_at.is_(None),
-                                         Activation.ends_at > work.now()).limit(1)
-    ).first()  # fmt: skip
+    return _cards_of(work, [p])[0]
+
+
+def _cards_of(work: Work, rows: list[Person]) -> tuple[PersonCard, ...]:
+    """The accounts as pages see them, in three questions for all of them."""
+    proofs = factors.counts_of(work, [p.id for p in rows])
+    slips = dict(
+        work.db.execute(
+            select(Activation.person_id, Activation.ends_at).where(
+                Activation.person_id.in_([p.id for p in rows]), Activation.used_at.is_(None),
+                Activation.ends_at > work.now(),
+            )
+        ).tuples().all()
+    )  # fmt: skip
+    return tuple(_card(work, p, *proofs.get(p.id, (0, 0)), slips.get(p.id)) for p in rows)
+
+
+def _card(work: Work, p: Person, keys: int, recovery_codes: int, slip: datetime | None) -> PersonCard:
     resting = [t for t in (p.locked_until, p.codes_rest_until) if t is not None and t > work.now()]
     return PersonCard(
         p.id, p.login, p.name, tuple(p.roles), p.registration, p.practice_number, p.email, p.is_active,
-        p.totp_box is not None or bool(proofs.keys), p.last_sign_in_at, standing_of(work, p), p.directory, p.scope,
-        tuple(p.sites), p.patient_id, p.referrer_id, p.is_break_glass, max(resting, default=None), len(proofs.keys),
-        proofs.recovery_codes, slip, p.totp_box is not None,
+        p.totp_box is not None or keys > 0, p.last_sign_in_at, standing_of(work, p), p.directory, p.scope,
+        tuple(p.sites), p.patient_id, p.referrer_id, p.is_break_glass, max(resting, default=None), keys,
+        recovery_codes, slip, p.totp_box is not None,
+        p.is_active and (p.slip_sets_password or standing_of(work, p) == "waits"),
     )  # fmt: skip
 
 

@@ -7,6 +7,7 @@ reason for the record. A wrong password never opens anything, whether the direct
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
@@ -125,7 +126,8 @@ def check_password(work: Work, *, login: str, password: str) -> str:
     with work.act(Permission.SIGN_IN, Subject("login", seen.login or "unknown")) as facts:
         facts |= {"stage": "password", "door": work.actor.channel}
         person = _person_behind(work, seen, word)
-        why = _why_not(work, seen, word, person)
+        # Asked once more: of many guesses sent at the same moment, all were begun before the first was counted.
+        why = _why_not(work, seen, word, person) or ("address-rests" if address_rests(work) else "")
         if person is not None:
             facts["person"] = person.id
         if why:
@@ -239,6 +241,8 @@ def actor_of(work: Work, *, token: str, channel: str, address: str = "") -> Acto
         if person is None or not _may_stay(work, person):
             return None
         roles = frozenset(Role(r) for r in person.roles)
+        if bool(roles & set(OUTSIDE)) != (channel == GATEWAY):
+            return None  # What somebody is may change while they are signed in; a session stays at its door.
         bounds = Bounds(Scope(person.scope) if person.scope else None, frozenset(person.sites), person.patient_id,
                         person.referrer_id, session.is_away)  # fmt: skip
         return Actor(str(person.id), person.name, roles, channel, address, session.id, bounds=bounds)
@@ -349,7 +353,9 @@ def my_sign_ins(work: Work, *, size: int = 10) -> tuple[SignIn, ...]:
             SignInSession.person_id == work.actor.person, SignInSession.stage == "open"
         )
         return tuple(
-            SignIn(s.begun_at, s.from_address, s.method, s.is_away, s.reason, s.ends_at, s.ended_at, s.ended_why)
+            SignIn(
+                s.begun_at, s.from_address, s.method, s.is_away, s.reason, s.ends_at, s.ended_at, s.ended_why
+            )
             for s in work.db.scalars(query.order_by(SignInSession.begun_at.desc()).limit(size))
         )
 
@@ -385,18 +391,18 @@ def count_wrong_password(work: Work, person: Person) -> None:
 
 def address_rests(work: Work) -> bool:
     """True while nothing is taken from this address."""
-    return limits.rests(work, f"address:{work.actor.address}")
+    return limits.rests(work, _address(work))
 
 
 def count_wrong_at_door(work: Work) -> None:
     """One more wrong answer from this address, and in all; a rest that begins is an alert."""
-    if limits.count_wrong(work, f"address:{work.actor.address}", _ADDRESS):
+    if limits.count_wrong(work, _address(work), _ADDRESS):
         raise_alert(
             work,
             "guessing",
             f"Many wrong sign-ins came from {work.actor.address or 'one address'}: it rests for ten minutes.",
         )
-    if limits.count_wrong(work, "everybody", _EVERYBODY):
+    if limits.count_wrong(work, _everybody(work), _EVERYBODY):
         raise_alert(work, "guessing", "Very many wrong sign-ins came from everywhere: for five minutes only addresses that "
                     "staff used before are heard.")  # fmt: skip
 
@@ -406,11 +412,16 @@ def count_wrong_at_door(work: Work) -> None:
 
 def _look_for(work: Work, login: str) -> _Seen:
     person = _by_any_spelling(work, login)
+    # The patients' door lies on the internet: nobody there may use up the tries of a member of staff. What somebody of
+    # the directory is, the directory says; while it is away nothing opens for them here.
+    strays = person is not None and work.actor.channel == GATEWAY and not _is_right_door(work, person.roles)
     rests = ""
     if address_rests(work):
         rests = "address-rests"
-    elif limits.rests(work, "everybody") and not _is_known_address(work):
+    elif limits.rests(work, _everybody(work)) and not _is_known_address(work):
         rests = "everybody-rests"
+    elif strays and person is not None and person.directory != "directory":
+        rests = "wrong door"
     elif person is None and limits.rests(work, _unknown(login)):
         rests = "login-rests"
     elif person is not None and person.locked_until is not None and person.locked_until > work.now():
@@ -418,9 +429,12 @@ def _look_for(work: Work, login: str) -> _Seen:
     if person is None:
         return _Seen(rests=rests)
     cached = (
-        person.away_until is not None and person.away_until > work.now() and person.away_tries < _AWAY_TRIES
+        person.away_until is not None
+        and person.away_until > work.now()
+        and person.away_tries < _AWAY_TRIES
+        and not strays
     )
-    return _Seen(person.id, person.login, person.directory, person.password_hash if person.is_active else "",
+    return _Seen(person.id, person.login, person.directory, person.password_hash,
                  person.away_hash if cached and person.is_active else "", rests)  # fmt: skip
 
 
@@ -476,6 +490,10 @@ def _ask_directory(work: Work, login: str, password: str) -> _Word:
             return _Word("rests", "account-rests", entry)
         if known is None and limits.rests(work, f"entry:{entry.id}"):
             return _Word("rests", "account-rests", entry)
+        at_wrong_door = not _is_right_door(work, roles_for(work, entry.groups))
+    if at_wrong_door and work.actor.channel == GATEWAY:
+        accounts.password_is_right("", password, verifier="")
+        return _Word("rests", "wrong door", entry)
     answer: Answer = directory.password_is_right(entry, password)
     if answer.verdict is Verdict.RIGHT:
         return _Word("right", answer.reason, entry, accounts.new_verifier(password))
@@ -501,7 +519,9 @@ def _why_not(work: Work, seen: _Seen, word: _Word, person: Person | None) -> str
         return word.reason if word.outcome == "rests" and word.reason else word.outcome
     if person is None and word.entry is None:
         return "unknown"
-    if person is not None and person.locked_until is not None and person.locked_until > work.now():
+    # A provider has limits of its own: who guesses passwords here must not keep out somebody who has none here.
+    rests = person.locked_until if person is not None and person.directory != "sso" else None
+    if rests is not None and rests > work.now():
         return "account-rests"
     if person is not None and not person.is_active:
         return "shut out"
@@ -527,9 +547,17 @@ def _why_not(work: Work, seen: _Seen, word: _Word, person: Person | None) -> str
             return "login taken by another account"
     if set(roles) & set(OUTSIDE) and (person is None or not (person.patient_id or person.referrer_id)):
         return "not bound to a patient or doctor"
-    if bool(set(roles) & set(OUTSIDE)) != (work.actor.channel == GATEWAY):
-        return "wrong door"
-    return ""
+    return "" if _is_right_door(work, roles) else "wrong door"
+
+
+def _is_right_door(work: Work, roles: Iterable[str]) -> bool:
+    """Patients and referring doctors sign in at the gateway, everybody else at the console."""
+    return bool(set(roles) & set(OUTSIDE)) == (work.actor.channel == GATEWAY)
+
+
+def _everybody(work: Work) -> str:
+    """Guessing at one door shuts that door alone: a flood from the internet must not keep staff out."""
+    return f"everybody:{GATEWAY}" if work.actor.channel == GATEWAY else "everybody"
 
 
 def _count(work: Work, login: str, word: _Word, person: Person | None) -> None:
@@ -551,6 +579,10 @@ def _count(work: Work, login: str, word: _Word, person: Person | None) -> None:
 
 def _unknown(login: str) -> str:
     return "login:" + hashlib.sha256(fold(login[:LONGEST_LOGIN]).encode("utf-8", "replace")).hexdigest()[:32]
+
+
+def _address(work: Work) -> str:
+    return f"address:{work.actor.address[:64]}"
 
 
 def _is_known_address(work: Work) -> bool:
@@ -603,7 +635,9 @@ def _may_stay(work: Work, person: Person) -> bool:
 def _is_due(work: Work, session: SignInSession, person: Person) -> bool:
     if person.directory != "directory" or work.ports.directory is None or session.stage != "open":
         return False
-    return session.is_away or person.checked_at is None or person.checked_at + _CHECK_EVERY <= work.now()
+    if person.checked_at is None or (session.is_away and person.checked_at < session.begun_at):
+        return True
+    return person.checked_at + _CHECK_EVERY <= work.now()
 
 
 def _news(work: Work, person: Person, entry: Entry | None) -> str:

@@ -12,7 +12,7 @@ _GROUP = 5
 
 def hash_token(token: str) -> str:
     """What is kept of a token: SHA-256, in hex. Tokens are 128 random bits or more, so a plain hash is enough."""
-    return hashlib.sha256(token.encode()).hexdigest()
+    return hashlib.sha256(token.encode("utf-8", "replace")).hexdigest()
 
 
 def new_token(work: Work) -> str:

@@ -119,7 +119,7 @@ class LocalAccounts:
             password, verifier = "x", ""
         try:
             return self._hasher.verify(verifier or self._nobody, password) and bool(verifier)
-        except (VerifyMismatchError, VerificationError, InvalidHashError):
+        except (VerifyMismatchError, VerificationError, InvalidHashError, UnicodeEncodeError):
             return False
 
     def new_verifier(self, password: str) -> str:

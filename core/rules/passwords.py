@@ -28,15 +28,21 @@ def problems_of(
         )  # fmt: skip
     plain = unicodedata.normalize("NFKC", password).casefold()
     bare = re.sub(r"[\W\d_]+", "", plain)
-    known = {re.sub(r"[\W\d_]+", "", w.casefold()) for w in words if len(w) >= 4}
+    known = {name for word in words for name in _names_in(word)}
     if plain in COMMON or len(set(plain)) < 5 or any(plain in s or plain[::-1] in s for s in _SEQUENCES):
         return (
             Problem("password-common", "Everybody tries this password first. Choose another one.", field),
         )
-    if bare in known or (bare and any(w and w * (len(bare) // len(w)) == bare for w in known)):
+    if any(name * (len(bare) // len(name)) == bare for name in known if bare):
         return (
             Problem("password-name", "A password is not a name that others know. Choose another one.", field),
         )
-    if any(ord(c) < 32 or ord(c) == 127 for c in password):
+    if any(unicodedata.category(c) in ("Cc", "Cs") for c in password):
         return (Problem("password-signs", "A password has no control characters.", field),)
     return ()
+
+
+def _names_in(word: str) -> set[str]:
+    """A name as a whole and each part of it, letters only; what is shorter than four says nothing."""
+    parts = re.split(r"[\W\d_]+", unicodedata.normalize("NFKC", word).casefold())
+    return {name for name in ("".join(parts), *parts) if len(name) >= 4}

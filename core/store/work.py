@@ -60,6 +60,7 @@ from core.store.model import (
 )
 
 Row = TypeVar("Row", bound=Base)
+NOT_YOURS = "Your role does not allow this. Ask your practice's admin if it should."
 AWAY = (
     "This is not possible while the directory is away, because nobody can say whether you still may. "
     "Sign in again once it answers."
@@ -206,8 +207,10 @@ class Work:
             self._admit(subject)
             try:
                 yield facts
-            except WrongAnswer:
+            except WrongAnswer as wrong:
                 # A wrong answer is on record too; the edge commits it together with the count of tries.
+                if wrong.why:
+                    facts.setdefault("why", wrong.why)
                 self._note(permission, subject, facts, outcome="refused")
                 raise
             self._note(permission, subject, facts)
@@ -341,7 +344,7 @@ class Work:
         if self._depth == 0:
             self._refused = (permission, subject)
         if not allowed(self.actor.roles, permission):
-            raise Denied("Your role does not allow this. Ask your practice's admin if it should.")
+            raise Denied(NOT_YOURS)
         if self.actor.bounds.reduced and permission in NOT_WHILE_AWAY:
             raise Denied(AWAY)
 
@@ -465,7 +468,10 @@ class Work:
 
     def _note_refusal(self, error: SorgError) -> None:
         permission, subject = self._refused or (Permission.SIGN_IN, Subject("practice"))
-        facts = {"why": type(error).__name__} | ({"because": self._because} if self._because else {})
+        because = self._because or (
+            error.sentence if isinstance(error, Denied) and error.sentence != NOT_YOURS else ""
+        )
+        facts = {"why": type(error).__name__} | ({"because": because} if because else {})
         with self._holding(None, writing=True):
             self._note(permission, subject, facts, outcome="refused")
         self._commit()
