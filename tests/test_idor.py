@@ -17,7 +17,7 @@ from sqlalchemy.orm import Session
 
 from core.errors import Denied, Missing, SorgError
 from core.rules.access import Bounds
-from core.rules.roles import STAFF, Scope
+from core.rules.roles import STAFF, Role, Scope
 from core.store.db import maintenance
 from core.store.model import (
     Arrival,
@@ -169,6 +169,21 @@ def actors(test: TestHouse, way: str) -> list[Actor]:
     return [replace(test.actors[role], bounds=bounds) for role in STAFF]
 
 
+def accounts(own: Rows) -> list[Actor]:
+    """At the gateway: the one patient's account, and one of a doctor who referred neither."""
+    patient = Actor(
+        str(uuid4()),
+        "A patient",
+        frozenset({Role.PATIENT}),
+        "gateway",
+        bounds=Bounds(patient_id=own.patient_id),
+    )
+    doctor = Actor(
+        str(uuid4()), "A doctor", frozenset({Role.REFERRER}), "gateway", bounds=Bounds(referrer_id=uuid4())
+    )
+    return [patient, doctor]
+
+
 def fence(test: TestHouse, own: Rows, foreign: Rows, *, blocked: bool) -> None:
     """Everybody was let in to the one patient; everybody is kept out of the other."""
     now = test.clock.at
@@ -204,12 +219,12 @@ def test_an_id_out_of_reach_is_as_good_as_none(practice, denied, way):
         taken = sorted(ids_of(verb) & OF_A_PATIENT)
         for out in taken:  # one id out of reach at a time, the others within it: no id vouches for another
             ids = {n: getattr(foreign if n == out else own, n, foreign.patient_id) for n in taken}
-            for actor in actors(test, way):
-                if (name, actor.id) in denied:
+            for actor in (*actors(test, way), *accounts(own)):
+                if (name, actor.name) in denied:
                     continue
                 said = reached(test, actor, verb, arguments_for(verb, ids, foreign.patient_id))
                 if said == "denied":
-                    denied.add((name, actor.id))
+                    denied.add((name, actor.name))
                 elif said not in ("refused", QUIET.get(name)):
                     wrong.append((name, out, *actor.roles, said))
     assert [] == wrong
@@ -232,8 +247,8 @@ def test_the_same_ids_are_found_within_reach(practice, denied):
     for name in walk():
         verb = verbs()[name]
         ids = {n: getattr(own, n, own.patient_id) for n in ids_of(verb) & OF_A_PATIENT}
-        for actor in actors(test, "no scope"):
-            if (name, actor.id) in denied:
+        for actor in (*actors(test, "no scope"), accounts(own)[0]):
+            if (name, actor.name) in denied:
                 continue
             with pytest.raises(Enough), test.house.work(actor) as work:
                 try:
