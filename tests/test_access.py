@@ -3,12 +3,14 @@
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
+from functools import partial
 from itertools import product
+from random import Random
 from types import SimpleNamespace
 from uuid import UUID, uuid4
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -178,32 +180,42 @@ class World:
     referrers: list[Referrer] = field(default_factory=list)
 
 
-@st.composite
-def wishes(draw):
-    """What a random world looks like, in small numbers: indices stand for rows."""
-    few, some = st.integers(0, 2), st.integers(0, 3)
-    maybe = st.none() | few
-    return SimpleNamespace(
-        patients=draw(st.lists(st.sampled_from(SITES), min_size=3, max_size=3)),
-        studies=draw(st.lists(st.fixed_dictionaries({
-            "patient": few, "site": st.sampled_from(SITES), "referrer": maybe, "radiologist": maybe, "lease": maybe,
-            "moved": maybe, "versions": some, "signed": st.booleans(), "claim": st.booleans(),
-        }), min_size=2, max_size=5)),
-        loose=draw(st.lists(st.sampled_from(SITES), max_size=2)),
-        viewers=draw(st.lists(st.fixed_dictionaries({
-            "who": few, "roles": st.sampled_from(ROLE_SETS), "scope": st.none() | st.sampled_from(list(Scope)),
-            "sites": st.frozensets(st.sampled_from(SITES)), "patient": maybe, "referrer": maybe, "permission": st.integers(0, 50),
-            "link": st.none() | st.integers(0, 4), "fences": st.lists(st.tuples(
-                st.sampled_from(["own", "vip", "everybody", "grant", "glass"]), few, hours, hours | st.none(), st.booleans(),
-            ), max_size=4),
-        }), min_size=4, max_size=6)),
-    )  # fmt: skip
-
-
-hours = st.sampled_from([-2, -1, 0, 1, 2])
-ROLE_SETS = [frozenset({r}) for r in Role] + [
-    frozenset({Role.RADIOLOGIST, Role.MANAGER}), frozenset({Role.ANALYST, Role.BILLING}), frozenset({Role.ADMIN, Role.PATIENT}),
+STAFF_SETS = [frozenset({r}) for r in STAFF] + [
+    frozenset({Role.RADIOLOGIST, Role.MANAGER}), frozenset({Role.ANALYST, Role.BILLING}),
 ]  # fmt: skip
+OTHER_SETS = [frozenset({r}) for r in Role if r not in STAFF] + [frozenset({Role.ADMIN, Role.PATIENT})]
+
+
+def wishes(seed: int) -> SimpleNamespace:
+    """What a random practice looks like, in small numbers: indices stand for rows."""
+    dice = Random(seed)
+    few = partial(dice.randrange, 3)
+
+    def maybe() -> int | None:
+        return few() if dice.random() < 0.4 else None
+
+    def study() -> dict:
+        return {
+            "patient": few(), "site": dice.choice(SITES), "referrer": maybe(), "radiologist": maybe(), "lease": maybe(),
+            "moved": maybe(), "versions": few(), "signed": dice.random() < 0.6, "claim": dice.random() < 0.5,
+        }  # fmt: skip
+
+    def fence() -> tuple:
+        kind = dice.choice(["own", "vip", "everybody", "grant", "glass"])
+        return kind, few(), dice.choice([-2, -1, 0, 1]), dice.choice([-1, 0, 1, 2, None]), dice.random() < 0.3
+
+    def viewer() -> dict:
+        return {
+            "who": few(), "roles": dice.choice(STAFF_SETS if dice.random() < 0.7 else OTHER_SETS), "permission": few() * 17 + few(),
+            "scope": dice.choice([None, None, None, *OVERRIDES, Scope.ASSIGNED, Scope.OWN, Scope.LINK]),
+            "sites": frozenset(dice.sample(SITES, dice.choice([0, 1, 1, 2]))), "patient": maybe(), "referrer": maybe(),
+            "link": few() if dice.random() < 0.4 else None, "fences": [fence() for _ in range(dice.choice([0, 1, 2, 3]))],
+        }  # fmt: skip
+
+    return SimpleNamespace(
+        patients=[dice.choice(SITES) for _ in range(3)], studies=[study() for _ in range(4)],
+        loose=[dice.choice(SITES) for _ in range(2)], viewers=[viewer() for _ in range(8)],
+    )  # fmt: skip
 
 
 def build(test: TestHouse, wish) -> World:
@@ -402,24 +414,40 @@ def compare(test: TestHouse, wish) -> None:
                 )
 
 
+class Enough(Exception):
+    """That was all we wanted to know."""
+
+
 def lets_in(test: TestHouse, actor: Actor, permission: Permission, subject: Subject) -> bool:
     try:
         with test.house.work(actor) as work, work.reading(permission, subject):
-            return True
+            raise Enough  # the entry of this visit is not kept
+    except Enough:
+        return True
     except Missing:
         return False
 
 
-@settings(max_examples=30, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
-@given(wish=wishes())
-def test_the_gate_and_the_rows_say_what_the_decision_says(worlds, wish):
-    compare(worlds, wish)
+# A practice is a seed: there is nothing to make smaller about it.
+_seeds = partial(
+    settings,
+    deadline=None,
+    suppress_health_check=list(HealthCheck),
+    derandomize=True,
+    phases=[Phase.generate],
+)
 
 
-@settings(max_examples=6, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
-@given(wish=wishes())
-def test_on_postgresql_they_agree_as_well(worlds_on_postgresql, wish):
-    compare(worlds_on_postgresql, wish)
+@_seeds(max_examples=40)
+@given(seed=st.integers(0, 2**32))
+def test_the_gate_and_the_rows_say_what_the_decision_says(worlds, seed):
+    compare(worlds, wishes(seed))
+
+
+@_seeds(max_examples=8)
+@given(seed=st.integers(0, 2**32))
+def test_on_postgresql_they_agree_as_well(worlds_on_postgresql, seed):
+    compare(worlds_on_postgresql, wishes(seed))
 
 
 @pytest.fixture(scope="module")
