@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-from console import desk, nav, stepup, widgets
+from console import desk, nav, widgets
 from console.door import door
 from core import factors, people, signin
 from core.factors import Factors, KeyCard
@@ -14,8 +14,6 @@ from core.store.work import Actor
 
 _METHODS = {"code": "code of the app", "key": "key", "recovery": "recovery code", "sso": "single sign-on"}
 _SPAN = {"Account": "account", "Signed in": "sessions", "What I can open": "pages"}
-# What somebody proves before their factors are touched (core.factors).
-_FACTORS = "factors"
 
 
 def render() -> None:
@@ -78,7 +76,7 @@ def _factors(mine: Factors) -> None:
     _proof("Authenticator app", *app, href="/account/app")
     left = mine.recovery_codes
     tone = "good" if left > 3 else "warn" if left else "bad"
-    _proof("Recovery codes", f"{left} left" if left else "none", tone, "Make ten new ones", href="/account/recovery",
+    _proof("Recovery codes", f"{left} left" if left else "none", tone, "Make new ones", href="/account/recovery",
            more="for the day the phone is lost")  # fmt: skip
     keys = (str(len(mine.keys)), "good") if mine.keys else ("none", "neutral")
     _proof("Keys", *keys, "Add a key", href="/account/keys",
@@ -98,17 +96,10 @@ def _proof(name: str, word: str, tone: str, way: str, *, href: str, more: str = 
 def _key(key: KeyCard) -> None:
     left, right = st.columns([3, 1.2], vertical_alignment="center")
     used = f"last used {widgets.when(key.used_at)}" if key.used_at else "not used yet"
-    left.write(f"**{desk.plain(key.name)}**  \nadded {widgets.when(key.made_at)}, {used}")
-    with right.popover("Remove", width="stretch"):
-        st.write("Lost or given away? Remove it here and it opens nothing any more.")
-        proved = stepup.is_proved(_FACTORS)
-        code = "" if proved else stepup.code_field(f"remove-code-{key.id}")
-        if not proved:
-            stepup.key_link(_FACTORS, next="/my_account", label="Or touch a key")
-        if st.button("Remove this key", key=f"remove-{key.id}", type="primary") and desk.do(
-            factors.remove_key, key.id, code=code
-        ):
-            desk.again("Removed.")
+    with left:
+        widgets.line(key.name, "in use", "good", f"added {widgets.when(key.made_at)}, {used}")
+    with right:
+        widgets.way("Take away", f"/account/keys/remove?key={key.id}")
 
 
 # Where I am signed in -------------------------------------------------------------------------------------------
@@ -121,7 +112,7 @@ def _sessions() -> None:
         with st.container(border=True):
             left, right = st.columns([4, 1.3], vertical_alignment="center")
             with left:
-                widgets.line(session.from_address or "unknown place", "this window" if session.is_mine else "another one",
+                widgets.line(session.from_address or "this machine", "this window" if session.is_mine else "another one",
                              "good" if session.is_mine else "info", f"since {widgets.when(session.begun_at)}, last used "
                              f"{widgets.when(session.seen_at)}")  # fmt: skip
             if session.is_mine:

@@ -128,12 +128,15 @@ def _by_code(study_id: UUID, current: VersionCard) -> None:
     now = editor.typed(study_id, current, label="Final text", height=420)
     with st.form("sign", border=True):
         code = stepup.code_field(_CODE)
-        row = st.container(horizontal=True)
-        signs = row.form_submit_button("Sign", type="primary", icon=":material/draw:")
-        by_key = stepup.has_key() and row.form_submit_button("Use my key", icon=":material/key:")
+        signs = st.form_submit_button("Sign", type="primary", icon=":material/draw:", width="stretch")
     if signs:
         _sign_it(study_id, now.text, now.based_on, code)
-    if by_key and _keep(study_id, current, now):
+    # Not a button of the form: one of those is not pressed by the click that leaves the text.
+    if (
+        stepup.has_key()
+        and st.button("Sign with my key", icon=":material/key:", width="stretch")
+        and _keep(study_id, current, now)
+    ):
         st.session_state[_BY_KEY] = study_id
         st.rerun()
     a, b = st.columns(2)
