@@ -232,7 +232,9 @@ def counts_of(work: Work, person_ids: list[UUID]) -> dict[UUID, tuple[int, int]]
     counted = []
     for model, unused in ((SecurityKey, SecurityKey.ended_at), (RecoveryCode, RecoveryCode.used_at)):
         query = select(model.person_id, func.count()).where(model.person_id.in_(person_ids), unused.is_(None))
-        counted.append(dict(work.db.execute(query.group_by(model.person_id)).tuples().all()))
+        counted.append(
+            {person_id: count for person_id, count in work.db.execute(query.group_by(model.person_id))}
+        )
     keys, codes = counted
     return {person_id: (keys.get(person_id, 0), codes.get(person_id, 0)) for person_id in person_ids}
 

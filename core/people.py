@@ -421,14 +421,10 @@ def card_of(work: Work, p: Person) -> PersonCard:
 def _cards_of(work: Work, rows: list[Person]) -> tuple[PersonCard, ...]:
     """The accounts as pages see them, in three questions for all of them."""
     proofs = factors.counts_of(work, [p.id for p in rows])
-    slips = dict(
-        work.db.execute(
-            select(Activation.person_id, Activation.ends_at).where(
-                Activation.person_id.in_([p.id for p in rows]), Activation.used_at.is_(None),
-                Activation.ends_at > work.now(),
-            )
-        ).tuples().all()
+    waiting = select(Activation.person_id, Activation.ends_at).where(
+        Activation.person_id.in_([p.id for p in rows]), Activation.used_at.is_(None), Activation.ends_at > work.now()
     )  # fmt: skip
+    slips = {person_id: ends_at for person_id, ends_at in work.db.execute(waiting)}
     return tuple(_card(work, p, *proofs.get(p.id, (0, 0)), slips.get(p.id)) for p in rows)
 
 

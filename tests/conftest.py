@@ -9,6 +9,8 @@ pytest_plugins = [
     "tests.fixtures.scanner",
     "tests.fixtures.console",
     "tests.fixtures.door",
+    "tests.fixtures.ward",
     "tests.fixtures.oidc",
     "tests.fixtures.directory",
+    "tests.fixtures.guests",
 ]
