@@ -42,6 +42,8 @@ PAGES = (
     PageRow("remittances", "Remittances", "payments", "Billing", P.BILLING_SEE),
     PageRow("code_tables", "Codes and prices", "menu_book", "Billing", P.TABLES_SEE),
     PageRow("people", "People", "badge", "Practice", P.PEOPLE_SEE),
+    PageRow("requests", "Requests", "rule_settings", "Practice", P.CHANGE_SEE),
+    PageRow("staff_import", "Import people", "upload_file", "Practice", P.PEOPLE_MANAGE, in_menu=False),
     PageRow("groups", "Groups and roles", "groups_3", "Practice", P.CHANGE_SEE),
     PageRow("patient_access", "Access to a patient", "lock_person", "Practice", P.ACCESS_SEE),
     PageRow("glass_review", "Broken glass", "emergency_home", "Practice", P.GLASS_REVIEW),

@@ -341,6 +341,11 @@ def way(label: str, href: str, *, strong: bool = False) -> None:
     st.html(f'<a class="{look}" href="{escape(href)}" target="_self">{escape(label)}</a>')
 
 
+def soft(text: str) -> None:
+    """A remark in grey, as it was typed."""
+    st.html(f'<span class="sorg-soft">{escape(text)}</span>')
+
+
 def code(text: str) -> None:
     """Something to be typed off, letter by letter."""
     st.html(f'<p class="sorg-code">{escape(text)}</p>')

@@ -125,16 +125,16 @@ def make_slips(work: Work, request_id: UUID, *, again: bool = False) -> tuple[Sl
 
 
 def _accounts(work: Work) -> dict[str, _Account]:
-    return {p.login: _account(p) for p in work.db.scalars(select(Person))}
+    return {p.login: _account(work, p) for p in work.db.scalars(select(Person))}
 
 
-def _account(p: Person) -> _Account:
+def _account(work: Work, p: Person) -> _Account:
     known = Known(
         p.login, p.name, tuple(p.roles), p.registration, p.practice_number, p.email, tuple(p.sites), p.scope
     )
     roles = set(p.roles)
     return _Account(p.id, known, p.directory, bool(roles & set(OUTSIDE)), p.is_break_glass,
-                    Role.ADMIN in roles and p.is_active and not p.is_break_glass)  # fmt: skip
+                    Role.ADMIN in roles and not p.is_break_glass and people.standing_of(work, p) == "active")  # fmt: skip
 
 
 def _plan(accounts: Mapping[str, _Account], data: bytes, *, name: str, today: Any) -> Plan:

@@ -1,0 +1,214 @@
+"""What the admin's pages share: words for roles, reach and standings, asking for a change, and slips shown once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from html import escape
+from typing import Any
+from urllib.parse import quote
+from uuid import UUID
+
+import streamlit as st
+
+from console import banners, desk, widgets
+from core import changes, groups, people, practice
+from core.changes import Line, RequestCard
+from core.people import OUTSIDE, PersonCard, Slip
+from core.rules import slip_paper
+from core.rules.roles import STAFF, Permission, Role
+from core.rules.slip_paper import PaperSlip
+
+ABOUT = {
+    Role.ADMIN: "people, approvals, audit and the system", Role.MANAGER: "everything at a glance, and the audit trail",
+    Role.RECEPTION: "patients, bookings and links", Role.RADIOGRAPHER: "patients, images and quarantine",
+    Role.RADIOLOGIST: "images, reports and signatures", Role.TRANSCRIPTIONIST: "drafts in transcription",
+    Role.BILLING: "codes, claims and remittances", Role.ANALYST: "figures without names",
+    Role.REFERRER: "signed reports of the patients they referred", Role.PATIENT: "their own images and signed reports",
+}  # fmt: skip
+EVERY_ROLE = (*STAFF, *OUTSIDE)
+SCOPES = {
+    "": "As the roles say", "all": "Every patient", "site": "Patients of their sites",
+    "assigned": "Only studies that are in their hands", "none": "No patients at all",
+}  # fmt: skip
+STANDINGS = {
+    "active": ("good", "Active"), "waits": ("warn", "Waits for first sign-in"), "shut": ("bad", "Shut out"),
+    "closed": ("neutral", "Closed"),
+}  # fmt: skip
+KEPT = {"local": "kept here", "directory": "of the practice's directory", "sso": "by single sign-on"}
+STATES = {
+    "waiting": ("warn", "Waits for approval"), "delayed": ("busy", "Approved, applied later"),
+    "carrying": ("busy", "Being done in the directory"), "done": ("good", "Done"), "refused": ("bad", "Refused"),
+    "withdrawn": ("neutral", "Withdrawn"), "expired": ("neutral", "Expired"), "failed": ("bad", "The directory refused"),
+}  # fmt: skip
+WHY = "Why"
+_SLIP = "slips-to-show"
+
+
+def role_words(role: str) -> str:
+    """radiologist: images, reports and signatures."""
+    return f"{role}: {ABOUT[Role(role)]}" if role in ABOUT else role
+
+
+def may_manage() -> bool:
+    """For drawing: an admin whose session is no reduced one. The banner above says why it is not."""
+    return desk.may(Permission.PEOPLE_MANAGE) and not desk.actor().bounds.reduced
+
+
+def second_factor(card: PersonCard) -> str:
+    """app, 2 keys; or none yet."""
+    keys = f"{card.keys} {'key' if card.keys == 1 else 'keys'}" if card.keys else ""
+    return ", ".join(filter(None, ["app" if card.has_app else "", keys])) or "none yet"
+
+
+def standing_column(label: str = "State") -> Any:
+    """A table's column of standings: coloured chips with their words."""
+    looks = {said_standing(key): widgets.TONES[tone] for key, (tone, _) in STANDINGS.items()}
+    return st.column_config.MultiselectColumn(
+        label, options=list(looks), color=list(looks.values()), width=190
+    )
+
+
+def said_standing(standing: str) -> str:
+    """Sign and word."""
+    tone, word = STANDINGS[standing]
+    return f"{widgets.SIGNS[tone]} {word}"
+
+
+def chips(found: Sequence[tuple[str, str]]) -> None:
+    """Several chips in a row: (tone, word)."""
+    st.html(f'<div class="sorg-chips">{"".join(widgets.chip(word, tone) for tone, word in found)}</div>')
+
+
+# Asking for a change --------------------------------------------------------------------------------------------
+
+
+def lonely() -> bool:
+    """True when there is one admin only, who can sign in."""
+    cards, total = desk.ask(people.people, role=Role.ADMIN, standing="active", size=3)
+    return total - sum(c.is_break_glass for c in cards) <= 1
+
+
+def explain_alone() -> None:
+    """How approving goes in a practice with one admin; nothing where there are two."""
+    if not desk.may(Permission.PEOPLE_MANAGE) or not lonely():
+        return
+    if desk.rule("single_admin"):
+        hours = int(desk.rule("single_admin_delay").total_seconds() // 3600)
+        st.info(f"You are the only admin. You approve your own requests, and each is applied {hours} hours later; until then it "
+                "can be stopped under Requests, and it stands among the alerts.", icon=":material/person_alert:")  # fmt: skip
+    else:
+        st.warning(
+            "You are the only admin who can sign in, so nobody can approve what you ask for. Let a second admin be made on the "
+            "practice's own machine (`sorg people admin`), or set SORG_SINGLE_ADMIN for a practice of one.",
+            icon=":material/person_alert:",
+        )
+
+
+def ask_for(kind: str, *, payload: dict[str, Any], why: str) -> None:
+    """Ask, and say what comes next; refused, the reasons are on the page."""
+    if desk.do(changes.ask, kind=kind, payload=payload, why=why):
+        banners.forget()
+        desk.again("Asked for. It is done once another admin approves it under Requests.")
+
+
+def why_field(key: str) -> str:
+    """The reason that the other admin reads."""
+    return st.text_input(
+        WHY, key=key, max_chars=300, placeholder="For whoever approves it, and for the record"
+    )
+
+
+def before_after(lines: Sequence[Line]) -> None:
+    """What a request changes, as a table."""
+    rows = "".join(
+        f"<tr><td>{escape(_what(line.what))}</td><td>{_cell('del', line, line.before)}</td>"
+        f"<td>{_cell('ins', line, line.after)}</td></tr>"
+        for line in lines
+    )
+    head = "<tr><th>What</th><th>Now</th><th>Then</th></tr>"
+    st.html(f'<table class="sorg-lines"><thead>{head}</thead><tbody>{rows}</tbody></table>')
+
+
+def _what(word: str) -> str:
+    return {"scope": "Sees which patients"}.get(word, word[:1].upper() + word[1:])
+
+
+def _cell(tag: str, line: Line, said: str) -> str:
+    if line.what == "scope":
+        said = SCOPES.get(said, said)
+    return f"<{tag}>{escape(said)}</{tag}>" if said else "–"
+
+
+def stepup_address(card: RequestCard) -> str:
+    """Where a key is touched for this request, and the way back."""
+    back = f"/requests?request={card.id}"
+    return f"/stepup?for={quote(card.purpose, safe='')}&next={quote(back, safe='')}"
+
+
+def find_groups(key: str) -> dict[str, str]:
+    """Groups to choose from, id to name: those that give roles here, and those that a search finds."""
+    found = {g.group_id: f"{g.group_name} ({g.role})" for g in desk.ask(groups.mapping)}
+    text = st.text_input("Find another group", key=key, placeholder="Part of its name; Enter searches")
+    if text.strip():
+        done = desk.do(groups.search, text, most=30)
+        if done:
+            found = {g.id: g.name for g in done.value} | found
+            st.caption(f"{len(done.value)} found; choose below." if done.value else "No group of that name.")
+    return found
+
+
+def sites_of(text: str) -> list[str]:
+    """01, 02 as the request keeps it."""
+    return sorted({part.upper() for part in text.replace(";", ",").replace(",", " ").split()})
+
+
+# Slips, shown once ----------------------------------------------------------------------------------------------
+
+
+def keep_slips(slips: Sequence[Slip], *, about: UUID, roles: Sequence[str] = ()) -> None:
+    """For the very next drawing of the page that is about this, and no longer. roles: they say at which door."""
+    st.session_state[_SLIP] = (about, tuple(slips), _address(roles))
+
+
+def show_slips(about: UUID) -> None:
+    """The slips that were just made. Drawing them forgets them: the next click hides them for good."""
+    kept: tuple[UUID, tuple[Slip, ...], str] | None = st.session_state.pop(_SLIP, None)
+    if kept is None or kept[0] != about:
+        return
+    slips, address = kept[1], kept[2]
+    with st.container(border=True, key="sorg-slip"):
+        one = slips[0] if len(slips) == 1 else None
+        widgets.heading(
+            "The sign-in slip is shown once" if one else f"{len(slips)} sign-in slips, shown once"
+        )
+        if one:
+            widgets.facts({"For": one.name, "Signs in as": one.login, "At": address,
+                           "Works until": widgets.when(one.ends_at)})  # fmt: skip
+            widgets.code(one.code)
+        st.write("Print it now and hand it over in person: with it they choose their own password and second factor. The next "
+                 "click on this page hides it. If it goes lost, make a new one; the old one is void then."
+                 if one else
+                 "Print them now, a page each, and hand them over in person. The next click on this page hides them. If they "
+                 "go lost, print them again; the old ones are void then.")  # fmt: skip
+        a, b, _ = st.columns([1.3, 1, 3])
+        a.download_button(
+            "Print: save as PDF", _paper(slips, address), mime="application/pdf", type="primary", width="stretch",
+            file_name=f"sign-in-slip-{one.login}.pdf" if one else "sign-in-slips.pdf", icon=":material/print:",
+            on_click="ignore",
+        )  # fmt: skip
+        b.button("Done, hide it" if one else "Done, hide them", width="stretch")
+
+
+def _paper(slips: Sequence[Slip], address: str) -> bytes:
+    ours = desk.ask(practice.particulars).name
+    return slip_paper.render(
+        [PaperSlip(s.name, s.login, address, s.code, s.ends_at, s.sets_password) for s in slips],
+        practice=ours,
+    )
+
+
+def _address(roles: Sequence[str]) -> str:
+    """Staff begin at the console, patients and referring doctors at their own door."""
+    if set(roles) & set(OUTSIDE):
+        return f"{desk.rule('gateway_url')}/account/activate"
+    return f"{desk.origin()}/activate"

@@ -1,0 +1,213 @@
+"""Add a person: the form behind People. What it sends is a request; its owner chooses password and second factor."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import streamlit as st
+
+from console import accounts, banners, desk, widgets
+from core import access, changes, groups, patients
+from core.people import SCOPES_OF_STAFF
+from core.ports.directory import Entry
+from core.rules.problems import Problem
+from core.rules.roles import STAFF, Role
+
+_STAFF, _FOUND, _MADE, _PATIENT, _DOCTOR = "staff", "found", "made", "patient", "doctor"
+_PICKED = "new-person-entry"
+
+
+def draw() -> None:
+    """The form, by the kind of account."""
+    widgets.title(
+        "Add a person",
+        "Another admin approves it. Then you print a sign-in slip, and they choose their own password.",
+    )
+    if st.button("Back to people", icon=":material/arrow_back:", type="tertiary"):
+        st.session_state.pop(_PICKED, None)
+        desk.go("people")
+    if not accounts.may_manage():
+        widgets.empty(
+            "Not in this session",
+            "You signed in while the directory was away: sign in anew to manage people.",
+        )
+        return
+    accounts.explain_alone()
+    kind = st.segmented_control("Who is it?", list(_kinds()), format_func=_kinds().__getitem__, default=_STAFF,
+                                key="new-person-kind")  # fmt: skip
+    forms = {_FOUND: _from_directory, _MADE: _in_directory, _PATIENT: _patient, _DOCTOR: _doctor}
+    forms.get(str(kind), _staff)()
+
+
+def _kinds() -> dict[str, str]:
+    kinds = {_STAFF: "Staff, account kept here"}
+    if desk.directory() != "none":
+        kinds = {_FOUND: "Staff, from the directory"} | kinds
+    if desk.directory() == "writes":
+        kinds |= {_MADE: "Staff, new in the directory"}
+    return kinds | {_PATIENT: "A patient", _DOCTOR: "A referring doctor"}
+
+
+# Staff ----------------------------------------------------------------------------------------------------------
+
+
+def _staff() -> None:
+    with st.form("new-staff", border=True):
+        account = _who() | {"roles": _roles()} | _particulars() | _reach()
+        _send(account)
+
+
+def _from_directory() -> None:
+    text = st.text_input("Find them in the directory", key="new-person-find", placeholder="Part of the name or login; Enter searches",
+                         icon=":material/search:")  # fmt: skip
+    if not text.strip():
+        st.session_state.pop(_PICKED, None)
+        return
+    done = desk.do(groups.search_people, text)
+    if not done:
+        return
+    entries: tuple[Entry, ...] = done.value
+    if not entries:
+        widgets.empty("Nobody of that name in the directory", "Try another part of the name.")
+        return
+    chosen = widgets.pick("entries", [{"Name": e.name, "Login": e.login, "E-mail": e.email, "State": str(e.state)} for e in entries],
+                          [e.id for e in entries])  # fmt: skip
+    entry = next((e for e in entries if e.id == chosen), None)
+    if entry is None:
+        st.caption("Choose the person.")
+        return
+    expected = desk.do(groups.what_would, entry.login)
+    if not expected:
+        return
+    roles = expected.value.roles
+    if not roles:
+        st.warning("None of their groups gives a role here, so they would not come in. Give a group a role under Groups and roles, or "
+                   "have them put into one that has.", icon=":material/groups_3:")  # fmt: skip
+        return
+    with st.form(f"new-found-{entry.id}", border=True):
+        widgets.facts({"Name": entry.name, "Signs in as": entry.login, "E-mail": entry.email,
+                       "Roles, from their groups": "; ".join(accounts.role_words(r) for r in roles)})  # fmt: skip
+        account = {"login": entry.login, "name": entry.name, "email": entry.email, "roles": sorted(roles),
+                   "directory_id": entry.id}  # fmt: skip
+        _send(account | _particulars(email=False) | _reach())
+
+
+def _in_directory() -> None:
+    st.caption("Sorg makes the account in the directory once it is approved. Its groups give the roles here.")
+    mapping = desk.ask(groups.mapping)
+    if not mapping:
+        widgets.empty("No group gives a role yet", "Begin under Groups and roles.")
+        return
+    by_group: dict[str, list[str]] = {}
+    names: dict[str, str] = {}
+    for line in mapping:
+        by_group.setdefault(line.group_id, []).append(line.role)
+        names[line.group_id] = line.group_name
+    with st.form("new-made", border=True):
+        account = _who()
+        chosen = st.multiselect("Groups", list(names), placeholder="At least one",
+                                format_func=lambda g: f"{names[g]}: {', '.join(by_group[g])}")  # fmt: skip
+        account |= {
+            "roles": sorted({r for g in chosen for r in by_group[g]}),
+            "groups": sorted(chosen),
+            "in_directory": True,
+        }
+        _send(account | _particulars() | _reach())
+
+
+# Outside --------------------------------------------------------------------------------------------------------
+
+
+def _patient() -> None:
+    st.caption("A patient's own account signs in at the patients' door and sees their images and signed reports. Links stay the "
+               "usual way: they need no account.")  # fmt: skip
+    with st.form("new-patient", border=True):
+        number = st.text_input(
+            "File number", max_chars=40, placeholder="Exactly as on the file", key="new-person-file"
+        )
+        account = _who() | {"roles": [str(Role.PATIENT)]}
+        account["email"] = st.text_input("E-mail", max_chars=120, key="new-person-email")
+        why = accounts.why_field("new-person-why")
+        if st.form_submit_button("Ask for this account", type="primary"):
+            found = desk.do(access.look_up, number=number)
+            if found:
+                _ask(account | {"patient_id": str(found.value)}, why)
+
+
+def _doctor() -> None:
+    st.caption(
+        "A referring doctor's account signs in at the patients' door and sees the signed reports of their own referrals."
+    )
+    doctors = {d.id: f"{d.name} ({d.practice_number})" for d in desk.ask(patients.referrers, size=1000)}
+    if not doctors:
+        widgets.empty("No referring doctor is registered yet", "Reception registers them under Bookings.")
+        return
+    with st.form("new-doctor", border=True):
+        doctor = st.selectbox(
+            "Referring doctor",
+            list(doctors),
+            format_func=doctors.__getitem__,
+            index=None,
+            placeholder="Choose",
+        )
+        account = _who() | {"roles": [str(Role.REFERRER)], "referrer_id": str(doctor) if doctor else None}
+        account["email"] = st.text_input("E-mail", max_chars=120, key="new-person-email")
+        _send(account)
+
+
+# Parts of the forms ---------------------------------------------------------------------------------------------
+
+
+def _who() -> dict[str, Any]:
+    a, b = st.columns(2)
+    name = a.text_input("Name", max_chars=120, placeholder="Dr Sipho Dlamini", key="new-person-name")
+    login = b.text_input("Signs in as", max_chars=64, placeholder="sipho.dlamini", key="new-person-login",
+                         help="Letters a to z, digits, dots, hyphens and underscores.")  # fmt: skip
+    return {"login": login.strip(), "name": name.strip()}
+
+
+def _roles() -> list[str]:
+    chosen = st.multiselect("Roles", list(STAFF), format_func=accounts.role_words, placeholder="At least one",
+                            key="new-person-roles")  # fmt: skip
+    return sorted(str(r) for r in chosen)
+
+
+def _particulars(*, email: bool = True) -> dict[str, str]:
+    a, b, c = st.columns(3)
+    found = {
+        "registration": a.text_input("HPCSA registration", max_chars=40, help="For those who sign reports.",
+                                     key="new-person-registration"),
+        "practice_number": b.text_input("Practice number", max_chars=13, key="new-person-number"),
+    }  # fmt: skip
+    return found | ({"email": c.text_input("E-mail", max_chars=120, key="new-person-email")} if email else {})
+
+
+def _reach() -> dict[str, Any]:
+    a, b = st.columns([2, 1])
+    scope = a.selectbox(
+        "Sees which patients",
+        list(SCOPES_OF_STAFF),
+        format_func=accounts.SCOPES.__getitem__,
+        key="new-person-scope",
+    )
+    sites = b.text_input(
+        "Sites", placeholder="01, 02", help="Two signs each; empty: the house's own.", key="new-person-sites"
+    )
+    return {"scope": scope, "sites": accounts.sites_of(sites)}
+
+
+def _send(account: dict[str, Any]) -> None:
+    why = accounts.why_field("new-person-why")
+    if st.form_submit_button("Ask for this account", type="primary"):
+        _ask(account, why)
+
+
+def _ask(account: dict[str, Any], why: str) -> None:
+    done = desk.do(changes.ask, kind="add-person", payload=account, why=why, quiet=True)
+    if not done:
+        widgets.problems(done.problems or (Problem("refused", done.sentence),))
+        return
+    st.session_state.pop(_PICKED, None)
+    banners.forget()
+    desk.say("Asked for. Another admin approves it next.")
+    desk.go("requests", request=done.value)

@@ -1,0 +1,358 @@
+"""Requests: what waits for a second admin, what is being done, what was decided; and the alerts."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+import streamlit as st
+
+from console import accounts, banners, desk, widgets
+from core import alerts, changes, factors, people, staff_import
+from core.alerts import AlertCard
+from core.changes import RequestCard
+from core.rules import sheets
+from core.rules.roles import Permission
+
+_VIEWS = ("open", "decided", "alerts")
+_MOST_LINES = 200
+_DECIDED = 200
+
+
+def render() -> None:
+    if request_id := desk.about("request"):
+        _one(request_id)
+        return
+    widgets.title(
+        "Requests",
+        "Every change to accounts, roles and rights is asked for by one admin and approved by another.",
+    )
+    waiting = desk.ask(changes.requests)
+    unseen = desk.ask(alerts.alerts) if desk.may(Permission.ALERT_SEE) else ()
+    words = {"open": f"Open · {len(waiting)}", "decided": "Decided", "alerts": f"Alerts · {len(unseen)}"}
+    view = st.segmented_control("Show", _VIEWS, key="requests-view", default="open", format_func=words.__getitem__,
+                                label_visibility="collapsed")  # fmt: skip
+    if view == "decided":
+        _decided()
+    elif view == "alerts":
+        _alerts(unseen)
+    else:
+        _open(waiting)
+        accounts.explain_alone()
+
+
+# Lists ----------------------------------------------------------------------------------------------------------
+
+
+def _open(found: tuple[RequestCard, ...]) -> None:
+    if not found:
+        widgets.empty(
+            "Nothing waits", "Changes are asked for under People, Groups and roles, and Access to a patient."
+        )
+        return
+    for card in found:
+        with st.container(border=True):
+            left, right = st.columns([6, 1], vertical_alignment="center")
+            with left:
+                tone, word = accounts.STATES[card.state]
+                widgets.line(_name(card), word, tone, _more(card))
+                widgets.soft(_asked(card))
+            label = "Look at it" if card.why_not or card.state != "waiting" else "Decide"
+            if right.button(
+                label, key=f"look-{card.id}", width="stretch", type="secondary" if card.why_not else "primary"
+            ):
+                desk.go("requests", request=card.id)
+
+
+def _name(card: RequestCard) -> str:
+    return f"{card.label}: {card.about}" if card.about else card.label
+
+
+def _asked(card: RequestCard) -> str:
+    why = f" – “{card.why}”" if card.why else ""
+    return f"{'You' if card.is_mine else card.asked_by}, {widgets.when(card.asked_at)}{why}"
+
+
+def _more(card: RequestCard) -> str:
+    if card.state == "delayed":
+        return f"applied {widgets.when(card.due_at)}"
+    if card.state == "waiting":
+        return f"open until {widgets.when(card.ends_at)}"
+    return ""
+
+
+def _decided() -> None:
+    found = desk.ask(changes.requests, decided=True, size=_DECIDED)
+    if not found:
+        widgets.empty("Nothing has been decided yet")
+        return
+    chosen = widgets.pick("decided", [
+        {"Decided": widgets.when(c.decided_at or c.ends_at), "What": c.label, "About": c.about,
+         "Became": accounts.STATES[c.state][1], "By": c.decided_by, "Asked by": c.asked_by, "Why": c.why,
+         "Remark": c.remark}
+        for c in found
+    ], [c.id for c in found])  # fmt: skip
+    if len(found) == _DECIDED:
+        st.caption(f"The newest {_DECIDED}. Older ones stand in the audit trail.")
+    if chosen:
+        widgets.unpick("decided")
+        desk.go("requests", request=chosen)
+
+
+# Alerts ---------------------------------------------------------------------------------------------------------
+
+
+def _alerts(unseen: tuple[AlertCard, ...]) -> None:
+    all_of_them = st.toggle("Show those that were seen as well", key="alerts-all")
+    found = desk.ask(alerts.alerts, unseen=False) if all_of_them else unseen
+    if not found:
+        widgets.empty(
+            "No alerts",
+            "Guessing at the door, a broken glass, or a change that one admin makes alone would stand here.",
+        )
+        return
+    for alert in found:
+        with st.container(border=True):
+            left, look, seen = st.columns([6, 1, 1], vertical_alignment="center")
+            with left:
+                note = f"{widgets.when(alert.at)}" + (
+                    f" · seen by {alert.seen_by}, {widgets.when(alert.seen_at)}" if alert.seen_at else ""
+                )
+                widgets.line(alert.sentence, "new" if alert.seen_at is None else "seen",
+                             "warn" if alert.seen_at is None else "neutral", note)  # fmt: skip
+            if alert.about and look.button("Look", key=f"look-{alert.id}", width="stretch"):
+                _look(alert)
+            if (
+                alert.seen_at is None
+                and seen.button("Seen", key=f"mark-{alert.id}", width="stretch")
+                and desk.do(alerts.mark_seen, alert.id)
+            ):
+                banners.forget()
+                desk.again("Noted, with your name.")
+
+
+def _look(alert: AlertCard) -> None:
+    """An alert names one id, of a person, a request or a broken glass."""
+    try:
+        about = UUID(alert.about)
+    except ValueError:
+        st.info("There is no page about this.", icon=":material/info:")
+        return
+    if alert.kind == "glass" and desk.has_page("glass_review"):
+        desk.go("glass_review")
+    if desk.glance(changes.request, about):
+        desk.go("requests", request=about)
+    if desk.glance(people.person, about):
+        desk.go("people", person=about)
+    st.info("There is no page about this.", icon=":material/info:")
+
+
+# One request ----------------------------------------------------------------------------------------------------
+
+
+def _one(request_id: UUID) -> None:
+    card = desk.ask_if(changes.request, request_id)
+    if card is None:
+        widgets.title("Requests")
+        widgets.empty("This request is not there", "The address may be cut short.")
+        _back()
+        return
+    widgets.title(
+        _name(card), f"Asked by {'you' if card.is_mine else card.asked_by}, {widgets.when(card.asked_at)}."
+    )
+    _back()
+    accounts.show_slips(card.id)
+    accounts.chips([accounts.STATES[card.state]])
+    left, right = st.columns([3, 2], gap="large")
+    with left:
+        _what(card)
+    with right:
+        _state(card)
+        if card.state == "waiting":
+            _decide(card)
+        elif card.state == "delayed":
+            _stop(card)
+        elif card.state == "done" and accounts.may_manage():
+            _next(card)
+
+
+def _back() -> None:
+    if st.button("All requests", icon=":material/arrow_back:", type="tertiary"):
+        desk.go("requests")
+
+
+def _what(card: RequestCard) -> None:
+    if card.why:
+        st.write(f"Why: **{desk.plain(card.why)}**")
+    if card.kind == "import":
+        _rows(card)
+    elif card.lines:
+        accounts.before_after(card.lines)
+    else:
+        st.caption("Nothing is changed beyond what its name says.")
+    beside = card.person_id if card.state != "done" and desk.has_page("people") else None
+    if beside and st.button("Open the person", icon=":material/person:", type="tertiary"):
+        desk.go("people", person=beside)
+
+
+def _rows(card: RequestCard) -> None:
+    new = sum(line.before == "new" for line in card.lines)
+    st.write(f"**{new}** new and **{len(card.lines) - new}** changed accounts, all of them or none.")
+    widgets.table(
+        [
+            {"Login": line.what, "": line.before, "Name and roles": line.after}
+            for line in card.lines[:_MOST_LINES]
+        ]
+    )
+    if len(card.lines) > _MOST_LINES:
+        st.caption(f"The first {_MOST_LINES} of {len(card.lines)}. The file has them all.")
+    st.download_button(
+        "The whole list as a file", lambda: sheets.write_csv(("Login", "New or changed", "Name and roles"),
+                                                             [(r.what, r.before, r.after) for r in card.lines]),
+        file_name="import-request.csv", mime="text/csv", icon=":material/download:", on_click="ignore",
+    )  # fmt: skip
+
+
+def _state(card: RequestCard) -> None:
+    widgets.facts({
+        "Open until": widgets.when(card.ends_at) if card.state == "waiting" else "",
+        "Applied": widgets.when(card.due_at) if card.state == "delayed" else "",
+        "Decided by": card.decided_by, "Decided": widgets.when(card.decided_at) if card.decided_at else "",
+        "Remark": card.remark,
+    })  # fmt: skip
+    if card.state == "carrying":
+        st.info("Approved. The directory is being changed now; look again in a minute. While it is away, this waits for it.",
+                icon=":material/sync:")  # fmt: skip
+        if st.button("Look again", icon=":material/refresh:"):
+            st.rerun()
+    elif card.state == "failed":
+        st.error(
+            f"The directory did not do it: {desk.plain(card.remark)} Mend that there, then ask anew.",
+            icon=":material/error:",
+        )
+
+
+def _decide(card: RequestCard) -> None:
+    if card.is_mine and accounts.may_manage():
+        st.caption("Changed your mind?")
+        if st.button("Take it back", icon=":material/undo:", width="stretch") and desk.do(
+            changes.withdraw, card.id
+        ):
+            banners.forget()
+            desk.again("Taken back.")
+    if card.why_not:
+        st.info(desk.plain(card.why_not), icon=":material/group:")
+    if desk.actor().bounds.reduced or not desk.may(Permission.CHANGE_APPROVE):
+        return
+    if not card.why_not:
+        _approve(card)
+    if not card.is_mine:
+        _refuse(card)
+
+
+def _approve(card: RequestCard) -> None:
+    """With a code, typed here; or with a key, touched on the page for confirming, which leads back here."""
+    proved = desk.ask(factors.is_proved, purpose=card.purpose)
+    mine = desk.ask(factors.mine)
+    with st.form(f"approve-{card.id}", border=True):
+        st.write(
+            "**Approve it**"
+            if not card.is_mine
+            else "**Approve it yourself**: it is applied after the delay."
+        )
+        code = ""
+        if proved:
+            st.caption("You have just confirmed that it is you.")
+        elif mine.code:
+            code = st.text_input("Code from your authenticator", key=f"code-{card.id}", max_chars=12, autocomplete="one-time-code",
+                                 help="Six digits. Each works once.")  # fmt: skip
+        if st.form_submit_button("Approve", type="primary", icon=":material/check:", width="stretch",
+                                 disabled=not (proved or mine.code)):  # fmt: skip
+            done = desk.do(changes.approve, card.id, digest=card.digest, code=code)
+            if done:
+                banners.forget()
+                desk.again(_said(done.value))
+    if not proved:
+        widgets.way(
+            "Use my key instead" if mine.code else "Confirm with my key", accounts.stepup_address(card)
+        )
+
+
+def _said(state: str) -> str:
+    return {"delayed": "Approved. It is applied when the delay is over.", "carrying": "Approved. The directory is being changed."}.get(
+        state, "Approved and done."
+    )  # fmt: skip
+
+
+def _refuse(card: RequestCard) -> None:
+    with st.expander("Refuse it", icon=":material/close:"), st.form(f"refuse-{card.id}", border=False):
+        remark = st.text_input("What should they know?", max_chars=300, placeholder="Read by whoever asked")
+        if st.form_submit_button("Refuse") and desk.do(changes.refuse, card.id, remark=remark):
+            banners.forget()
+            desk.again("Refused.")
+
+
+def _stop(card: RequestCard) -> None:
+    st.info(f"Approved by the one admin of this practice, and applied {widgets.when(card.due_at)}. Until then any admin can stop it.",
+            icon=":material/hourglass:")  # fmt: skip
+    if accounts.may_manage() and st.button("Stop it", icon=":material/front_hand:", type="primary", width="stretch") and desk.do(
+        changes.withdraw, card.id
+    ):  # fmt: skip
+        banners.forget()
+        desk.again("Stopped. Nothing was changed.")
+
+
+# What comes after -----------------------------------------------------------------------------------------------
+
+
+def _next(card: RequestCard) -> None:
+    """The step that an approved request leaves to do: mostly a slip."""
+    if card.kind == "import":
+        _slips(card)
+        return
+    if card.person_id is None:
+        return
+    person = desk.glance(people.person, card.person_id)
+    if person is not None and person.needs_slip and str(person.id) != desk.actor().id:
+        st.success("Next: a sign-in slip. Hand it over, and they choose their own password and second factor.",
+                   icon=":material/receipt:")  # fmt: skip
+        label = "Make a new slip" if person.slip_until else "Make a sign-in slip"
+        if st.button(label, type="primary", width="stretch", icon=":material/receipt:") and (
+            done := desk.do(people.make_slip, person.id)
+        ):
+            accounts.keep_slips([done.value], about=card.id, roles=person.roles)
+            desk.again()
+    if desk.has_page("people") and st.button("Open the person", icon=":material/person:", width="stretch"):
+        desk.go("people", person=card.person_id)
+
+
+def _slips(card: RequestCard) -> None:
+    due = desk.ask(staff_import.slips_due, card.id)
+    if not due.waiting:
+        st.success("Everybody new in this import has signed in.", icon=":material/check_circle:")
+        return
+    without = due.waiting - due.with_slip
+    widgets.facts(
+        {"Wait for their first sign-in": str(due.waiting), "With a slip that works": str(due.with_slip)}
+    )
+    if without:
+        many = min(without, staff_import.MOST_SLIPS)
+        label = (
+            f"Print {many} {'slip' if many == 1 else 'slips'}"
+            if many == without
+            else f"Print the next {many} slips"
+        )
+        if st.button(label, type="primary", width="stretch", icon=":material/print:"):
+            _make(card, again=False)
+    if due.with_slip:
+        with st.popover("Print them anew…", width="stretch"):
+            st.write("The slips that were handed out are void then.")
+            if st.button("Print them anew", type="primary"):
+                _make(card, again=True)
+
+
+def _make(card: RequestCard, *, again: bool) -> None:
+    with st.spinner("Making the slips …"):
+        done = desk.do(staff_import.make_slips, card.id, again=again)
+    if done:
+        accounts.keep_slips(done.value, about=card.id)
+        desk.again()
