@@ -14,6 +14,7 @@ import pytest
 import websockets.exceptions
 from streamlit.proto.BackMsg_pb2 import BackMsg
 from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
+from streamlit.util import calc_hash
 from websockets.sync.client import connect
 
 from console.signin.routes import LARGEST_FORM, local_path
@@ -55,24 +56,30 @@ def websocket(desk: Console, *, token: str | None, **how):
                    max_size=None, proxy=None, **how)  # fmt: skip
 
 
-def drawn(desk: Console, token: str, *, page: str) -> tuple[list[str], list[str]]:
-    """What a run draws for a client that asks for a page by name: texts, and the pages it may go to."""
+def drawn(desk: Console, token: str, *, page: str = "", hash: str = "") -> tuple[list[str], list[str]]:
+    """What a run draws for a client that asks for a page by name or hash: texts, and the pages it may go to."""
+    with websocket(desk, token=token) as ws:
+        return run(ws, page=page, hash=hash)
+
+
+def run(ws, *, page: str = "", hash: str = "") -> tuple[list[str], list[str]]:
+    """One run over an open websocket."""
     texts: list[str] = []
     pages: list[str] = []
     message = BackMsg()
     message.rerun_script.page_name = page
-    with websocket(desk, token=token) as ws:
-        ws.send(message.SerializeToString())
-        while True:
-            told = ForwardMsg()
-            told.ParseFromString(ws.recv(timeout=60))  # type: ignore[arg-type]
-            match told.WhichOneof("type"):
-                case "navigation":
-                    pages = [p.url_pathname for p in told.navigation.app_pages]
-                case "delta":
-                    texts.append(str(told.delta))
-                case "script_finished" if told.script_finished == ForwardMsg.FINISHED_SUCCESSFULLY:
-                    return texts, pages
+    message.rerun_script.page_script_hash = hash
+    ws.send(message.SerializeToString())
+    while True:
+        told = ForwardMsg()
+        told.ParseFromString(ws.recv(timeout=60))
+        match told.WhichOneof("type"):
+            case "navigation":
+                pages = [p.url_pathname for p in told.navigation.app_pages]
+            case "delta":
+                texts.append(str(told.delta))
+            case "script_finished" if told.script_finished == ForwardMsg.FINISHED_SUCCESSFULLY:
+                return texts, pages
 
 
 class TestFirstRequestOfAFreshServer:
@@ -105,9 +112,39 @@ def test_a_page_of_another_role_is_not_drawn_for_a_forged_message(desk: Console,
     assert not any("Signed in now" in t or "Audit trail" in t for t in texts)
 
 
-def test_the_right_role_gets_that_page(desk: Console) -> None:
-    texts, _ = drawn(desk, desk.token("admin"), page="people")
+@pytest.mark.parametrize("page", ["people", "audit"])
+def test_a_page_of_another_role_is_not_drawn_for_its_hash(desk: Console, page: str) -> None:
+    texts, _ = drawn(desk, desk.token("transcriptionist"), hash=calc_hash(page))
+    assert not any("Signed in now" in t or "Audit trail" in t for t in texts)
+
+
+@pytest.mark.parametrize("how", [{"page": "people"}, {"hash": calc_hash("people")}])
+def test_the_right_role_gets_that_page(desk: Console, how: dict[str, str]) -> None:
+    texts, _ = drawn(desk, desk.token("admin"), **how)
     assert any("Signed in now" in t for t in texts)
+
+
+def test_a_token_made_anew_leaves_nothing_to_the_old_one_not_even_an_open_page(desk: Console) -> None:
+    old = desk.fresh_token("transcriptionist")
+    with websocket(desk, token=old) as ws:
+        assert not any("You are signed out" in t for t in run(ws)[0])
+        new = desk.test.do("nobody", signin.rotate, token=old)
+        assert any("You are signed out" in t for t in run(ws)[0])
+    assert (401, 200) == (raw_get(desk, "/board", old)[0], raw_get(desk, "/board", new)[0])
+    with pytest.raises(websockets.exceptions.InvalidStatus):
+        websocket(desk, token=old).__enter__()
+
+
+def test_the_code_that_signed_in_confirms_nothing_afterwards(desk: Console) -> None:
+    with desk.http() as client:
+        second = client.get(send_password(client, login="analyst").headers["location"])
+        client.post("/login/code", data={"token": form_token(second), "code": desk.code_now("analyst")})
+        before = client.cookies[COOKIE]
+        page = client.get("/stepup", params={"for": "factors", "next": "/my_account?x=1"})
+        fields = {"token": form_token(page), "purpose": "factors", "next": "/my_account?x=1"}
+        # The code was used to sign in: once only.
+        assert 401 == client.post("/stepup", data={**fields, "code": desk.code_now("analyst")}).status_code
+        assert before == client.cookies[COOKIE]
 
 
 @pytest.mark.parametrize("cookie", [None, "", "x", "A" * 43, "A" * 5000])
@@ -244,6 +281,12 @@ def test_no_address_leads_from_the_sign_in_to_another_place(desk: Console, wish:
     "//_stcore/host-config", "/login/%2e%2e/_stcore/host-config", "/_stcore/agent/openapi.json", "/_stcore/agent/mcp",
     "/_stcore/upload_file/x/y", "/_stcore/metrics", "/media/x.jpg", "/auth/login", "/oauth2callback", "/app/static/x",
     "/view/staff.html", "/view/assets/x.js", "/images/00000000-0000-0000-0000-000000000000/manifest",
+    "/activatex", "/activate/", "/activate/../", "/activate/../board", "/activate/%2e%2e/board", "/activate%2f..%2fboard",
+    "/ACTIVATE", "//activate", "/activate;/board", "/activate/password/../../board", "/login/keys.js/../../board",
+    "/login/key/x", "/login/keys.js/", "/stepup", "/stepup/", "/stepup%2fkey", "/stepup/../board", "/stepup/key/options",
+    "/account/keys", "/account/app", "/account/recovery", "/account/../login/../board", "/account%2fkeys", "/account/",
+    "/static/../_stcore/host-config", "/static/%2e%2e/_stcore/host-config", "/foo/_stcore/host-config",
+    "/_stcore/script-health-check", "/_stcore/stream",
 ])  # fmt: skip
 def test_no_path_but_the_open_ones_answers_a_stranger(desk: Console, path: str) -> None:
     """Sent over a raw socket, since clients tidy paths up."""
@@ -280,7 +323,8 @@ def test_health_says_that_it_lives_and_nothing_else(desk: Console) -> None:
 
 def test_every_answer_carries_its_policy(desk: Console) -> None:
     with desk.http("reception") as client:
-        for path in ("/login", "/board", "/health", "/static/nothing.js"):
+        for path in ("/login", "/board", "/health", "/static/nothing.js", "/activate", "/stepup", "/account/keys",
+                     "/account/nothing", "/login/nothing", "/stepup/key", "/logout"):  # fmt: skip
             headers = client.get(path).headers
             assert "frame-ancestors 'none'" in headers["content-security-policy"]
             assert ("DENY", "nosniff", "same-origin") == (
@@ -313,14 +357,6 @@ def test_a_session_that_an_admin_ends_is_over_at_the_next_request(desk: Console)
     newest = desk.test.do("admin", signin.sessions, person_id=desk.test.actors["manager"].person)[0]
     desk.test.do("admin", signin.end_session, newest.id)
     assert 401 == raw_get(desk, "/board", token)[0]
-
-
-def test_under_https_the_cookie_is_secure_and_bound_to_the_host(tmp_path) -> None:
-    test = early_house(tmp_path / "home")
-    with serving(test, SORG_HTTPS="true") as running, running.http() as client:
-        form = next(c for c in client.get("/login").headers.get_list("set-cookie"))
-        assert "Secure" in form
-    test.house.engine.dispose()
 
 
 def test_signing_in_is_on_record_with_the_address_it_came_from(desk: Console) -> None:

@@ -31,6 +31,7 @@ from core.store.model import Person
 from tests.fixtures.doors import (
     CODE,
     COOKIE,
+    FORM,
     SLIP,
     browser_of,
     doors_of,
@@ -421,6 +422,23 @@ def test_the_open_paths_are_these() -> None:
         "/login", "/login/code", "/login/key", "/login/key/options", "/login/keys.js", "/login/style.css", "/login/oidc",
         "/login/oidc/back", "/activate", "/activate/password", "/activate/app", "/health", "/favicon.png",
     } == OPEN  # fmt: skip
+
+
+def test_under_https_every_cookie_is_secure_and_the_sessions_is_bound_to_the_host(desk: Desk) -> None:
+    with served(doors_of(desk.test, https=True)) as url, browser_of(url) as browser:
+        token = form_token((first := browser.get("/login")).text)
+        kept = {"cookie": f"{FORM}={token}"}
+        fields = {"token": token, "login": "billing", "password": PASSWORD}
+        second = browser.post("/login", data=fields, headers=kept)
+        half = re.search(f"{CODE}=([^;]+)", second.headers["set-cookie"])[1]
+        code = {"token": token, "code": desk.code("billing")}
+        third = browser.post("/login/code", data=code, headers={"cookie": f"{FORM}={token}; {CODE}={half}"})
+        assert (303, 303) == (second.status_code, third.status_code)
+        cookies = [c for answer in (first, second, third) for c in answer.headers.get_list("set-cookie")]
+        assert all("Secure" in c and "HttpOnly" in c and "SameSite=strict" in c for c in cookies)
+        assert any(
+            c.startswith(f"__Host-{COOKIE}=") and "Path=/;" in c and "Domain" not in c for c in cookies
+        )
 
 
 # Confirming -----------------------------------------------------------------------------------------------------
