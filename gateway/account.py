@@ -70,7 +70,7 @@ class AccountDesk:
         self.by_address = Buckets(size=20, seconds_each=6, clock=clock)
         self.by_all = Buckets(size=60, seconds_each=1, clock=clock)
         self._viewer = ViewerFiles()
-        self._touched, self._rechecked = Rounds(_TOUCH_EVERY), Rounds(_ASK_EVERY, at_once=True)
+        self._touched, self._rechecked = Rounds(_TOUCH_EVERY), Rounds(_ASK_EVERY)
         self._few: anyio.CapacityLimiter | None = None
         # A browser sends such a cookie only over HTTPS and takes it from nobody else. __Host- would want the path /.
         self.prefix = "__Secure-" if desk.https else ""
@@ -488,26 +488,22 @@ class AccountDesk:
 
 
 class Rounds:
-    """What is to be done once in a while for each session. The oldest are forgotten.
+    """What is to be done once in a while for each session, the first time at once. The oldest are forgotten."""
 
-    at_once: due at the first look too; otherwise a new session has just done it by signing in.
-    """
-
-    def __init__(self, every: timedelta, *, at_once: bool = False, most: int = 5000) -> None:
-        self._every, self._at_once, self._most = every, at_once, most
+    def __init__(self, every: timedelta, *, most: int = 5000) -> None:
+        self._every, self._most = every, most
         self._last: OrderedDict[UUID, datetime] = OrderedDict()
         self._lock = threading.Lock()
 
     def is_due(self, session: UUID, now: datetime) -> bool:
         with self._lock:
-            last = self._last.get(session)
-            due = self._at_once if last is None else now - last >= self._every
-            if last is None or due:
-                self._last[session] = now
+            if now - self._last.get(session, now - self._every) < self._every:
+                return False
+            self._last[session] = now
             self._last.move_to_end(session)
             while len(self._last) > self._most:
                 self._last.popitem(last=False)
-            return due
+            return True
 
 
 def _onward(where: str) -> Response:
