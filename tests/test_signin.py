@@ -218,7 +218,7 @@ def test_wrong_passwords_at_the_door_do_not_keep_a_person_from_confirming_with_a
     _ = guest.actor
     for _ in range(5):
         told(guest)
-    guest.does(factors.prove_by_code, purpose="sign", code=guest.code())
+    guest.does(factors.prove_by_code, purpose="sign", code=guest.proof())
     assert guest.does(factors.is_proved, purpose="sign")
 
 
