@@ -158,7 +158,8 @@ def signed_out() -> NoReturn:
     """The calm end of a page whose session is over."""
     st.html(
         '<div class="sorg-empty" role="alert"><h2>You are signed out</h2><p>The session has ended: it was not used for '
-        "a while, or it was ended by you or your practice's admin. What was saved is safe.</p>"
+        "a while, or it was ended by you or your practice's admin. What was saved is safe. If you have just confirmed "
+        "something with your key in another window, this one only needs to be opened again.</p>"
         '<p><a class="sorg-button" href="/login" target="_self">Sign in again</a></p></div>'
     )
     st.stop()
