@@ -186,10 +186,10 @@ def _manage(card: PersonCard, waiting: tuple[RequestCard, ...]) -> None:
         _roles(card)
     if card.standing in ("shut", "closed"):
         _let_in(card)
-    elif not card.needs_slip:
+    if card.has_app and not card.needs_slip:
         _new_password(card)
-        if card.has_second_factor:
-            _new_factor(card)
+    if card.has_second_factor:
+        _new_factor(card)
     if card.directory == "directory":
         _in_directory(card)
 

@@ -39,8 +39,13 @@ def render() -> None:
         return
     accounts.explain_alone()
     _begin()
-    file = st.file_uploader("The filled-in sheet", type=["xlsx", "csv"], key="staff-import-file")
+    file = st.file_uploader("The filled-in sheet", type=["xlsx", "csv"], key="staff-import-file", max_upload_size=5)
     if file is None:
+        widgets.empty(
+            "Fill in the template, a row a person, and give it back here",
+            "Every row is shown as new, changed, unchanged or refused, with its reason, before anything is asked for.",
+            "Giving the same sheet twice changes nothing. A column that is left out leaves what is known as it is.",
+        )
         return
     data = file.getvalue()
     found = _plan(data, file.name)
