@@ -236,7 +236,7 @@ def begin_app_page(*, token: str, said: str = "") -> str:
 def app_page(*, token: str, fresh: NewTotp, box: str, said: str = "") -> str:
     """Scan, then type the app's code."""
     return page.frame(
-        "A new authenticator app", page.message(said), page.app_steps(fresh),
+        "A new authenticator app", page.app_steps(fresh), page.message(said),
         page.form(_APP, page.code_field(label="Code in the new app now", help="Six digits that change every half minute."),
                   button="Use this app from now on", token=token, box=box), _BACK,
     )  # fmt: skip

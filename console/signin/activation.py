@@ -136,6 +136,8 @@ class Activate(Counter):
                 request, activation.finish, slip=self._slip(request), code=form.get("code", "")[:12]
             )
         except WrongAnswer as error:
+            if error.sentence == activation.NO_SLIP:
+                return self._no_slip(request, error)
             return self.show(request, draw, said=error.sentence, status=401, **what)
         except SorgError as error:
             return self._no_slip(request, error)
@@ -211,7 +213,7 @@ def password_page(*, token: str, view: SlipView, said: tuple[str, ...] = ()) -> 
 def app_page(*, token: str, fresh: NewTotp, box: str, said: str = "") -> str:
     """A new authenticator app: scan, then type its code."""
     return page.frame(
-        "Step 2 of 2: your phone", page.message(said), page.app_steps(fresh),
+        "Step 2 of 2: your phone", page.app_steps(fresh), page.message(said),
         page.form(_APP, page.code_field(label="Code in the app now", help="Six digits that change every half minute."),
                   button="Finish", token=token, box=box),
         page.link("/activate/password", "Begin this step again"),
