@@ -25,7 +25,7 @@ from core.signin import SignIn
 from core.store.work import Actor
 
 Answer = TypeVar("Answer")
-_FRESH = timedelta(seconds=30)
+_FRESH, _DIRECTORY_FRESH = timedelta(seconds=30), timedelta(seconds=10)
 _KEPT = "banners"
 _MOST_ALERTS = 20
 
@@ -110,7 +110,7 @@ _said: tuple[datetime, str] | None = None
 def _is_there() -> str:
     global _said
     with _lock:
-        if _said is None or widgets.now() - _said[0] >= _FRESH:
+        if _said is None or widgets.now() - _said[0] >= _DIRECTORY_FRESH:
             _said = (widgets.now(), desk.glance(groups.directory_is_there) or "none")
         return _said[1]
 

@@ -9,14 +9,20 @@ from datetime import date, datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import select
+from sqlalchemy import Select, select
 
+from core import factors
 from core.rules.roles import Permission
+from core.rules.sheets import write_csv
 from core.rules.za_time import day_bounds
 from core.store import audit
 from core.store.audit import Verdict
 from core.store.model import AuditEntry, Patient, Person, Study
 from core.store.work import Subject, Work
+
+# What a fresh proof for taking the trail out is bound to.
+TAKE_OUT, MOST_TAKEN = "export:audit", 10_000
+_TAKEN = ("Number", "At (UTC)", "Who", "Roles", "Act", "Outcome", "Kind", "About", "From", "Facts")
 
 
 @dataclass(frozen=True)
@@ -68,18 +74,50 @@ def entries(
 ) -> tuple[EntryCard, ...]:
     """The audit list, newest first, by cursor: it grows for years and is never counted."""
     with work.look(Permission.AUDIT_READ):
-        query = select(AuditEntry)
-        if questions.act:
-            query = query.where(AuditEntry.act == questions.act)
-        if questions.who:
-            query = query.where(AuditEntry.actor_id == questions.who)
-        if questions.outcome:
-            query = query.where(AuditEntry.outcome == questions.outcome)
-        if questions.from_on:
-            query = query.where(AuditEntry.at >= day_bounds(questions.from_on)[0])
-        if questions.to_on:
-            query = query.where(AuditEntry.at < day_bounds(questions.to_on)[1])
-        return _cards(work, query, before, size)
+        return _cards(work, _asked(questions), before, size)
+
+
+def _asked(questions: Questions) -> Select[AuditEntry]:
+    query = select(AuditEntry)
+    if questions.act:
+        query = query.where(AuditEntry.act == questions.act)
+    if questions.who:
+        query = query.where(AuditEntry.actor_id == questions.who)
+    if questions.outcome:
+        query = query.where(AuditEntry.outcome == questions.outcome)
+    if questions.from_on:
+        query = query.where(AuditEntry.at >= day_bounds(questions.from_on)[0])
+    if questions.to_on:
+        query = query.where(AuditEntry.at < day_bounds(questions.to_on)[1])
+    return query
+
+
+def take_out(
+    work: Work, questions: Questions = Questions(), *, patient_id: UUID | None = None, code: str = ""
+) -> bytes:
+    """The audit list as a CSV file, or all that is on record about one patient (POPIA s23 gives them that).
+
+    Names leave, so it needs a fresh proof for TAKE_OUT. The newest MOST_TAKEN entries. Raises WrongAnswer without it.
+    """
+    with work.act(
+        Permission.AUDIT_READ, Subject.patient(patient_id) if patient_id else Subject("list", "audit")
+    ) as facts:
+        facts["proof"] = factors.require(work, TAKE_OUT, code=code)
+        query = _asked(questions)
+        if patient_id:
+            query = query.where(AuditEntry.patient_id == str(patient_id))
+        cards = _cards(work, query, None, MOST_TAKEN)
+        facts["rows"] = len(cards)
+        return write_csv(_TAKEN, [_taken(card) for card in cards])
+
+
+def _taken(card: EntryCard) -> tuple[str, ...]:
+    said = {k: card.names.get(str(v), str(v)) for k, v in card.facts.items()}
+    return (
+        str(card.seq), card.at.isoformat(timespec="seconds"), card.who, " ".join(card.roles), card.act, card.outcome,
+        card.subject_kind, card.names.get(card.subject_id, card.subject_id), f"{card.channel} {card.address}".strip(),
+        json.dumps(said, ensure_ascii=False),
+    )  # fmt: skip
 
 
 def verify_chain(work: Work, *, checkpoint: str = "") -> Verdict:

@@ -10,20 +10,28 @@ from uuid import UUID
 
 from sqlalchemy import case, func, select
 
+from core import factors
 from core.errors import Refused
 from core.rules.names import search_words
 from core.rules.pages import rows_before
 from core.rules.problems import Problem
 from core.rules.report_text import conclusion_of, tidy
 from core.rules.roles import Permission
+from core.rules.sheets import write_xlsx
 from core.rules.steps import FINAL, LOOKS, STEPS, UNREAD, Status, Step, offers
-from core.rules.za_time import day_bounds
+from core.rules.za_time import day_bounds, say_day, say_time
 from core.store.model import Consent, Patient, Person, Referrer, ReportVersion, Study, StudyEvent
 from core.store.work import Subject, Work
 
 _LONGEST_HISTORY = 10_000
 BARE = ("arrive", "cancel")  # steps that carry no text, image, signature or money
 URGENCIES = {"stat": "Now (stat)", "urgent": "Today (urgent)", "routine": "Routine"}
+
+
+# What a fresh proof for taking the list out is bound to.
+TAKE_OUT, MOST_TAKEN = "export:board", 2_000
+_TAKEN = ("Status", "Urgency", "Booked for", "Patient", "Born", "File", "Accession", "Examination", "Modality",
+          "Referrer", "Radiologist")  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -175,6 +183,26 @@ def reading_list(work: Work, filters: Filters = Filters(), *, page: int = 1, siz
     """Studies from the scan to the signature; `filters.statuses` can only narrow that."""
     with work.look(Permission.READING_LIST_SEE):
         return list_studies(work, within(filters, UNREAD), page=page, size=size)
+
+
+def take_out(work: Work, filters: Filters = Filters(), *, code: str = "") -> bytes:
+    """The live list as a workbook, for when the power goes: names leave, so it needs a fresh proof for TAKE_OUT.
+
+    At most MOST_TAKEN rows, in the list's order. Raises WrongAnswer without the proof.
+    """
+    with work.act(Permission.BOARD_SEE, Subject("list", "board")) as facts:
+        facts["proof"] = factors.require(work, TAKE_OUT, code=code)
+        rows = list_studies(work, filters, page=1, size=MOST_TAKEN).rows
+        facts["rows"] = len(rows)
+        return write_xlsx(_TAKEN, [_taken(row) for row in rows], title="Board")
+
+
+def _taken(row: BoardRow) -> tuple[str, ...]:
+    return (
+        LOOKS[row.status].label, URGENCIES.get(row.urgency, row.urgency), say_time(row.booked_for_at), row.patient,
+        say_day(row.born_on), row.file_number, row.accession, row.description, row.modality, row.referrer,
+        row.radiologist,
+    )  # fmt: skip
 
 
 def open_study(work: Work, study_id: UUID) -> StudyCard:

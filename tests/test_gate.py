@@ -104,7 +104,7 @@ VERBS = {
     "code_tables.preview_icd10": "ab", "code_tables.import_icd10": "ab", "code_tables.preview_tariff": "ab",
     "code_tables.import_tariff": "ab",
     
-    "groups.look_closer": "a",
+    "groups.look_closer": "a", "workflow.take_out": "amrgdb", "privacy.take_out": "am",
     "access.break_glass": "rgd", "access.my_glass": "amrgdtbn", "access.glass_to_review": "am",
     "access.review_glass": "am", "access.look_up": "am", "access.access_of": "am", "access.access_of_person": "am",
     "staff_import.plan": "a", "staff_import.ask": "a", "staff_import.staff_sheet": "a", "staff_import.slips_due": "a",

@@ -8,7 +8,7 @@ from uuid import UUID
 
 import streamlit as st
 
-from console import desk, widgets
+from console import desk, takeout, widgets
 from core import access, people, privacy
 from core.privacy import EntryCard, Questions
 from core.rules.roles import Permission
@@ -41,6 +41,8 @@ def _all() -> None:
     span = tuple(days) if isinstance(days, tuple | list) else (days,)
     asked = Questions(act, who, outcome, span[0] if span else None, span[-1] if span else None)
     _entries("audit", asked, lambda before: desk.ask(privacy.entries, asked, before=before, size=SIZE))
+    takeout.offer("Take these entries out", privacy.take_out, asked, purpose=privacy.TAKE_OUT, file_name="audit.csv",
+                  next="/audit", most=privacy.MOST_TAKEN)  # fmt: skip
     if desk.may(Permission.SYSTEM_SEE):
         _chain()
 
@@ -55,6 +57,8 @@ def _who_looked(patient_id: UUID) -> None:
         desk.go("patients", patient=patient_id)
     _entries(f"looked-{patient_id}", patient_id,
              lambda before: desk.ask(privacy.who_looked, patient_id, before=before, size=SIZE))  # fmt: skip
+    takeout.offer("Take these entries out", privacy.take_out, patient_id=patient_id, purpose=privacy.TAKE_OUT,
+                  file_name=f"audit-{card.file_number}.csv", next=f"/audit?patient={patient_id}", most=privacy.MOST_TAKEN)  # fmt: skip
 
 
 def _entries(name: str, narrowed: Any, ask: Any) -> None:

@@ -6,7 +6,7 @@ from uuid import UUID
 
 import streamlit as st
 
-from console import desk, steps, widgets
+from console import desk, steps, takeout, widgets
 from core import workflow
 from core.rules.catalogue import MODALITIES
 from core.rules.steps import Status
@@ -29,6 +29,11 @@ def render() -> None:
     days = d.selectbox("Days", list(DAYS), format_func=DAYS.__getitem__, index=2, key="board-days",
                        label_visibility="collapsed")  # fmt: skip
     _live(search, modality, urgency, days)
+    asked = Filters(
+        search, tuple(st.session_state.get("board-statuses") or ()), modality, urgency, *widgets.days_of(days)
+    )
+    takeout.offer("Take this list out", workflow.take_out, asked, purpose=workflow.TAKE_OUT, file_name="board.xlsx", next="/board",
+                  most=workflow.MOST_TAKEN)  # fmt: skip
 
 
 @desk.live(2)

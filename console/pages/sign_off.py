@@ -116,7 +116,8 @@ def _sign(study_id: UUID) -> None:
     with right:
         widgets.heading("Final text")
         purpose = reporting.purpose_of(study_id, proof.after.id)
-        if st.session_state.get(_BY_KEY) == study_id or stepup.is_proved(purpose):
+        by_key = st.session_state.get(f"{_BY_KEY}-{study_id}")
+        if by_key or (by_key is None and stepup.is_proved(purpose)):
             _by_key(study_id, proof.after, purpose)
         else:
             _by_code(study_id, proof.after)
@@ -137,7 +138,7 @@ def _by_code(study_id: UUID, current: VersionCard) -> None:
         and st.button("Sign with my key", icon=":material/key:", width="stretch")
         and _keep(study_id, current, now)
     ):
-        st.session_state[_BY_KEY] = study_id
+        st.session_state[f"{_BY_KEY}-{study_id}"] = True
         st.rerun()
     a, b = st.columns(2)
     if a.button("Save for later", width="stretch", icon=":material/save:", shortcut="Ctrl+S") and (
@@ -163,10 +164,10 @@ def _by_key(study_id: UUID, current: VersionCard, purpose: str) -> None:
                 _sign_it(study_id, current.text, current.id, "")
         else:
             stepup.key_link(purpose, next=f"/sign_off?study={study_id}")
-            if st.button("Change the text, or use a code", type="tertiary", icon=":material/edit:"):
-                st.session_state.pop(_BY_KEY, None)
-                editor.forget(study_id)
-                st.rerun()
+        if st.button("Change the text, or use a code", type="tertiary", icon=":material/edit:"):
+            st.session_state[f"{_BY_KEY}-{study_id}"] = False
+            editor.forget(study_id)
+            st.rerun()
 
 
 def _keep(study_id: UUID, current: VersionCard, now: editor.Typed) -> bool:
@@ -182,7 +183,7 @@ def _keep(study_id: UUID, current: VersionCard, now: editor.Typed) -> bool:
 def _sign_it(study_id: UUID, text: str, based_on: UUID | None, code: str) -> None:
     if desk.do(reporting.sign, study_id, text=text, based_on=based_on, code=code):
         editor.forget(study_id)
-        for kept in (_CODE, _BY_KEY):
+        for kept in (_CODE, f"{_BY_KEY}-{study_id}"):
             st.session_state.pop(kept, None)
         desk.again("Signed.")
 
