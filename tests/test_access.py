@@ -202,14 +202,20 @@ def wishes(seed: int) -> SimpleNamespace:
 
     def fence() -> tuple:
         kind = dice.choice(["own", "vip", "everybody", "grant", "glass"])
-        return kind, few(), dice.choice([-2, -1, 0, 1]), dice.choice([-1, 0, 1, 2, None]), dice.random() < 0.3
+        return (
+            kind,
+            few(),
+            dice.choice([-2, -1, -1, 0, 1]),
+            dice.choice([-1, 0, 1, 2, 2, None]),
+            dice.random() < 0.3,
+        )
 
     def viewer() -> dict:
         return {
             "who": few(), "roles": dice.choice(STAFF_SETS if dice.random() < 0.7 else OTHER_SETS), "permission": few() * 17 + few(),
             "scope": dice.choice([None, None, None, *OVERRIDES, Scope.ASSIGNED, Scope.OWN, Scope.LINK]),
             "sites": frozenset(dice.sample(SITES, dice.choice([0, 1, 1, 2]))), "patient": maybe(), "referrer": maybe(),
-            "link": few() if dice.random() < 0.4 else None, "fences": [fence() for _ in range(dice.choice([0, 1, 2, 3]))],
+            "link": few() if dice.random() < 0.4 else None, "fences": [fence() for _ in range(dice.choice([0, 1, 2, 3, 4]))],
         }  # fmt: skip
 
     return SimpleNamespace(
@@ -547,12 +553,16 @@ def test_a_block_with_an_end_ends_by_itself(house):
 
 def test_a_block_or_grant_that_was_ended_counts_no_more(house):
     patient, _ = book_thando(house)
-    held = block(house, patient, "reception")
-    with house.does("system") as work, work.act(P.CHANGE_APPLY):
-        access.end(work, what="block", row_id=held)
+    held, let_in = block(house, patient, "reception"), grant(house, patient, "reception")
     assert can_open(house, "reception", patient)
-    (right,) = house.do("admin", access.access_of, patient).rights
-    assert ("block", "vip", "Reception Person", False) == (right.what, right.kind, right.person, right.stands)
+    for what, right, opens in (("grant", let_in, False), ("block", held, True)):
+        with house.does("system") as work, work.act(P.CHANGE_APPLY):
+            access.end(work, what=what, row_id=right)
+        assert opens == can_open(house, "reception", patient)
+    rights = house.do("admin", access.access_of, patient).rights
+    assert {("grant", "", "Reception Person", False), ("block", "vip", "Reception Person", False)} == {
+        (r.what, r.kind, r.person, r.stands) for r in rights
+    }
 
 
 def test_ones_own_record_is_opened_by_no_grant_and_no_glass(house):
