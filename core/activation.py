@@ -81,7 +81,8 @@ def begin(work: Work, *, slip: str, password: str) -> NewTotp | None:
         # Who guesses at the door must not keep somebody from choosing a password; proving one waits like signing in.
         rests = not sets and person.locked_until is not None and person.locked_until > work.now()
         if not right or rests:
-            count_wrong_password(work, person)
+            if local:
+                count_wrong_password(work, person)
             count_wrong_at_door(work)
             raise WrongAnswer(WRONG_PASSWORD, why="account-rests" if rests else "wrong")
         if verifier:

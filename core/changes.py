@@ -23,7 +23,7 @@ from sqlalchemy import func, select
 
 from core import access, factors, groups, people
 from core.alerts import raise_alert
-from core.errors import Denied, Refused, Stale, Turned
+from core.errors import Denied, Refused, Stale, Turned, Unfit
 from core.rules.problems import Problem
 from core.rules.roles import Permission, Role
 from core.store.model import ChangeRequest, GroupRole, Patient, PatientBlock, PatientGrant, Person
@@ -252,7 +252,16 @@ def to_carry_out(work: Work, request_id: UUID) -> dict[str, Any] | None:
         if row.state != "carrying":
             return None
         person = work.db.get(Person, row.person_id) if row.person_id else None
-        return {"kind": row.kind, **row.payload, "entry": person.directory_id if person else None}
+        problems = people.account_problems(work, row.payload) if row.kind == "add-person" else ()
+        return {**row.payload, "kind": row.kind, "entry": person.directory_id if person else None, "request": request_id,
+                "begun": bool(row.after.get("begun")), "trouble": problems[0].sentence if problems else ""}  # fmt: skip
+
+
+def begin_making(work: Work, request_id: UUID) -> None:
+    """Write down that the directory is about to be asked for a new account: one that is there later is ours."""
+    with work.tend(Permission.CHANGE_APPLY):
+        row = work.get(ChangeRequest, request_id, what="request", lock=True)
+        row.after = {**row.after, "begun": True}
 
 
 def carried_out(work: Work, request_id: UUID, *, entry_id: str = "", trouble: str = "") -> None:
@@ -262,8 +271,10 @@ def carried_out(work: Work, request_id: UUID, *, entry_id: str = "", trouble: st
         if row.state != "carrying":
             return
         row.state, row.remark = ("failed", trouble[:LONGEST_WHY]) if trouble else ("done", row.remark)
-        facts |= {"kind": row.kind, "state": row.state}
-        if entry_id and not trouble:
+        facts |= {"kind": row.kind, "state": row.state} | ({"why": row.remark} if trouble else {})
+        if trouble:
+            row.after = {}
+        elif entry_id:
             person = people.new_person(work, row.payload, directory="directory", directory_id=entry_id)
             person.slip_sets_password = True
             row.person_id, row.after = person.id, {"person": str(person.id)}
@@ -281,19 +292,21 @@ def carry_out(house: House, payload: dict[str, Any]) -> None:
         return
     directory = house.ports.directory
     if directory is None or not directory.writes:
-        raise Turned("Changes in the directory need SORG_DIRECTORY_WRITER.")
+        raise Unfit("Changes in the directory need SORG_DIRECTORY_WRITER.")
     entry_id = ""
     try:
+        if task["trouble"]:
+            raise Refused(task["trouble"])
         if task["kind"] == "add-person":
-            entry_id = _create(directory, task)
+            entry_id = _create(house, directory, task)
         elif task["kind"] == "directory-account":
             directory.set_enabled(task["entry"], enabled=task["enabled"])
         else:
-            for group_id in task["add"]:
+            for group_id in task.get("add", ()):
                 directory.add_to_group(task["entry"], group_id)
-            for group_id in task["remove"]:
+            for group_id in task.get("remove", ()):
                 directory.remove_from_group(task["entry"], group_id)
-    except Turned as error:
+    except (Turned, Refused) as error:
         with house.work(system()) as work:
             carried_out(work, request_id, trouble=error.sentence)
         return
@@ -301,17 +314,28 @@ def carry_out(house: House, payload: dict[str, Any]) -> None:
         carried_out(work, request_id, entry_id=entry_id)
 
 
-def _create(directory: Any, task: dict[str, Any]) -> str:
-    """The account there, with a password that nobody knows: its owner sets one with the slip."""
+def _create(house: House, directory: Any, task: dict[str, Any]) -> str:
+    """The account there, with a password that nobody knows: its owner sets one with the slip.
+
+    One that was there before is never taken for a new one: whoever has it would lose their password to a slip.
+    """
     found = directory.find(task["login"])
+    if found is not None and not task["begun"]:
+        raise Turned(
+            f"The directory has an account {task['login']} already. Add that person from the directory's own list."
+        )
+    groups_there = tuple(task.get("groups", ()))
+    if any(directory.group(group_id) is None for group_id in groups_there):
+        raise Turned("One of the groups is not in the directory any more. Choose the groups again.")
     if found is None:
+        with house.work(system()) as work:
+            begin_making(work, task["request"])
         unknown = f"{secrets.token_urlsafe(32)}-aA1"
         found = directory.create(
-            login=task["login"], name=task["name"], email=task.get("email", ""), password=unknown
-        )
-    elif found.name != task["name"]:
-        raise Turned(f"The directory has a {task['login']} already, and it is somebody else.")
-    for group_id in task.get("groups", ()):
+            login=task["login"], name=task["name"], email=task.get("email", ""), password=unknown,
+            groups=groups_there,
+        )  # fmt: skip
+    for group_id in groups_there:
         directory.add_to_group(found.id, group_id)
     return found.id
 
@@ -488,6 +512,19 @@ def _groups_apply(work: Work, row: ChangeRequest) -> None:
         people.keep_an_admin(work, person)
 
 
+def _account_problems(work: Work, payload: dict[str, Any]) -> tuple[Problem, ...]:
+    if not isinstance(payload.get("enabled"), bool):
+        return (Problem("enabled", "Say whether the account is to be open or shut.", "enabled"),)
+    return _in_directory_problems(work, payload)
+
+
+def _groups_problems(work: Work, payload: dict[str, Any]) -> tuple[Problem, ...]:
+    add, remove = payload.get("add", []), payload.get("remove", [])
+    if not (add or remove) or set(add) & set(remove):
+        return (Problem("groups", "Choose the groups to join or to leave.", "groups"),)
+    return _in_directory_problems(work, payload)
+
+
 def _groups_now(work: Work, payload: dict[str, Any]) -> dict[str, Any]:
     return {"groups": _person(work, payload).groups}
 
@@ -623,8 +660,8 @@ KINDS: dict[str, Kind] = {
     "reset-factor": Kind("New second factor", lambda work, payload: (), _factors_now, _factor_apply),
     "group-roles": Kind("Groups and roles", lambda work, payload: groups.mapping_problems(work, payload["lines"]), _mapping_now,
                         _mapping_apply),
-    "directory-account": Kind("Account in the directory", _in_directory_problems, _is_active, _enabled_apply),
-    "directory-groups": Kind("Groups in the directory", _in_directory_problems, _groups_now, _groups_apply),
+    "directory-account": Kind("Account in the directory", _account_problems, _is_active, _enabled_apply),
+    "directory-groups": Kind("Groups in the directory", _groups_problems, _groups_now, _groups_apply),
     "grant": Kind("Access to a patient", access.grant_problems, _no_before, _grant_apply),
     "block": Kind("Close a patient's record", access.block_problems, _no_before, _block_apply),
     "end-access": Kind("End an access or a block", access.end_problems, _end_now, _end_apply),

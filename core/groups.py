@@ -8,7 +8,9 @@ from uuid import UUID
 from sqlalchemy import select
 
 from core.errors import Refused
+from core.people import by_login
 from core.ports.directory import AccountState, Entry, Group
+from core.rules.logins import problem_of
 from core.rules.problems import Problem
 from core.rules.roles import STAFF, Permission, Role
 from core.store.model import GroupRole, Person
@@ -85,8 +87,10 @@ def what_would(work: Work, login: str) -> Expected:
             return Expected(None, (), (), False, "The directory has nobody of this name, or more than one.")
         lines = [g for g in work.db.scalars(select(GroupRole)) if g.group_id in entry.groups]
         roles = roles_for(work, entry.groups)
-        known = work.db.scalars(select(Person).where(Person.directory_id == entry.id)).first()
-        reason = _why_not(entry, roles, known)
+        known = work.db.scalars(
+            select(Person).where(Person.directory == "directory", Person.directory_id == entry.id)
+        ).first()
+        reason = _why_not(work, entry, roles, known)
         return Expected(entry, roles, tuple(sorted((g.group_name, g.role) for g in lines)), not reason,
                         reason or "Comes in, with a second factor.")  # fmt: skip
 
@@ -141,13 +145,23 @@ def _directory(work: Work):
     return work.ports.directory
 
 
-def _why_not(entry: Entry, roles: tuple[str, ...], known: Person | None) -> str:
+def _why_not(work: Work, entry: Entry, roles: tuple[str, ...], known: Person | None) -> str:
     if known is not None and not known.is_active:
         return "Stays out: shut out here by an admin."
     if entry.state is not AccountState.OK:
         return f"Stays out: the directory says '{entry.state}'."
     if not roles:
         return "Stays out: none of their groups gives a role."
+    for role, bound_to, what in (
+        (Role.PATIENT, known and known.patient_id, "a patient"),
+        (Role.REFERRER, known and known.referrer_id, "a referring doctor"),
+    ):
+        if role in roles and bound_to is None:
+            return f"Stays out: bind the account to {what} first, with a request for a new account."
+    if known is None and problem_of(entry.login) is not None:
+        return f"Stays out: '{entry.login}' cannot be a login here."
+    if known is None and by_login(work, entry.login) is not None:
+        return f"Stays out: somebody else has the login {entry.login} here."
     if known is None or known.totp_box is None:
         return "Comes in once they have set up a second factor with a sign-in slip."
     return ""

@@ -6,6 +6,7 @@ reason for the record. A wrong password never opens anything, whether the direct
 
 from __future__ import annotations
 
+import base64
 import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -13,11 +14,13 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from sqlalchemy import select
 
 from core import factors, limits
 from core.alerts import raise_alert
-from core.errors import Away, Denied, Refused, WrongAnswer
+from core.errors import Away, Denied, Outside, Refused, WrongAnswer
 from core.groups import roles_for
 from core.limits import Limit
 from core.people import OUTSIDE, by_login, end_sessions_of, fold, new_person
@@ -42,7 +45,8 @@ _ADDRESS = Limit(most=20, window=timedelta(minutes=10), rest=timedelta(minutes=1
 _EVERYBODY = Limit(most=200, window=timedelta(minutes=10), rest=timedelta(minutes=5))
 _KNOWN_ADDRESS = timedelta(days=30)
 _AWAY_TRIES = 5
-_CHECK_EVERY = timedelta(minutes=5)
+# The door asks at most every half minute (console.door), so that five minutes are never passed.
+_CHECK_EVERY = timedelta(minutes=4, seconds=30)
 _BREAK_GLASS = timedelta(hours=1)
 GATEWAY = "gateway"
 
@@ -109,6 +113,7 @@ class _Word:
     reason: str = ""
     entry: Entry | None = None
     verifier: str = field(default="", repr=False)
+    is_counted: bool = False  # as a wrong one, before the directory was asked
 
 
 # The first half -------------------------------------------------------------------------------------------------
@@ -262,7 +267,8 @@ def recheck(work: Work, *, token: str) -> None:
         person_id, entry_id, directory = person.id, person.directory_id or "", work.ports.directory
     try:
         entry = directory.look_up(entry_id)
-    except Away:
+    except Outside:
+        # Away, or it refuses our own account: nobody can say anything of this person now.
         return
     with work.look(Permission.SIGN_IN):
         news = _news(work, work.get(Person, person_id), entry)
@@ -279,6 +285,9 @@ def recheck(work: Work, *, token: str) -> None:
         else:
             facts["sessions"] = end_sessions_of(work, person, why=news)
             person.away_until = None
+            if news == "no group gives a role" and entry is not None:
+                # Who was an admin there is none here any more, and does not count as one.
+                _take_over(work, person, entry)
         person.checked_at = work.now()
 
 
@@ -364,7 +373,10 @@ def my_sign_ins(work: Work, *, size: int = 10) -> tuple[SignIn, ...]:
 
 
 def password_of(work: Work, person_id: UUID, password: str) -> bool:
-    """Whether this is the person's password now; asks argon2 or the directory, outside any transaction. Raises Away."""
+    """Whether this is the person's password now; asks argon2 or the directory, outside any transaction. Raises Away.
+
+    A try in the directory is counted here, and forgiven when it was right; the caller counts those of local accounts.
+    """
     with work.look(Permission.SIGN_IN):
         person = work.get(Person, person_id)
         local, entry_id, verifier = (
@@ -377,7 +389,14 @@ def password_of(work: Work, person_id: UUID, password: str) -> bool:
     entry = work.ports.directory.look_up(entry_id)
     if entry is None or not password or len(password) > LONGEST_PASSWORD:
         return False
-    return work.ports.directory.password_is_right(entry, password).verdict is Verdict.RIGHT
+    if not _count_ahead(work, entry):
+        return False
+    if work.ports.directory.password_is_right(entry, password).verdict is not Verdict.RIGHT:
+        return False
+    with work.house.work(work.actor) as after, after.tend(Permission.SIGN_IN):
+        person = after.get(Person, person_id, lock=True)
+        person.wrong_answers, person.locked_until = 0, None
+    return True
 
 
 def count_wrong_password(work: Work, person: Person) -> None:
@@ -435,7 +454,7 @@ def _look_for(work: Work, login: str) -> _Seen:
         and not strays
     )
     return _Seen(person.id, person.login, person.directory, person.password_hash,
-                 person.away_hash if cached and person.is_active else "", rests)  # fmt: skip
+                 _away_verifier(work, person) if cached and person.is_active else "", rests)  # fmt: skip
 
 
 def _by_any_spelling(work: Work, login: str) -> Person | None:
@@ -494,11 +513,38 @@ def _ask_directory(work: Work, login: str, password: str) -> _Word:
     if at_wrong_door and work.actor.channel == GATEWAY:
         accounts.password_is_right("", password, verifier="")
         return _Word("rests", "wrong door", entry)
-    answer: Answer = directory.password_is_right(entry, password)
+    if not _count_ahead(work, entry):
+        return _Word("rests", "account-rests", entry)
+    try:
+        answer: Answer = directory.password_is_right(entry, password)
+    except Away:
+        if entry.state is AccountState.OK:
+            raise
+        # It said no a moment ago; what it said before that opens nothing.
+        return _Word("refused", entry.state, entry, is_counted=True)
     if answer.verdict is Verdict.RIGHT:
-        return _Word("right", answer.reason, entry, accounts.new_verifier(password))
+        return _Word("right", answer.reason, entry, accounts.new_verifier(password), is_counted=True)
     outcome = "refused" if answer.verdict is Verdict.REFUSED else "wrong"
-    return _Word(outcome, answer.reason or answer.state, entry)
+    return _Word(outcome, answer.reason or answer.state, entry, is_counted=True)
+
+
+def _count_ahead(work: Work, entry: Entry) -> bool:
+    """Count the try as a wrong one before the directory hears of it, on record at once; False when that was one too many.
+
+    Of many guesses sent at the same moment all but a few stay here, so that none can use us to lock somebody out of
+    Windows. A right answer takes the count away again.
+    """
+    with work.house.work(work.actor) as ahead, ahead.tend(Permission.SIGN_IN):
+        known = _by_entry(ahead, entry, lock=True)
+        if known is None:
+            if limits.rests(ahead, f"entry:{entry.id}"):
+                return False
+            limits.count_wrong(ahead, f"entry:{entry.id}", Limit(ahead.rule("sign_in_tries"), _REST, _REST))
+            return True
+        if known.locked_until is not None and known.locked_until > ahead.now():
+            return False
+        count_wrong_password(ahead, known)
+        return True
 
 
 def _by_entry(work: Work, entry: Entry, *, lock: bool = False) -> Person | None:
@@ -521,12 +567,14 @@ def _why_not(work: Work, seen: _Seen, word: _Word, person: Person | None) -> str
         return "unknown"
     # A provider has limits of its own: who guesses passwords here must not keep out somebody who has none here.
     rests = person.locked_until if person is not None and person.directory != "sso" else None
-    if rests is not None and rests > work.now():
+    if not word.is_counted and rests is not None and rests > work.now():
         return "account-rests"
     if person is not None and not person.is_active:
         return "shut out"
     if person is not None and person.closes_at is not None and person.closes_at <= work.now():
         return "closed"
+    if person is not None and person.directory == "directory" and person.slip_sets_password:
+        return "new password waits for its slip"
     if (
         person is not None
         and word.outcome == "right"
@@ -566,13 +614,11 @@ def _count(work: Work, login: str, word: _Word, person: Person | None) -> None:
     count_wrong_at_door(work)
     if word.outcome == "away-wrong" and person is not None:
         person.away_tries += 1
-    if word.outcome not in ("wrong", "away-wrong"):
+    if word.is_counted or word.outcome not in ("wrong", "away-wrong"):
         return
     tries = Limit(work.rule("sign_in_tries"), _REST, _REST)
     if person is not None:
         count_wrong_password(work, person)
-    elif word.entry is not None:
-        limits.count_wrong(work, f"entry:{word.entry.id}", tries)
     else:
         limits.count_wrong(work, _unknown(login), tries)
 
@@ -604,19 +650,51 @@ def _newcomer(work: Work, entry: Entry | None, *, directory: str = "directory") 
 
 def _remember(work: Work, person: Person, word: _Word, login: str) -> None:
     person.wrong_answers, person.away_tries = 0, 0 if word.outcome == "right" else person.away_tries
+    if word.is_counted:
+        person.locked_until = None
     if word.verifier and word.entry is None:
         person.password_hash = word.verifier
     if word.entry is None:
         return
     _take_over(work, person, word.entry)
     if word.verifier:
-        person.away_hash, person.away_until = word.verifier, work.now() + work.rule("away_lasts")
+        person.away_until = work.now() + work.rule("away_lasts")
+        person.away_hash = _sealed(work, person, word.verifier)
     limits.forget(work, f"entry:{word.entry.id}")
+
+
+def _sealed(work: Work, person: Person, verifier: str) -> str:
+    nonce = work.dice(12)
+    box = AESGCM(work.keys["secrets"]).encrypt(nonce, verifier.encode(), _bound_to(person))
+    return base64.b64encode(nonce + box).decode()
+
+
+def _away_verifier(work: Work, person: Person) -> str:
+    """The verifier for when the directory is away; empty when it was made for another row, or for another day."""
+    try:
+        box = base64.b64decode(person.away_hash, validate=True)
+        return AESGCM(work.keys["secrets"]).decrypt(box[:12], box[12:], _bound_to(person)).decode()
+    except (InvalidTag, ValueError):
+        return ""
+
+
+def _bound_to(person: Person) -> bytes:
+    until_s = int(person.away_until.timestamp()) if person.away_until else 0
+    return f"away|{person.id}|{until_s}".encode()
 
 
 def _take_over(work: Work, person: Person, entry: Entry) -> None:
     """What the directory says of a person holds here: name, e-mail, groups, and the roles that those give."""
     person.name, person.email = (entry.name or person.name)[:120], entry.email[:120]
+    login = fold(entry.login)
+    # Under the new login they come in while the directory is away, and the old one is free for somebody else.
+    if (
+        person.directory == "directory"
+        and login != person.login
+        and problem_of(login) is None
+        and by_login(work, login) is None
+    ):
+        person.login = login
     person.groups, person.roles = sorted(entry.groups), list(roles_for(work, entry.groups))
     person.password_set_at, person.checked_at = entry.password_set_at, work.now()
 

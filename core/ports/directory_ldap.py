@@ -171,7 +171,9 @@ class LdapDirectory:
 
     # What the delegated account changes.
 
-    def create(self, *, login: str, name: str, email: str, password: str) -> Entry:
+    def create(
+        self, *, login: str, name: str, email: str, password: str, groups: tuple[str, ...] = ()
+    ) -> Entry:
         login, name, email = (text.strip() for text in (login, name, email))
         if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,19}", login):
             raise Refused("A login is 1 to 20 letters a to z, digits, dots, dashes or underscores.")
@@ -185,10 +187,18 @@ class LdapDirectory:
             if self._kind.by_login(session, login, any_class=True):
                 raise Refused(TAKEN.format(login=login))
             dn = self._kind.add(session, login=login, name=name, email=email, password=password)
+            joined: list[str] = []
             try:
-                return self._whole(session, dn, login)
+                entry = self._whole(session, dn, login)
+                for group_id in groups:
+                    group = self._group_or_missing(session, group_id)
+                    session.add_value(group.dn, "member", dn)
+                    joined.append(group.dn)
+                return entry
             except BaseException:
                 # Half an account is worse than none: whoever tries again finds the name free.
+                for group_dn in joined:
+                    session.remove_value(group_dn, "member", dn, last=LAST_MEMBER)
                 session.delete(dn)
                 raise
 
