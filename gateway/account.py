@@ -372,8 +372,8 @@ class AccountDesk:
             return self._out(request) if _is_read(request) else sentence(SIGNED_OUT, 401)
         try:
             return go_on(request, actor)
-        except Missing as missing:
-            return self._say(request, missing.sentence, 404)
+        except Missing:
+            return self._say(request, pages.NOT_HERE, 404)
         except Refused as refused:
             return self._say(request, refused.sentence, 403)
 

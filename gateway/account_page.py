@@ -33,6 +33,7 @@ SLIP_OVER = "That took longer than fifteen minutes. Type the code of your slip o
 DIRECTORY_AWAY = (
     "We cannot set your password just now. Nothing is lost, and your slip stays good: please try later."
 )
+NOT_HERE = "This is not here, or not yours to see. If you expected it, please call the practice."
 NOT_PRINTED_YET = "The report is being prepared for printing. Please try again in a minute."
 KINDS = {
     "CT": "CT scan", "MR": "MRI scan", "US": "Ultrasound", "CR": "X-ray", "DX": "X-ray", "MG": "Mammogram", "PT": "PET scan",
@@ -99,7 +100,7 @@ practice gave you. It takes three minutes.</p>
         title = "Use a recovery code"
     else:
         fields = _six_digits(
-            "The app on your phone shows them under the practice's name. They change every half minute."
+            "The app on your phone shows it beside the word Sorg. It changes every half minute."
         )
         other = '<p class="again"><a href="/account/code?use=recovery">My phone is not here: use a recovery code</a></p>'
         title, use = "One more step", ""
@@ -253,7 +254,7 @@ def studies(practice: FrontDoor, *, form: str, mine: OwnStudies, name: str, sear
         else "Here are your images, with the report of the doctor who looked at them."
     )
     notes = "" if not mine.all else _notes(practice, is_referrer)
-    body = f"""<h1>{title}</h1><p class="soft">{escape(name)}{_dot}{_count(mine, search)}</p>
+    body = f"""<h1>{title}</h1><p class="soft">{escape(name)}{_dot if mine.all else ""}{_count(mine, search)}</p>
 {f'<p class="soft">{lead}</p>' if mine.all and not search else ""}{searched}{listed}{notes}"""
     return _page(practice, title, body, out=form)
 
@@ -264,6 +265,8 @@ _dot = '<span class="dot" aria-hidden="true">·</span>'
 def _count(mine: OwnStudies, search: str) -> str:
     if search and mine.total != mine.all:
         return f"{mine.total} of {mine.all} examinations"
+    if not mine.all:
+        return ""
     return "1 examination" if mine.all == 1 else f"{mine.all} examinations"
 
 
@@ -272,7 +275,7 @@ def _card(one: OwnStudy, is_referrer: bool) -> str:
     images = "1 image" if one.images == 1 else f"{one.images} images"
     facts = f"{_dot}".join(part for part in (kind, say_day(one.taken_on), images) if part)
     whose = (
-        f'<p class="whose">{escape(one.patient)}{_dot}File {escape(one.file_number)}</p>'
+        f'<p class="whose">{escape(one.patient)} <span>File {escape(one.file_number)}</span></p>'
         if is_referrer
         else ""
     )
@@ -292,7 +295,7 @@ def _nothing_yet(practice: FrontDoor, is_referrer: bool) -> str:
     else:
         what = (
             "An examination appears here as soon as a radiologist has looked at the images and signed the report. "
-            "Until then there is nothing that you need to do."
+            "Until then there is nothing that you need to do. If you are worried, or expected a result here, please call us."
         )
     return f"""<div class="empty"><div class="sign">{icon("clock")}</div><h2>Nothing here yet</h2>
 <p class="soft">{what}</p>{call_button(practice)}</div>"""

@@ -44,6 +44,9 @@ STAFF = (
     Staff("analyst", "Rajesh Govender", Role.ANALYST),
 )
 
+# Accounts at the gateway, made once there is something to see there: the first of CASES, the first of REFERRERS.
+PATIENT_LOGIN, REFERRER_LOGIN = "patient", "referrer"
+
 REFERRERS = (
     ("Dr Amahle van der Merwe", "0140000123457", "051 555 0201", "rooms@vdmerwe.example"),
     ("Dr Kagiso Molefe", "0140000765432", "051 555 0202", "rooms@molefe.example"),

@@ -8,10 +8,12 @@ import secrets
 from contextlib import ExitStack
 from datetime import UTC, datetime, time, timedelta
 from pathlib import Path
+from uuid import UUID
 
 from pyotp.totp import TOTP
 
-from core import people, practice, workflow
+from core import patients, people, practice, workflow
+from core.rules.roles import Role
 from core.rules.za_time import SAST
 from core.store.work import Actor, House, system
 from ops import demo_people, opening
@@ -41,9 +43,30 @@ def found(house: House, home: Path) -> Cast:
         cast.secrets[member.login] = welcome.secret
         notes.append({"id": str(welcome.person.id), "login": member.login, "name": member.name, "role": member.role,
                       "password": password, "secret": welcome.secret})  # fmt: skip
+    _write(home, notes)
+    return cast
+
+
+def open_accounts(house: House, home: Path, *, patient_id: UUID, referrer_id: UUID) -> None:
+    """One account of a patient and one of a referring doctor, who sign in at the gateway; noted beside the staff."""
+    who = demo_people.CASES[0].patient
+    notes = json.loads((home / NOTEBOOK).read_text())
+    for login, name, role, patient, referrer in (
+        (demo_people.PATIENT_LOGIN, f"{who.given_names} {who.family_name}", Role.PATIENT, patient_id, None),
+        (demo_people.REFERRER_LOGIN, demo_people.REFERRERS[0][0], Role.REFERRER, None, referrer_id),
+    ):
+        password = new_password()
+        with house.work(system("command line")) as work:
+            made = people.add_person(work, login=login, name=name, roles=(role,), password=password,
+                                     patient_id=patient, referrer_id=referrer)  # fmt: skip
+        notes.append({"id": str(made.person.id), "login": login, "name": name, "role": role, "password": password,
+                      "secret": made.secret})  # fmt: skip
+    _write(home, notes)
+
+
+def _write(home: Path, notes: list[dict[str, str]]) -> None:
     with os.fdopen(os.open(home / NOTEBOOK, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
         json.dump(notes, file, indent=1)
-    return cast
 
 
 def new_password() -> str:
@@ -70,9 +93,10 @@ def welcome(settings: Settings) -> str:
     if not path.exists():
         return "\n".join(lines)
     lines.append(f"  {'role':<17}{'sign in as':<19}{'password':<34}{'code now':<9}")
-    for note in json.loads(path.read_text()):
-        code = TOTP(note["secret"]).now()
-        lines.append(f"  {note['role']:<17}{note['login']:<19}{note['password']:<34}{code[:3]} {code[3:]}")
+    notes = json.loads(path.read_text())
+    lines += [_line(note) for note in notes if note["role"] not in people.OUTSIDE]
+    if outside := [_line(note) for note in notes if note["role"] in people.OUTSIDE]:
+        lines += ["", f"  Patients and referring doctors sign in at {gateway.rstrip('/')}/account", *outside]
     lines += [
         "",
         "  Codes change every 30 seconds: `.venv/bin/sorg codes` prints them again.",
@@ -82,13 +106,21 @@ def welcome(settings: Settings) -> str:
     return "\n".join(lines)
 
 
+def _line(note: dict[str, str]) -> str:
+    code = TOTP(note["secret"]).now()
+    return f"  {note['role']:<17}{note['login']:<19}{note['password']:<34}{code[:3]} {code[3:]}"
+
+
 def fill(settings: Settings, cast: Cast) -> None:
     """Two weeks of invented history through the same verbs, with real images in the practice's own image store."""
     with ExitStack() as stack:
         child = None if settings.orthanc_url else stack.enter_context(orthanc_child(settings))
         house = opening.open_house(settings)
         stack.callback(house.engine.dispose)
-        tell(Story(house, cast, child.dicom_port if child else 0, settings.orthanc_aet))
+        told = tell(Story(house, cast, child.dicom_port if child else 0, settings.orthanc_aet))
+        named = demo_people.CASES[0].patient
+        found, _ = told.do("reception", patients.find, search=f"{named.family_name} {named.given_names}")
+        open_accounts(house, settings.home, patient_id=found[0].id, referrer_id=told.referrers[0])
 
 
 GOALS = (
@@ -98,8 +130,11 @@ STAGES = ("booked", "waiting", "scanned", "transcribing", "proofreading", "signe
 TRANSCRIPTIONISTS = ("transcriptionist", "transcriptionist2", "transcriptionist3")
 
 
-def tell(story: Story) -> None:
-    """Studies at every stage: most of two weeks ago paid, one rejected, today's waiting, one in quarantine."""
+def tell(story: Story) -> Story:
+    """Studies at every stage: most of two weeks ago paid, one rejected, today's waiting, one in quarantine.
+
+    Returns the story as it was begun: it knows the referring doctors.
+    """
     now = story.house.clock()
     today = datetime.combine(now.astimezone(SAST).date(), time(7, 30), tzinfo=SAST).astimezone(UTC)
     begun = story.told_at(today - timedelta(days=15))
@@ -117,6 +152,7 @@ def tell(story: Story) -> None:
             goal,
             number,
         )
+    return begun
 
 
 def carry(story: Story, case: demo_people.Case, goal: str, number: int) -> None:

@@ -56,12 +56,12 @@ def credentials(told: str, role: str) -> tuple[str, str, str]:
     return login, password, "".join(code)
 
 
-def sign_in(address: str, login: str, password: str, code: str) -> httpx.Client:
+def sign_in(address: str, login: str, password: str, code: str, *, at: str = "/login") -> httpx.Client:
     """The two forms, filled in as they were printed."""
     browser = httpx.Client(
         base_url=address, follow_redirects=True, headers={"accept": "text/html"}, timeout=30
     )
-    for path, values in (("/login", {"login": login, "password": password}), ("/login/code", {"code": code})):
+    for path, values in ((at, {"login": login, "password": password}), (f"{at}/code", {"code": code})):
         page = browser.get(path).text
         name, value = re.search(r'type="hidden" name="(\w+)" value="([^"]+)"', page).groups()
         browser.post(path, data={name: value, **values}).raise_for_status()
@@ -86,6 +86,11 @@ def test_what_is_printed_lets_every_role_in_and_a_second_start_finds_everything_
             browser = sign_in(address, *credentials(told, role))
             assert "sorg-staff" in browser.cookies, role
             assert 200 == browser.get("/").status_code
+            browser.close()
+        address = re.search(r"sign in at (\S+)/account", told)[1]
+        for role in ("patient", "referrer"):
+            browser = sign_in(address, *credentials(told, role), at="/account")
+            assert "Images and report" in browser.get("/account/studies").text, role
             browser.close()
     begun = time.monotonic()
     with up(settings) as told:
