@@ -12,7 +12,7 @@ from console import banners, desk, nav, widgets
 
 def main() -> None:
     st.set_page_config(
-        page_title="Sorg", page_icon=widgets.MARK, layout="wide", initial_sidebar_state="expanded"
+        page_title="Sorg", page_icon=widgets.MARK, layout="wide", initial_sidebar_state="auto"
     )
     widgets.style()
     actor = desk.arrive()
