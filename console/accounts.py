@@ -147,7 +147,7 @@ def stepup_address(card: RequestCard) -> str:
 
 def find_groups(key: str) -> dict[str, str]:
     """Groups to choose from, id to name: those that give roles here, and those that a search finds."""
-    found = {g.group_id: f"{g.group_name} ({g.role})" for g in desk.ask(groups.mapping)}
+    found = {g.group_id: g.group_name for g in desk.ask(groups.mapping)}
     text = st.text_input("Find another group", key=key, placeholder="Part of its name; Enter searches")
     if text.strip():
         done = desk.do(groups.search, text, most=30)

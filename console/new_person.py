@@ -33,7 +33,7 @@ def draw() -> None:
         )
         return
     accounts.explain_alone()
-    kind = st.segmented_control("Who is it?", list(_kinds()), format_func=_kinds().__getitem__, default=_STAFF,
+    kind = st.segmented_control("Who is it?", list(_kinds()), format_func=_kinds().__getitem__, default=next(iter(_kinds())),
                                 key="new-person-kind")  # fmt: skip
     forms = {_FOUND: _from_directory, _MADE: _in_directory, _PATIENT: _patient, _DOCTOR: _doctor}
     forms.get(str(kind), _staff)()

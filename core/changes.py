@@ -26,7 +26,7 @@ from core.alerts import raise_alert
 from core.errors import Denied, Refused, Stale, Turned, Unfit
 from core.rules.problems import Problem
 from core.rules.roles import Permission, Role
-from core.store.model import ChangeRequest, GroupRole, Patient, PatientBlock, PatientGrant, Person
+from core.store.model import ChangeRequest, GroupRole, Patient, PatientBlock, PatientGrant, Person, Referrer
 from core.store.work import House, Subject, Work, system
 
 LASTS = timedelta(days=14)
@@ -806,9 +806,10 @@ def _name(work: Work, person_id: UUID | None) -> str:
     return person.name if person else ""
 
 
-_HIDDEN = {"person_id", "line", "rows", "lines", "id"}
+_HIDDEN = {"person_id", "line", "rows", "lines", "id", "names"}
 _WORDS = {"patient_id": "patient", "referrer_id": "doctor", "until_at": "until", "practice_number": "practice number",
-          "in_directory": "in the directory", "directory_id": "directory account", "what": "what ends"}  # fmt: skip
+          "in_directory": "made in the directory", "directory_id": "from the directory", "what": "what ends",
+          "enabled": "account in the directory", "add": "into the groups", "remove": "out of the groups"}  # fmt: skip
 
 
 def _lines(work: Work, row: ChangeRequest) -> tuple[Line, ...]:
@@ -827,10 +828,11 @@ def _lines(work: Work, row: ChangeRequest) -> tuple[Line, ...]:
         words = ("what", "patient", "person", "why")
         said = {"what": row.payload["what"], **row.before}
         return tuple(Line(_WORDS.get(w, w), _said(work, w, said.get(w)), "") for w in words)
+    names = _group_names(work, row)
     lines = [
-        Line(_WORDS.get(key, key), _said(work, key, row.before.get(key)), _said(work, key, value))
+        Line(_WORDS.get(key, key), _said(work, key, row.before.get(key), names), _said(work, key, value, names))
         for key, value in row.payload.items()
-        if key not in _HIDDEN and (row.before.get(key) or value) and row.before.get(key) != value
+        if key not in _HIDDEN and (row.before.get(key) or value or value is False) and row.before.get(key) != value
     ]
     if row.kind in ("reset-password", "reset-factor", "let-in"):
         lines += [
@@ -849,11 +851,24 @@ def _mapping_lines(row: ChangeRequest) -> tuple[Line, ...]:
     return (*gone, *(Line(name, "", role) for name, role in sorted(after - before)))
 
 
-def _said(work: Work, key: str, value: Any) -> str:
+def _group_names(work: Work, row: ChangeRequest) -> dict[str, str]:
+    """What groups are called: as the mapping has them, and beyond it as the directory said when this was asked for."""
+    mapped = {g.group_id: g.group_name for g in work.db.scalars(select(GroupRole))}
+    return {**row.payload.get("names", {}), **mapped}
+
+
+def _said(work: Work, key: str, value: Any, names: dict[str, str] | None = None) -> str:
+    if key == "enabled":
+        return {True: "enabled", False: "disabled"}.get(value, "")
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, list):
-        return ", ".join(str(v) for v in value)
+        return ", ".join((names or {}).get(str(v), str(v)) for v in value)
     if key == "patient_id" and value:
         return _file_number(work, UUID(str(value)))
+    if key == "referrer_id" and value:
+        doctor = work.db.get(Referrer, UUID(str(value)))
+        return doctor.name if doctor else ""
+    if key == "directory_id" and value:
+        return "yes"  # Its id says nothing to anybody; login and name stand above.
     return "" if value is None else str(value)

@@ -198,7 +198,8 @@ def _at_once(card: PersonCard, waiting: tuple[RequestCard, ...], *, is_me: bool)
     """What cannot wait for a second admin: handing out a slip, waking, shutting out."""
     may_have_slip = card.needs_slip and not is_me
     if may_have_slip:
-        st.write("This account waits for its owner to choose a password and a second factor.")
+        st.write("This account waits for its owner to choose a password and a second factor." if card.directory == "local" else
+                 "This account waits for its owner, who still has to set up a second factor, or a new password.")  # fmt: skip
         label = "Make a new slip" if card.slip_until else "Make a sign-in slip"
         if st.button(label, type="primary", icon=":material/receipt:", width="stretch") and (
             done := desk.do(people.make_slip, card.id)
@@ -330,8 +331,11 @@ def _directory_groups(card: PersonCard) -> None:
             if not add and not remove:
                 st.warning("Choose a group first.", icon=":material/info:")
                 return
-            said = {"add": sorted(add), "remove": sorted(remove),
-                    "groups": sorted([f"+ {names[g]}" for g in add] + [f"− {names[g]}" for g in remove])}  # fmt: skip
+            said = {
+                "add": sorted(add),
+                "remove": sorted(remove),
+                "names": {g: names[g] for g in sorted({*add, *remove})},
+            }
             accounts.ask_for("directory-groups", payload=_about(card) | said, why=why)
 
 
