@@ -11,7 +11,7 @@ GET  /account/studies/{id}/report.pdf
 POST /account/out                           sign out, on to /account/signed-out
 
 Nothing here is shared with links but the house: other cookies, other limits, and verbs that refuse a link
-(docs/decisions/085-accounts-at-the-gateway.md).
+(docs/decisions/087-accounts-at-the-gateway.md).
 """
 
 from __future__ import annotations
