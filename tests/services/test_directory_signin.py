@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import timedelta
 
 import pyotp
@@ -13,7 +14,7 @@ from core import activation, groups, patients, people, signin, workflow
 from core.errors import Denied, Refused, WrongAnswer
 from core.ports.directory_ldap import LdapDirectory
 from core.store.work import Actor
-from ops.bench.directory_server import PEOPLE, PEOPLE_DN, STATES, WITH_PASSWORD
+from ops.bench.directory_server import BASE_DN, PEOPLE, PEOPLE_DN, STATES, WITH_PASSWORD
 from tests.fixtures.house import THANDO
 from tests.fixtures.practice_with_directory import (
     MAPPING,
@@ -496,3 +497,104 @@ def test_fifty_people_sign_in_at_once_and_all_come_in(practice, database, reques
         assert None not in found
     finally:
         close_practice(crowd)
+
+
+# The same with OpenLDAP, whose words differ.
+
+
+@pytest.fixture(scope="module")
+def openldap_practice_of_the_module(openldap_for_the_run, tmp_path_factory):
+    practice = open_practice(tmp_path_factory.mktemp("openldap") / "home", openldap_for_the_run)
+    yield practice
+    openldap_for_the_run.mend()
+    close_practice(practice)
+
+
+@pytest.fixture
+def openldap_practice(openldap_practice_of_the_module) -> Practice:
+    return between_tests(openldap_practice_of_the_module)
+
+
+def test_openldap_says_who_somebody_is_and_what_through_groups_in_groups(openldap_practice):
+    practice = openldap_practice
+    practice.set_up("dr.naidoo")
+    row, entry = practice.row("dr.naidoo"), practice.directory.find("dr.naidoo")
+    assert (entry.id, ["radiologist"]) == (row.directory_id, row.roles)
+    first = practice.password("clinic\\DR.NAIDOO")
+    token = practice.nobody(signin.check_code, token=first, code=practice.code("dr.naidoo"))
+    assert {"radiologist"} == practice.who(token).roles
+    assert "no group gives a role" == practice.refused(practice.somebody())
+
+
+def test_openldap_keeps_out_every_state_with_one_sentence(openldap_practice):
+    practice = openldap_practice
+    found = {s: practice.refused(login) for login, s in STATES.items() if s != "outside-hours"}
+    assert {
+        "disabled": "refused: 49, disabled", "expired": "refused: 49, expired", "locked": "refused: 49, locked",
+        "must-change": "refused: bound, but must-change", "password-expired": "refused: 49, policy error 0",
+    } == found  # fmt: skip
+
+
+def test_guesses_do_not_lock_an_account_in_openldap_and_one_locked_there_stays_out(openldap_practice):
+    practice = openldap_practice
+    login = practice.somebody("PACS-Reception", person=True)
+    for spelling in (login, f"{login}@clinic.test", login.upper(), f"clinic\\{login}"):
+        practice.refused(spelling, OTHER)
+    assert "account-rests" == practice.refused(login)
+    assert "ok" == practice.directory.find(login).state
+    practice.test.clock.pass_(minutes=15)
+    practice.refused(login, OTHER)  # The fifth that OpenLDAP hears of.
+    assert "refused: 49, locked" == practice.refused(login)
+
+
+@pytest.mark.parametrize("what", ["disabled", "password", "moved out"])
+def test_what_changes_in_openldap_ends_every_session_within_five_minutes(openldap_practice, what):
+    practice = openldap_practice
+    login = practice.somebody("PACS-Reception", person=True)
+    token = practice.sign_in(login)
+    match what:
+        case "password":
+            # OpenLDAP dates a password to the second.
+            later = practice.row(login).password_set_at + timedelta(seconds=2)
+            practice.trial.set_password(login, OTHER)
+            practice.trial.modify(practice.trial.dn_of(login), "replace: pwdChangedTime",
+                                  f"pwdChangedTime: {later:%Y%m%d%H%M%S}Z")  # fmt: skip
+        case "moved out":
+            practice.trial.remove_from_group("PACS-Reception", login)
+        case state:
+            practice.trial.set_state(login, state)
+    assert practice.who(token) is not None
+    practice.test.clock.pass_(minutes=5)
+    assert practice.who(token) is None
+
+
+def test_while_openldap_is_away_the_last_password_opens_a_session_with_fewer_rights(openldap_practice):
+    practice = openldap_practice
+    stays, leaves = (practice.somebody("PACS-Reception", person=True) for _ in range(2))
+    practice.trial.disable(leaves)
+    practice.away()
+    assert "away-wrong" == practice.refused(stays, OTHER)
+    tokens = [practice.sign_in(login) for login in (stays, leaves)]
+    assert [True, True] == [practice.who(token).bounds.reduced for token in tokens]
+    practice.back()
+    assert [True, False] == [practice.who(token) is not None for token in tokens]
+
+
+def test_more_groups_than_a_server_tells_at_once_are_all_offered(openldap_practice):
+    practice = openldap_practice
+    many = f"OU=Many,{BASE_DN}"
+    member = practice.trial.dn_of("dr.naidoo")
+    ou = [f"dn: {many}", "changetype: add", "objectClass: organizationalUnit"]
+    names = [f"Ward {number:04}" for number in range(1_000)]
+    practice.trial._write([ou, *([f"dn: cn={name},{many}", "changetype: add", "objectClass: groupOfNames",
+                                  f"member: {member}"] for name in names)])  # fmt: skip
+    directory, ports = LdapDirectory(practice.trial.config(groups_dn=many)), practice.test.house.ports
+    practice.test.house.ports = replace(ports, directory=directory)
+    try:
+        found = practice.test.do("admin", groups.search, "ward", most=2_000)
+        some = practice.test.do("admin", groups.search, "ward 07")
+    finally:
+        practice.test.house.ports = ports
+        directory.close()
+    assert names == [group.name for group in found]
+    assert 50 == len(some)

@@ -1,0 +1,255 @@
+"""What two admins change in a real directory: carried out there once, whole or not at all, and on record."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from uuid import UUID
+
+import pytest
+
+from core import activation, changes, errands, people
+from core.errors import Refused
+from core.ports.directory import Verdict
+from core.ports.directory_ldap import LdapDirectory
+from core.ports.ldap_wire import POOR_PASSWORD, Credentials
+from ops.bench.directory_server import PEOPLE_DN, READER, WRITER, SambaDomain
+from ops.worker import run_errands
+from tests.fixtures.practice_with_directory import Practice, between_tests, close_practice, open_practice
+
+NEW = "Nuwe-Wagwoord-2026"
+
+
+@pytest.fixture(scope="module", params=["samba", "openldap"])
+def practice_of_the_module(request, tmp_path_factory) -> Iterator[Practice]:
+    trial = request.getfixturevalue(f"{request.param}_for_the_run")
+    practice = open_practice(tmp_path_factory.mktemp("changes") / "home", trial)
+    yield practice
+    practice.trial.mend()
+    close_practice(practice)
+
+
+@pytest.fixture
+def practice(practice_of_the_module) -> Practice:
+    return between_tests(practice_of_the_module)
+
+
+def carried(practice: Practice, request: UUID) -> tuple[str, str]:
+    """The worker's turn: how the request stands, and what was said of it."""
+    run_errands(practice.test.house)
+    card = practice.test.do("admin", changes.request, request)
+    return card.state, card.remark
+
+
+def new_account(practice: Practice, login: str, *groups: str, **more: object) -> dict[str, object]:
+    ids = practice.group_ids()
+    return {"login": login, "name": "Lindiwe Mahlangu-Müller", "email": f"{login}@clinic.test", "roles": ["reception"],
+            "groups": [ids[name] for name in groups], "in_directory": True, **more}  # fmt: skip
+
+
+@contextmanager
+def writing_as(practice: Practice, login: str) -> Iterator[None]:
+    """Another account writes for Sorg meanwhile."""
+    ports = practice.test.house.ports
+    writer = Credentials(practice.trial.dn_of(login), practice.trial.password)
+    other = LdapDirectory(practice.trial.config(writer=writer))
+    practice.test.house.ports = replace(ports, directory=other)
+    try:
+        yield
+    finally:
+        practice.test.house.ports = ports
+        other.close()
+
+
+def test_a_new_person_is_made_in_the_directory_and_sets_the_password_there_with_the_slip(practice):
+    login = practice.free_login()
+    request = practice.approved("add-person", new_account(practice, login, "PACS-Reception", "PACS-Billing"))
+    assert "carrying" == practice.test.do("admin", changes.request, request).state
+    assert practice.row(login) is None
+    assert ("done", "") == carried(practice, request)
+    entry, row = practice.directory.find(login), practice.row(login)
+    assert ("ok", "Lindiwe Mahlangu-Müller", f"{login}@clinic.test") == (entry.state, entry.name, entry.email)
+    ids = practice.group_ids()
+    assert {ids["PACS-Reception"], ids["PACS-Billing"]} <= entry.groups
+    assert ("directory", entry.id, "") == (row.directory, row.directory_id, row.password_hash)
+    slip = practice.test.do("admin", people.make_slip, row.id)
+    assert "set" == practice.nobody(activation.look_at, slip=slip.code).asks
+    fresh = practice.nobody(activation.begin, slip=slip.code, password=NEW)
+    assert Verdict.RIGHT is practice.directory.password_is_right(practice.directory.find(login), NEW).verdict
+    practice.secrets[login] = fresh.secret
+    practice.nobody(activation.finish, slip=slip.code, code=practice.code(login))
+    assert {"reception", "billing"} == practice.who(practice.sign_in(login, NEW)).roles
+
+
+def test_an_account_that_is_there_already_is_never_taken_for_a_new_one(practice):
+    login = practice.somebody(name="Lindiwe Mahlangu-Müller")
+    request = practice.approved("add-person", new_account(practice, login, "PACS-Reception"))
+    state, said = carried(practice, request)
+    assert ("failed", True) == (state, said.startswith(f"The directory has an account {login} already."))
+    assert practice.row(login) is None
+    assert frozenset() == practice.directory.find(login).groups & set(practice.group_ids().values())
+    assert 0 == len(practice.test.do("admin", errands.open_errands))
+
+
+@pytest.mark.parametrize("account", ["new", "groups", "disable"])
+def test_an_account_without_the_right_changes_nothing_and_the_request_says_so(practice, account):
+    login = practice.free_login() if account == "new" else practice.somebody("PACS-Reception", person=True)
+    ids = practice.group_ids()
+    about = {"person_id": str(practice.row(login).id)} if account != "new" else {}
+    match account:
+        case "new":
+            request = practice.approved("add-person", new_account(practice, login, "PACS-Reception"))
+        case "groups":
+            request = practice.approved(
+                "directory-groups", {**about, "add": [ids["PACS-Billing"]], "remove": []}
+            )
+        case "disable":
+            request = practice.approved("directory-account", {**about, "enabled": False})
+    with writing_as(practice, READER):
+        state, said = carried(practice, request)
+    assert "failed" == state
+    assert said.startswith("The directory does not let Sorg's account make this change.")
+    found = practice.directory.find(login)
+    assert (account == "new") == (found is None)
+    assert found is None or ("ok", False) == (found.state, ids["PACS-Billing"] in found.groups)
+
+
+def test_without_the_right_to_the_groups_no_account_is_left_behind(practice):
+    if not isinstance(practice.trial, SambaDomain):
+        return  # Its rights stand in the server's own configuration, which a test does not change.
+    practice.trial.add_user("w.people")
+    practice.trial.pen.grant(PEOPLE_DN, "w.people")
+    login = practice.free_login()
+    request = practice.approved("add-person", new_account(practice, login, "PACS-Reception"))
+    with writing_as(practice, "w.people"):
+        assert "failed" == carried(practice, request)[0]
+    assert practice.directory.find(login) is None
+    assert practice.row(login) is None
+    # Asked for once more with the right account, it goes through.
+    assert (
+        "done"
+        == carried(practice, practice.approved("add-person", new_account(practice, login, "PACS-Reception")))[
+            0
+        ]
+    )
+
+
+def test_a_group_that_is_gone_or_a_login_that_is_taken_meanwhile_makes_no_account(practice):
+    login, taken = practice.free_login(), practice.free_login()
+    gone = {**new_account(practice, login), "groups": ["S-1-5-21-1-2-3-99999"]}
+    assert "failed" == carried(practice, practice.approved("add-person", gone))[0]
+    request = practice.approved("add-person", new_account(practice, taken))
+    practice.test.do("system", people.add_person, login=taken, name="Local Person", roles=("billing",),
+                     password="correct horse battery")  # fmt: skip
+    assert ("failed", f"There is somebody with the login {taken} already.") == carried(practice, request)
+    assert [None, None] == [practice.directory.find(name) for name in (login, taken)]
+
+
+def test_while_the_directory_is_away_the_errand_waits_and_is_done_when_it_is_back(practice):
+    login = practice.free_login()
+    request = practice.approved("add-person", new_account(practice, login, "PACS-Reception"))
+    practice.away()
+    assert ("carrying", "") == carried(practice, request)
+    [waits] = practice.test.do("admin", errands.open_errands)
+    assert ("waiting", True) == (waits.state, waits.trouble.startswith("The directory does not answer"))
+    practice.back()
+    practice.test.clock.pass_(hours=1)
+    assert ("done", "") == carried(practice, request)
+    assert practice.row(login).directory_id == practice.directory.find(login).id
+
+
+def test_a_worker_that_falls_after_the_directory_has_done_it_does_not_do_it_twice(practice, monkeypatch):
+    login = practice.free_login()
+    request = practice.approved("add-person", new_account(practice, login, "PACS-Reception"))
+    write_down = changes.carried_out
+
+    def fall(*args: object, **named: object) -> None:
+        raise SystemExit
+
+    monkeypatch.setattr(changes, "carried_out", fall)
+    with pytest.raises(SystemExit):
+        changes.carry_out(practice.test.house, {"request": str(request)})
+    monkeypatch.setattr(changes, "carried_out", write_down)
+    made = practice.directory.find(login)
+    for _ in range(2):
+        changes.carry_out(practice.test.house, {"request": str(request)})
+    assert ("done", made.id) == (
+        practice.test.do("admin", changes.request, request).state,
+        practice.row(login).directory_id,
+    )
+
+
+def test_disabled_in_the_directory_by_two_admins_somebody_is_out_at_the_next_step(practice):
+    login = practice.somebody("PACS-Reception", person=True)
+    token, about = practice.sign_in(login), {"person_id": str(practice.row(login).id)}
+    request = practice.approved("directory-account", {**about, "enabled": False})
+    assert ("done", "") == carried(practice, request)
+    assert "disabled" == practice.directory.find(login).state
+    assert practice.who(token) is None
+    practice.refused(login)
+    request = practice.approved("directory-account", {**about, "enabled": True})
+    assert ("done", "") == carried(practice, request)
+    assert practice.who(practice.sign_in(login)) is not None
+
+
+def test_into_one_group_and_out_of_another_the_roles_follow_at_the_next_step(practice):
+    login, ids = practice.somebody("PACS-Reception", person=True), practice.group_ids()
+    token, about = practice.sign_in(login), {"person_id": str(practice.row(login).id)}
+    swap = {**about, "add": [ids["PACS-Billing"]], "remove": [ids["PACS-Reception"]]}
+    request = practice.approved("directory-groups", swap)
+    assert ("done", "") == carried(practice, request)
+    assert {"billing"} == practice.who(token).roles
+    changes.carry_out(practice.test.house, {"request": str(request)})
+    gone = practice.approved("directory-groups", {**about, "add": ["S-1-5-21-1-2-3-99999"], "remove": []})
+    state, said = carried(practice, gone)
+    assert ("failed", "The directory has no such account or group any more.") == (state, said[:52])
+
+
+def test_a_change_without_a_content_is_not_even_asked_for(practice):
+    login, ids = practice.somebody("PACS-Reception", person=True), practice.group_ids()
+    about, billing = {"person_id": str(practice.row(login).id)}, ids["PACS-Billing"]
+    for kind, more in (("directory-account", {}), ("directory-account", {"enabled": "yes"}), ("directory-groups", {}),
+                       ("directory-groups", {"add": [billing], "remove": [billing]})):  # fmt: skip
+        with pytest.raises(Refused):
+            practice.test.do("admin", changes.ask, kind=kind, payload={**about, **more})
+
+
+def test_a_new_password_by_slip_is_set_in_the_directory_and_the_old_one_opens_nothing_meanwhile(practice):
+    login = practice.somebody("PACS-Reception", person=True)
+    token = practice.sign_in(login)
+    assert (
+        "reset-password"
+        == practice.test.do(
+            "admin",
+            changes.request,
+            practice.approved("reset-password", {"person_id": str(practice.row(login).id)}),
+        ).kind
+    )
+    assert practice.who(token) is None
+    assert "new password waits for its slip" == practice.refused(login)
+    slip = practice.test.do("admin", people.make_slip, practice.row(login).id)
+    if isinstance(practice.trial, SambaDomain):
+        with pytest.raises(Refused) as told:
+            practice.nobody(activation.begin, slip=slip.code, password="correct horse battery")
+        assert POOR_PASSWORD == told.value.sentence
+    assert practice.nobody(activation.begin, slip=slip.code, password=NEW) is None
+    practice.nobody(activation.finish, slip=slip.code, code=practice.code(login))
+    practice.refused(login)
+    assert {"reception"} == practice.who(practice.sign_in(login, NEW)).roles
+
+
+def test_without_an_account_that_writes_nothing_is_asked_for(practice):
+    login, ports = practice.somebody("PACS-Reception", person=True), practice.test.house.ports
+    about = {"person_id": str(practice.row(login).id)}
+    reading = LdapDirectory(practice.trial.config(writer=None))
+    practice.test.house.ports = replace(ports, directory=reading)
+    try:
+        for kind, payload in (("add-person", new_account(practice, "x.y", "PACS-Billing")), ("reset-password", about),
+                              ("directory-account", {**about, "enabled": False})):  # fmt: skip
+            with pytest.raises(Refused):
+                practice.test.do("admin", changes.ask, kind=kind, payload=payload)
+    finally:
+        practice.test.house.ports = ports
+        reading.close()
+    assert practice.directory.find(WRITER) is not None
