@@ -137,13 +137,14 @@ def test_a_token_made_anew_leaves_nothing_to_the_old_one_not_even_an_open_page(d
 
 def test_the_code_that_signed_in_confirms_nothing_afterwards(desk: Console) -> None:
     with desk.http() as client:
-        second = client.get(send_password(client, login="analyst").headers["location"])
-        client.post("/login/code", data={"token": form_token(second), "code": desk.code_now("analyst")})
+        second = client.get(send_password(client, login="radiographer").headers["location"])
+        code = desk.code_now("radiographer")
+        client.post("/login/code", data={"token": form_token(second), "code": code})
         before = client.cookies[COOKIE]
         page = client.get("/stepup", params={"for": "factors", "next": "/my_account?x=1"})
         fields = {"token": form_token(page), "purpose": "factors", "next": "/my_account?x=1"}
         # The code was used to sign in: once only.
-        assert 401 == client.post("/stepup", data={**fields, "code": desk.code_now("analyst")}).status_code
+        assert 401 == client.post("/stepup", data={**fields, "code": code}).status_code
         assert before == client.cookies[COOKIE]
 
 
@@ -365,3 +366,11 @@ def test_signing_in_is_on_record_with_the_address_it_came_from(desk: Console) ->
     newest = desk.test.do("admin", privacy.entries, size=5)
     refused = next(e for e in newest if e.act == "sign-in" and e.outcome == "refused")
     assert ("console", "127.0.0.1") == (refused.channel, refused.address)
+
+
+def test_the_log_holds_nothing_that_somebody_typed(desk: Console) -> None:
+    """Written last, when the tests above have typed all of it."""
+    log = log_of(desk)
+    assert not [
+        word for word in (PASSWORD, "Traceback", "sorg-staff=", "code=", "wrong wrong wrong") if word in log
+    ]

@@ -703,3 +703,24 @@ def test_an_ip_address_says_why_there_are_no_keys(desk: Desk) -> None:
             "/stepup/key/options", json={"purpose": "factors"}, headers={"x-sorg-form": token}
         )
         assert 400 == answer.status_code and "host name" in answer.json()["sentence"]
+
+
+def test_a_key_is_not_made_without_a_fresh_proof_and_the_script_is_told_where_to_go(desk: Desk) -> None:
+    with desk.of("billing") as browser:
+        header = {"x-sorg-form": form_token(browser.get("/stepup?for=factors").text)}
+        answer = browser.post("/account/keys/options", json={}, headers=header)
+        assert (401, "/stepup?for=factors&next=%2Faccount%2Fkeys%2Fnew") == (
+            answer.status_code,
+            answer.json()["go"],
+        )
+        assert (
+            401 == browser.post("/account/keys", json={"answer": {}, "name": "x"}, headers=header).status_code
+        )
+
+
+@pytest.mark.parametrize("key", ["", "x", "01a20d2a-fd7a-7410-8fed-dd515956e9ff", "../../board"])
+def test_a_key_that_is_not_mine_is_not_taken_away(desk: Desk, key: str) -> None:
+    with desk.of("billing") as browser:
+        for answer in (browser.get("/account/keys/remove", params={"key": key}),
+                       browser.post("/account/keys/remove", data={"key": key})):  # fmt: skip
+            assert (303, "/account/keys") == (answer.status_code, answer.headers["location"])
