@@ -145,7 +145,7 @@ def test_a_report_that_cannot_be_printed_is_not_signed(scanned, line):
 
 def test_a_lease_keeps_others_out_until_it_runs_out(scanned):
     test, study = scanned
-    with test.does("admin") as work:
+    with test.does("system") as work:
         welcome = people.add_person(work, login="second", name="Second Transcriptionist", roles=("transcriptionist",),
                                     password="correct horse battery")  # fmt: skip
     test.actors["second"] = type(test.actors["transcriptionist"])(
@@ -272,7 +272,7 @@ def test_what_is_only_added_to_cannot_be_replaced_either(house, table):
 def test_another_radiologist_takes_a_report_over_with_a_reason_and_signs_it_as_their_own(scanned):
     test, study = scanned
     back = report_until_proofreading(test, study)
-    with test.does("admin") as work:
+    with test.does("system") as work:
         welcome = people.add_person(work, login="locum", name="Dr Locum", roles=("radiologist",),
                                     password="correct horse battery")  # fmt: skip
     test.actors["locum"] = type(test.actors["radiologist"])(
