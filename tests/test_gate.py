@@ -42,7 +42,6 @@ INNER = {
     "code_tables.active_table", "code_tables.loaded", "code_tables.price_finder", "code_tables.code_finder",
     "code_tables.words_for", "remittances.close_if_settled", "remittances.claim_by_number", "remittances.move_position",
     "remittances.is_ours",
-    "people.logins",
     "access.grant_problems", "access.add_grant", "access.block_problems", "access.add_block", "access.end_problems",
     "access.end",
 }  # fmt: skip
@@ -61,7 +60,7 @@ VERBS = {
     "factors.renew_recovery_codes": "amrgdtbn", "factors.begin_key": "amrgdtbn", "factors.finish_key": "amrgdtbn",
     "factors.remove_key": "amrgdtbn", "factors.prove_by_code": "amrgdtbn", "factors.ask_key": "amrgdtbn",
     "factors.prove_by_key": "amrgdtbn", "factors.is_proved": "amrgdtbn",
-    "people.people": "am", "people.counts": "am", "people.person": "am", "people.me": "amrgdtbn", "people.suspend": "a",
+    "people.people": "am", "people.counts": "am", "signin.sign_ins": "am", "people.person": "am", "people.me": "amrgdtbn", "people.suspend": "a",
     "people.wake": "a", "people.make_slip": "a", "people.add_person": "s", "people.found_admin": "s",
     "people.seal_break_glass": "s",
     "changes.ask": "a", "changes.approve": "a", "changes.refuse": "a", "changes.withdraw": "a", "changes.requests": "am",

@@ -347,19 +347,33 @@ def _about(card: PersonCard) -> dict[str, Any]:
 
 
 def _below(card: PersonCard) -> None:
-    names = ["Signed in now", "What they did", "Requests about them"]
+    names = ["Signed in now", "Last sign-ins", "What they did", "Requests about them"]
     if desk.may(Permission.ACCESS_SEE):
         names.append("Patients")
     tabs = st.tabs(names)
     with tabs[0]:
         _sessions(card.id)
     with tabs[1]:
-        _acts(card)
+        _sign_ins(card)
     with tabs[2]:
+        _acts(card)
+    with tabs[3]:
         _decided(card)
-    if len(tabs) > 3:
-        with tabs[3]:
+    if len(tabs) > 4:
+        with tabs[4]:
             _rights(card)
+
+
+def _sign_ins(card: PersonCard) -> None:
+    found = desk.ask(signin.sign_ins, card.id, size=_ACTS)
+    if not found:
+        widgets.empty("Never signed in")
+        return
+    widgets.table([
+        {"When": widgets.when(s.at), "From": s.from_address or "this machine", "With": s.method,
+         "Ended": widgets.when(s.ended_at) if s.ended_at else "", "Why": s.ended_why, "Reason given": s.reason}
+        for s in found
+    ])  # fmt: skip
 
 
 def _sessions(person_id: UUID | None) -> None:
@@ -392,7 +406,7 @@ def _acts(card: PersonCard) -> None:
         return
     found = desk.ask(privacy.entries, Questions(who=str(card.id)), size=_ACTS)
     if not found:
-        widgets.empty("Nothing yet", "Once they have signed in, what they open and change is listed here.")
+        widgets.empty("Nothing yet", "What they open and change is listed here.")
         return
     widgets.table([
         {"When": widgets.when(e.at), "Act": e.act, "Outcome": "✓ done" if e.outcome == "done" else f"✕ {e.outcome}",
