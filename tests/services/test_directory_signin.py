@@ -15,7 +15,7 @@ from core.errors import Denied, Refused, WrongAnswer
 from core.ports.directory_ldap import LdapDirectory
 from core.store.work import Actor
 from ops.bench.directory_server import BASE_DN, PEOPLE, PEOPLE_DN, STATES, WITH_PASSWORD
-from tests.fixtures.house import THANDO
+from tests.fixtures.house import PASSWORD, THANDO
 from tests.fixtures.practice_with_directory import (
     MAPPING,
     Practice,
@@ -399,6 +399,12 @@ def test_when_the_directory_is_back_a_session_of_before_stays_reduced_and_is_ask
     assert not practice.who(practice.sign_in(stays)).bounds.reduced
 
 
+def test_staff_who_try_while_the_directory_is_away_do_not_close_the_door_to_a_local_account(practice):
+    practice.away()
+    assert ["away"] * 25 == [practice.refused(f"dr.nobody{number}") for number in range(25)]
+    practice.password("admin", PASSWORD)
+
+
 def test_sessions_go_on_while_the_directory_refuses_our_own_account(practice):
     login = practice.somebody("PACS-Reception", person=True)
     token = practice.sign_in(login)
@@ -407,6 +413,8 @@ def test_sessions_go_on_while_the_directory_refuses_our_own_account(practice):
     practice.wire_clock.forward_s += 120
     try:
         assert practice.who(token) is not None
+        # It is no silence, so the cache opens nothing; and a stranger at the door reads nothing of our settings.
+        assert practice.refused(login).startswith("away: The directory refuses Sorg's own account.")
     finally:
         practice.trial.enable("sorg.reader")
 
