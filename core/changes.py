@@ -830,9 +830,13 @@ def _lines(work: Work, row: ChangeRequest) -> tuple[Line, ...]:
         return tuple(Line(_WORDS.get(w, w), _said(work, w, said.get(w)), "") for w in words)
     names = _group_names(work, row)
     lines = [
-        Line(_WORDS.get(key, key), _said(work, key, row.before.get(key), names), _said(work, key, value, names))
+        Line(
+            _WORDS.get(key, key), _said(work, key, row.before.get(key), names), _said(work, key, value, names)
+        )
         for key, value in row.payload.items()
-        if key not in _HIDDEN and (row.before.get(key) or value or value is False) and row.before.get(key) != value
+        if key not in _HIDDEN
+        and (row.before.get(key) or value or value is False)
+        and row.before.get(key) != value
     ]
     if row.kind in ("reset-password", "reset-factor", "let-in"):
         lines += [
