@@ -15,7 +15,7 @@ from uuid import UUID
 from sqlalchemy import Row, func, select
 
 from core.errors import Denied, Missing, Refused
-from core.pacs import ImageSet, image_set_of, image_source_of, sealed_report
+from core.pacs import ImageSet, image_set_of, sealed_report
 from core.reporting import is_intact
 from core.rules.names import search_words
 from core.rules.pages import rows_before
@@ -129,8 +129,16 @@ def own_image(work: Work, study_id: UUID, instance_id: UUID) -> str:
     Give the Work the sitting's Openings: the study is on record already then, and nothing is written for an image.
     """
     with work.reading(Permission.OWN_STUDIES, Subject.study(study_id)):
-        _own_study(work, study_id)
-        return image_source_of(work, study_id, instance_id).orthanc_id
+        _require_account(work)
+        found = work.db.scalars(
+            select(Instance.orthanc_id)
+            .join(Study, Study.id == Instance.study_id)
+            .where(Study.id == study_id, Study.status.in_(FINAL), Instance.id == instance_id, Instance.is_image,
+                   Instance.gone_at.is_(None), Instance.turned_away.is_(False))
+        ).one_or_none()  # fmt: skip
+        if found is None:
+            raise Missing("That image is not part of this examination.")
+        return found
 
 
 # Inside ---------------------------------------------------------------------------------------------------------
@@ -141,17 +149,12 @@ def _require_account(work: Work) -> None:
         raise Denied(_BY_ACCOUNT_ONLY)
 
 
-def _own_study(work: Work, study_id: UUID) -> Study:
+def _signed(work: Work, study_id: UUID) -> tuple[Study, ReportVersion]:
     _require_account(work)
     study = work.get(Study, study_id)
     if study.signed_version_id is None or study.status not in FINAL:
         raise Missing(_GONE)
-    return study
-
-
-def _signed(work: Work, study_id: UUID) -> tuple[Study, ReportVersion]:
-    study = _own_study(work, study_id)
-    version = work.get(ReportVersion, study.signed_version_id or study_id, what="report")
+    version = work.get(ReportVersion, study.signed_version_id, what="report")
     if not is_intact(work, study, version):
         raise Refused("The practice must check this report first. Please call them.")
     return study, version

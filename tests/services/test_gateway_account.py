@@ -9,14 +9,18 @@ import httpx
 import pydicom
 import pyotp
 import pytest
+from starlette.testclient import TestClient
 
-from core import people, privacy, signin
+from core import activation, own_studies, people, privacy, sharing, signin
+from core.errors import Denied, Refused, WrongAnswer
 from core.rules.roles import Permission, Role
 from core.store.model import Person, SignInSession
 from core.store.work import Subject, nobody, system
 from core.tokens import hash_token
 from gateway import forms
 from gateway.account import FORM, HALF, SESSION
+from gateway.app import create
+from gateway.images import OrthancImages
 from tests.fixtures.door import TEXT
 from tests.fixtures.house import PASSWORD
 from tests.fixtures.ward import Ward, form_of
@@ -167,9 +171,6 @@ def test_an_account_opens_no_link_and_a_link_no_account(ward, thando):
 
 
 def test_a_link_is_refused_by_the_verbs_of_an_account_even_for_its_own_study(ward):
-    from core import own_studies, sharing
-    from core.errors import Denied
-
     session = ward.opened(ward.mint()).cookies["sorg_visit"]
     with ward.test.house.work(nobody(channel="gateway")) as work:
         link = sharing.actor_of(work, session)
@@ -223,8 +224,6 @@ def test_staff_do_not_sign_in_here_and_nobody_here_uses_up_their_tries(ward):
 
 
 def test_a_patients_account_does_not_sign_in_at_the_console(ward):
-    from core.errors import WrongAnswer
-
     with pytest.raises(WrongAnswer), ward.test.house.work(nobody(channel="console")) as work:
         signin.check_password(work, login="thando", password=PASSWORD)
 
@@ -399,9 +398,6 @@ def test_a_slip_leads_to_a_password_an_app_recovery_codes_and_in(ward):
 
 
 def test_a_slip_of_staff_is_not_taken_at_this_door_nor_a_patients_at_the_console(ward):
-    from core import activation
-    from core.errors import Refused
-
     staff, patient = slip_for(ward, "newclerk", role=Role.BILLING), slip_for(ward, "newpatient")
     refused = ward.send(ward.browser(), "/account/activate", slip=staff)
     assert (401, True) == (refused.status_code, "own computers" in refused.text)
@@ -441,3 +437,18 @@ def test_a_list_beyond_its_page_is_turned(ward, thando, monkeypatch):
         re.search("<h2>([^<]+)<", p)[1] for p in pages
     ]
     assert "Page 1 of 2" in pages[0] and "/account/studies?page=2" in pages[0]
+
+
+# Under HTTPS --------------------------------------------------------------------------------------------------------
+
+
+def test_under_https_the_cookies_say_so_and_are_sent_nowhere_else(ward):
+    app = create(ward.test.house, OrthancImages(ward.there.child.url, ward.there.child.auth), https=True)
+    browser = TestClient(app, base_url="https" + ward.url[4:], follow_redirects=False)
+    said = {"form": form_of(browser.get("/account")), "login": "cele", "password": PASSWORD}
+    cookies = [browser.get("/account").headers["set-cookie"]]
+    answer = browser.post("/account", data=said, headers={"Origin": "null"})
+    cookies.append(answer.headers["set-cookie"])
+    assert ["__Secure-" + FORM, "__Secure-" + HALF] == [c.partition("=")[0] for c in cookies]
+    assert all("Secure" in c.split("; ") and "Path=/account" in c for c in cookies)
+    assert "strict-transport-security" in answer.headers
