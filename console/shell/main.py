@@ -11,9 +11,7 @@ from console import banners, desk, nav, widgets
 
 
 def main() -> None:
-    st.set_page_config(
-        page_title="Sorg", page_icon=widgets.MARK, layout="wide", initial_sidebar_state="auto"
-    )
+    st.set_page_config(page_title="Sorg", page_icon=widgets.MARK, layout="wide", initial_sidebar_state="auto")
     widgets.style()
     actor = desk.arrive()
     if actor is None:
