@@ -320,7 +320,7 @@ def _create(house: House, directory: Any, task: dict[str, Any]) -> str:
     One that was there before is never taken for a new one: whoever has it would lose their password to a slip.
     """
     found = directory.find(task["login"])
-    if found is not None and not task["begun"]:
+    if found is not None and not (task["begun"] and found.name == task["name"]):
         raise Turned(
             f"The directory has an account {task['login']} already. Add that person from the directory's own list."
         )
@@ -404,7 +404,8 @@ def _roles_apply(work: Work, row: ChangeRequest) -> dict[str, Any]:
     person, payload = _person(work, row.payload, lock=True), row.payload
     if Role.ADMIN not in payload["roles"]:
         people.keep_an_admin(work, person)
-    person.roles, person.scope = sorted(payload["roles"]), payload.get("scope", "")
+    people.set_roles(work, person, payload["roles"])
+    person.scope = payload.get("scope", "")
     person.sites = list(payload.get("sites", ()))
     person.patient_id, person.referrer_id = (
         _uuid(payload.get("patient_id")),
@@ -638,11 +639,8 @@ def _import_apply(work: Work, row: ChangeRequest) -> dict[str, Any]:
             person = known[item["person_id"]]
             if Role.ADMIN not in item["roles"]:
                 people.keep_an_admin(work, person)
-            person.roles, person.scope, person.sites = (
-                sorted(item["roles"]),
-                item.get("scope", ""),
-                list(item.get("sites", ())),
-            )
+            people.set_roles(work, person, item["roles"])
+            person.scope, person.sites = item.get("scope", ""), list(item.get("sites", ()))
             for field in _IMPORTED_TEXTS:
                 setattr(person, field, item[field])
             changed += 1

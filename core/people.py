@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -372,6 +373,13 @@ def end_sessions_of(work: Work, person: Person, *, why: str, but: UUID | None = 
     for session in found:
         session.ended_at, session.ended_why = work.now(), why
     return len(found)
+
+
+def set_roles(work: Work, person: Person, roles: Iterable[str]) -> None:
+    """Give somebody these roles. Fewer hold from their next step; with a new one they sign in anew (ASVS 5.0, 7.2.4)."""
+    before, person.roles = set(person.roles), sorted(roles)
+    if set(person.roles) - before:
+        end_sessions_of(work, person, why="new roles")
 
 
 def void_slips(work: Work, person_id: UUID) -> None:

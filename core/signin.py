@@ -23,7 +23,7 @@ from core.alerts import raise_alert
 from core.errors import Away, Denied, Outside, Refused, WrongAnswer
 from core.groups import roles_for
 from core.limits import Limit
-from core.people import OUTSIDE, by_login, end_sessions_of, fold, new_person
+from core.people import OUTSIDE, by_login, end_sessions_of, fold, new_person, set_roles
 from core.ports.directory import LONGEST_LOGIN, LONGEST_PASSWORD, AccountState, Answer, Entry, Verdict
 from core.ports.oidc import PUBLIC as UNPROVEN
 from core.ports.oidc import Claims
@@ -707,7 +707,8 @@ def _take_over(work: Work, person: Person, entry: Entry) -> None:
         and by_login(work, login) is None
     ):
         person.login = login
-    person.groups, person.roles = sorted(entry.groups), list(roles_for(work, entry.groups))
+    person.groups = sorted(entry.groups)
+    set_roles(work, person, roles_for(work, entry.groups))
     person.password_set_at, person.checked_at = entry.password_set_at, work.now()
 
 
