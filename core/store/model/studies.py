@@ -47,7 +47,11 @@ class StudyEvent(Base):
     """One move of one study. Append-only; turnaround is derived from these rows and nothing else."""
 
     __tablename__ = "study_event"
-    __table_args__ = (Index("ix_study_event_study_at", "study_id", "at"),)
+    __table_args__ = (
+        Index("ix_study_event_study_at", "study_id", "at"),
+        # Who sees what is theirs only, sees what they moved along: asked of every row of a list.
+        Index("ix_study_event_by_study", "by", "study_id"),
+    )
 
     id: Mapped[UUID] = mapped_column(primary_key=True)
     origin: Mapped[str] = mapped_column(String(16))

@@ -253,10 +253,10 @@ def upgrade() -> None:
         batch_op.add_column(sa.Column("slip_sets_password", sa.Boolean(), server_default="0", nullable=False))
         batch_op.create_index("ix_person_directory_id", ["directory", "directory_id"], unique=True)
         batch_op.create_foreign_key(
-            batch_op.f("fk_person_referrer_id_referrer"), "referrer", ["referrer_id"], ["id"]
+            batch_op.f("fk_person_patient_id_patient"), "patient", ["patient_id"], ["id"]
         )
         batch_op.create_foreign_key(
-            batch_op.f("fk_person_patient_id_patient"), "patient", ["patient_id"], ["id"]
+            batch_op.f("fk_person_referrer_id_referrer"), "referrer", ["referrer_id"], ["id"]
         )
 
     with op.batch_alter_table("sign_in_session", schema=None) as batch_op:
@@ -267,6 +267,9 @@ def upgrade() -> None:
         batch_op.add_column(sa.Column("is_away", sa.Boolean(), server_default="0", nullable=False))
         batch_op.add_column(sa.Column("reason", sa.String(length=300), server_default="", nullable=False))
         batch_op.add_column(sa.Column("ended_why", sa.String(length=40), server_default="", nullable=False))
+
+    with op.batch_alter_table("study_event", schema=None) as batch_op:
+        batch_op.create_index("ix_study_event_by_study", ["by", "study_id"], unique=False)
 
 
 def downgrade() -> None:
