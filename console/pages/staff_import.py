@@ -39,7 +39,9 @@ def render() -> None:
         return
     accounts.explain_alone()
     _begin()
-    file = st.file_uploader("The filled-in sheet", type=["xlsx", "csv"], key="staff-import-file", max_upload_size=5)
+    file = st.file_uploader(
+        "The filled-in sheet", type=["xlsx", "csv"], key="staff-import-file", max_upload_size=5
+    )
     if file is None:
         widgets.empty(
             "Fill in the template, a row a person, and give it back here",
