@@ -3,6 +3,8 @@
 
 # The longest that all tests together may take; then they are interrupted, and that is a failure.
 TEST_TIMEOUT ?= 45m
+# How many files are tested at a time; each worker starts servers of its own.
+TEST_WORKERS ?= 2
 PYTHON ?= python3
 export PYTHON
 
@@ -25,7 +27,7 @@ demo: setup-test  ## the whole chain once, headless, in a throwaway practice (AR
 	@.venv/bin/sorg demo $(ARGS)
 
 test: setup-test  ## run all tests, against real servers (ARGS="-k word")
-	@timeout --foreground --signal=INT --kill-after=2m $(TEST_TIMEOUT) .venv/bin/python -m pytest $(ARGS)
+	@timeout --foreground --signal=INT --kill-after=2m $(TEST_TIMEOUT) .venv/bin/python -m pytest -n $(TEST_WORKERS) --dist loadfile $(ARGS)
 
 check: setup  ## style, types, import directions
 	.venv/bin/ruff check
