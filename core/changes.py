@@ -508,7 +508,9 @@ def _enabled_apply(work: Work, row: ChangeRequest) -> None:
 
 def _groups_apply(work: Work, row: ChangeRequest) -> None:
     person = _person(work, row.payload, lock=True)
-    after = (frozenset(person.groups) - frozenset(row.payload["remove"])) | frozenset(row.payload["add"])
+    after = (frozenset(person.groups) - frozenset(row.payload.get("remove", ()))) | frozenset(
+        row.payload.get("add", ())
+    )
     if Role.ADMIN not in groups.roles_for(work, after):
         people.keep_an_admin(work, person)
 
