@@ -45,7 +45,7 @@ OF_THE_PRACTICE = {
 }  # fmt: skip
 JUST_COMPARED = {"version_id", "based_on", "filters"}  # with what the row says; they fetch nothing
 # Verbs that oversee access itself, or make what a request of another admin asked for: a block hides nothing from them.
-OVERSIGHT = {"access.access_of", "privacy.who_looked", "people.add_person"}
+OVERSIGHT = {"access.access_of", "privacy.who_looked", "privacy.take_out", "people.add_person"}
 
 
 @dataclass(frozen=True)
