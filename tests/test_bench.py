@@ -7,7 +7,9 @@ from pathlib import Path
 import pytest
 
 from core.errors import Unfit
-from ops.bench import table
+from core.ports.directory import Verdict
+from ops.bench import access, signin, table
+from ops.bench.directory import Clocked, Stock
 from ops.bench.rows import AT_LEAST, AT_MOST, Bar, Measured, figure, p95
 
 PAGE = (Path(__file__).parents[1] / "docs" / "bench.md").read_text()
@@ -84,3 +86,37 @@ def test_a_row_that_cannot_be_measured_says_why_and_the_others_go_on(monkeypatch
 def test_a_word_that_no_row_holds_is_answered_with_the_groups():
     with pytest.raises(Unfit, match="ingest, arrival"):
         table.run(only="no such row")
+
+
+def test_rows_of_access_are_measured_only_where_everybody_sees_exactly_what_is_theirs(monkeypatch):
+    monkeypatch.setattr(access, "STUDIES", 500)
+    monkeypatch.setattr(access, "ACTS", 2)
+    rows = {row.key: row.note for row in access.measure()}
+    assert {bar.key for bar in access.BARS} == set(rows)
+    # 100 patients of five studies: ten of them elsewhere, twenty shut, and those ten opened.
+    assert ["500 studies", "450 studies", "400 studies", "125 studies"] == [
+        note for key, note in rows.items() if key.startswith("board")
+    ]
+
+
+def test_the_reference_of_signing_in_finds_the_same_person_in_the_same_groups(samba, samba_directory):
+    ours, stock = Clocked(samba_directory), Stock(samba)
+    one, other = ours.find("dr.naidoo"), stock.find("dr.naidoo")
+    assert (one.id, one.login, one.name, one.dn) == (other.id, other.login, other.name, other.dn)
+    assert (
+        other.groups and other.groups <= one.groups
+    )  # ours knows the primary group and the built-in ones, too
+    said = [
+        stock.password_is_right(other, password).verdict
+        for password in (samba.password, "Heeltemal-anders-7")
+    ]
+    assert [Verdict.RIGHT, Verdict.WRONG] == said
+    assert 0 < ours.spent_ms()
+    assert 0 == ours.spent_ms()
+
+
+def test_the_key_of_the_benchmark_is_one_that_the_console_takes():
+    key = signin.Key()
+    answer = key.touch("Y2hhbGxlbmdl")
+    key.verify(answer, "Y2hhbGxlbmdl")
+    key.verify_signature(answer)

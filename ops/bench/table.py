@@ -20,7 +20,19 @@ from pathlib import Path
 from typing import Any
 
 from core.errors import SorgError, Unfit
-from ops.bench import arrival, claims, desk, ingest, link, questions, record, signin, throughput
+from ops.bench import (
+    access,
+    arrival,
+    claims,
+    desk,
+    directory,
+    ingest,
+    link,
+    questions,
+    record,
+    signin,
+    throughput,
+)
 from ops.bench.rows import Bar, Measured, figure, is_full_run
 
 
@@ -47,6 +59,10 @@ GROUPS = (
     Group("questions", questions.BARS, questions.measure),
     Group("claims", claims.BARS, claims.measure),
     Group("sign-in", signin.BARS, signin.measure),
+    Group("directory", directory.BARS, directory.measure),
+    Group("away", directory.AWAY_BARS, directory.measure_away),
+    Group("memory", directory.MEMORY_BARS, directory.measure_memory),
+    Group("access", access.BARS, access.measure),
 )
 BARS = tuple(bar for group in GROUPS for bar in group.bars)
 COLUMNS = ("row", "unit", "ours", "reference", "ratio", "bar", "verdict", "n", "notes")
