@@ -13,7 +13,7 @@ from typing import NoReturn
 from sqlalchemy import select
 
 from core import factors
-from core.errors import Denied, Refused, WrongAnswer
+from core.errors import Denied, Refused, Turned, WrongAnswer
 from core.factors import NewTotp
 from core.people import OUTSIDE, end_sessions_of
 from core.rules import passwords
@@ -21,7 +21,7 @@ from core.rules.roles import Permission
 from core.signin import GATEWAY, address_rests, count_wrong_at_door, count_wrong_password, password_of
 from core.store.model import Activation, Person
 from core.store.work import Subject, Work
-from core.tokens import hash_token, plain_code
+from core.tokens import hash_token, plain_code, seal, unseal
 
 NO_SLIP = "This slip is not right, was used already, or is too old. Ask your practice's admin for a new one."
 OTHER_DOOR = {
@@ -64,15 +64,13 @@ def begin(work: Work, *, slip: str, password: str) -> NewTotp | None:
         _guessed(work)
     row, person = found
     sets, person_id, name, login = row.sets_password, person.id, person.name, person.login
-    local, entry_id = person.directory == "local", person.directory_id or ""
+    local, waits = person.directory == "local", person.totp_box is not None
     verifier = ""
     if sets:
         if problems := passwords.problems_of(password, words=(login, name)):
             raise Refused(problems[0].sentence, problems=problems)
-        if local:
-            verifier = work.ports.accounts.new_verifier(password)
-        else:
-            _directory_that_writes(work).set_password(entry_id, password)
+        # Where there is a factor already, it is proved first: whoever found the slip changes no password by it.
+        verifier = "" if waits else _set_password(work, person, password)
     right = sets or password_of(work, person_id, password)
     with work.act(Permission.SIGN_IN, Subject("person", str(person_id))) as facts:
         facts |= {"stage": "slip", "person": person_id, "step": "set" if sets else "prove"}
@@ -85,11 +83,10 @@ def begin(work: Work, *, slip: str, password: str) -> NewTotp | None:
                 count_wrong_password(work, person)
             count_wrong_at_door(work)
             raise WrongAnswer(WRONG_PASSWORD, why="account-rests" if rests else "wrong")
-        if verifier:
-            person.password_hash = verifier
-        if sets:
-            end_sessions_of(work, person, why="password set anew")
-            person.away_until = None
+        if sets and waits:
+            row.password_box = seal(work, password, bound_to=_slip_of(row))
+        elif sets:
+            _take_password(work, person, verifier)
         row.proved_at = work.now()
         return None if person.totp_box is not None else factors.pending_totp(work, person)
 
@@ -109,14 +106,59 @@ def finish(work: Work, *, slip: str, code: str) -> tuple[str, ...]:
         row = _still(work, slip)
         if row.proved_at is None:
             raise Refused("Begin with the password.")
-        if person.totp_box is not None:
-            factors.check_code(work, person, code)
-            codes: tuple[str, ...] = ()
-        else:
+        if person.totp_box is None:
             factors.adopt_totp(work, person, code)
             codes = factors.new_recovery_codes(work, person)
-        row.used_at, person.slip_sets_password = work.now(), False
-        return codes
+            _use_up(work, row, person)
+            return codes
+        factors.check_code(work, person, code)
+        if row.password_box is None:
+            _use_up(work, row, person)
+            return ()
+    return _finish_with_password(work, slip)
+
+
+def _finish_with_password(work: Work, slip: str) -> tuple[str, ...]:
+    """The factor is proved: now the chosen password is set, outside any transaction, and the slip is used up."""
+    with work.look(Permission.SIGN_IN):
+        found = _by_slip(work, slip)
+        if found is None or found[0].password_box is None:
+            raise Refused(NO_SLIP)
+        row, person = found
+        password = unseal(work, found[0].password_box, bound_to=_slip_of(row))
+    try:
+        verifier = _set_password(work, person, password)
+    except Turned as error:
+        raise Refused(f"{error.sentence} Type the slip again and choose another password.") from None
+    with work.act(Permission.SIGN_IN, Subject("person", str(person.id))) as facts:
+        facts |= {"stage": "slip", "person": person.id, "step": "set"}
+        person = work.get(Person, person.id, lock=True)
+        _take_password(work, person, verifier)
+        _use_up(work, _still(work, slip), person)
+        return ()
+
+
+def _set_password(work: Work, person: Person, password: str) -> str:
+    """Our own verifier; or the password in the directory, which keeps it. Raises Away, Turned or Refused."""
+    if person.directory == "local":
+        return work.ports.accounts.new_verifier(password)
+    _directory_that_writes(work).set_password(person.directory_id or "", password)
+    return ""
+
+
+def _take_password(work: Work, person: Person, verifier: str) -> None:
+    if verifier:
+        person.password_hash = verifier
+    end_sessions_of(work, person, why="password set anew")
+    person.away_until = None
+
+
+def _use_up(work: Work, row: Activation, person: Person) -> None:
+    row.used_at, row.password_box, person.slip_sets_password = work.now(), None, False
+
+
+def _slip_of(row: Activation) -> str:
+    return f"slip|{row.id}|{row.person_id}"
 
 
 def _by_slip(work: Work, slip: str) -> tuple[Activation, Person] | None:

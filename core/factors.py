@@ -17,8 +17,6 @@ from urllib.parse import urlsplit
 from uuid import UUID
 
 import webauthn
-from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from pyotp.totp import TOTP
 from sqlalchemy import func, select
 from webauthn.helpers.exceptions import WebAuthnException
@@ -34,7 +32,7 @@ from core.errors import Denied, Refused, WrongAnswer
 from core.rules.roles import Permission
 from core.store.model import Challenge, Person, RecoveryCode, SecurityKey, StepUp
 from core.store.work import Subject, Work
-from core.tokens import hash_token, new_code, plain_code
+from core.tokens import Unsealable, hash_token, new_code, plain_code, seal, unseal
 
 FRESH = timedelta(minutes=5)
 RECOVERY_CODES = 10
@@ -325,7 +323,7 @@ def new_totp(work: Work, person: Person) -> tuple[str, str]:
 def pending_totp(work: Work, person: Person) -> NewTotp:
     """A secret that waits for its test code; asking again makes another one."""
     secret = base64.b32encode(work.dice(20)).decode()
-    person.totp_pending = _seal(work, person.id, secret)
+    person.totp_pending = seal(work, secret, bound_to=_totp_of(person))
     return NewTotp(person.login, secret, TOTP(secret).provisioning_uri(name=person.login, issuer_name="Sorg"))
 
 
@@ -387,8 +385,8 @@ def _refuse_while_resting(work: Work, person: Person) -> None:
 def _step_of(work: Work, person: Person, box: bytes, code: str) -> int | None:
     """The time step, one either side of now, whose code this is; None for a wrong one (RFC 6238 §5.2)."""
     try:
-        totp = TOTP(_unseal(work, person.id, box))
-    except InvalidTag:
+        totp = TOTP(unseal(work, box, bound_to=_totp_of(person)))
+    except Unsealable:
         # Somebody moved or changed the sealed secret in the database: nobody comes in by it, and the admins hear of it.
         raise_alert(work, "tampered", f"The sealed second factor of {person.name} is not the one that was kept.",
                     about=person.id)  # fmt: skip
@@ -480,10 +478,5 @@ def _host(origin: str) -> str:
     return urlsplit(origin).hostname or ""
 
 
-def _seal(work: Work, person_id: UUID, secret: str) -> bytes:
-    nonce = work.dice(12)
-    return nonce + AESGCM(work.keys["secrets"]).encrypt(nonce, secret.encode(), f"totp|{person_id}".encode())
-
-
-def _unseal(work: Work, person_id: UUID, box: bytes) -> str:
-    return AESGCM(work.keys["secrets"]).decrypt(box[:12], box[12:], f"totp|{person_id}".encode()).decode()
+def _totp_of(person: Person) -> str:
+    return f"totp|{person.id}"

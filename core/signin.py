@@ -14,8 +14,6 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from sqlalchemy import select
 
 from core import factors, limits
@@ -32,7 +30,7 @@ from core.rules.logins import problem_of
 from core.rules.roles import Permission, Role, Scope
 from core.store.model import Person, SignInSession
 from core.store.work import Actor, Subject, Work
-from core.tokens import hash_token, new_token
+from core.tokens import Unsealable, hash_token, new_token, seal, unseal
 
 WRONG = (
     "That did not match. Check the name and the password, and try again. "
@@ -671,28 +669,22 @@ def _remember(work: Work, person: Person, word: _Word, login: str) -> None:
     _take_over(work, person, word.entry)
     if word.verifier:
         person.away_until = work.now() + work.rule("away_lasts")
-        person.away_hash = _sealed(work, person, word.verifier)
+        box = seal(work, word.verifier, bound_to=_away_of(person))
+        person.away_hash = base64.b64encode(box).decode()
     limits.forget(work, f"entry:{word.entry.id}")
-
-
-def _sealed(work: Work, person: Person, verifier: str) -> str:
-    nonce = work.dice(12)
-    box = AESGCM(work.keys["secrets"]).encrypt(nonce, verifier.encode(), _bound_to(person))
-    return base64.b64encode(nonce + box).decode()
 
 
 def _away_verifier(work: Work, person: Person) -> str:
     """The verifier for when the directory is away; empty when it was made for another row, or for another day."""
     try:
-        box = base64.b64decode(person.away_hash, validate=True)
-        return AESGCM(work.keys["secrets"]).decrypt(box[:12], box[12:], _bound_to(person)).decode()
-    except (InvalidTag, ValueError):
+        return unseal(work, base64.b64decode(person.away_hash, validate=True), bound_to=_away_of(person))
+    except (Unsealable, ValueError):
         return ""
 
 
-def _bound_to(person: Person) -> bytes:
+def _away_of(person: Person) -> str:
     until_s = int(person.away_until.timestamp()) if person.away_until else 0
-    return f"away|{person.id}|{until_s}".encode()
+    return f"away|{person.id}|{until_s}"
 
 
 def _take_over(work: Work, person: Person, entry: Entry) -> None:

@@ -2,11 +2,12 @@
 
 import pyotp
 import pytest
+from sqlalchemy import select
 
 from core import activation, alerts, changes, factors, people, signin
 from core.errors import Denied, Refused, WrongAnswer
 from core.rules.roles import Permission
-from core.store.model import Person
+from core.store.model import Activation, Person
 from core.store.work import nobody, system
 from tests.fixtures.guests import WRONG, Guest, at_once, hire, newest
 from tests.fixtures.house import PASSWORD, TestHouse
@@ -165,6 +166,11 @@ def test_after_a_new_password_was_approved_the_slip_needs_the_factor(shared_hous
     assert None is begin(guest, slip)
     with pytest.raises(WrongAnswer):
         guest.asks(activation.finish, slip=slip, code="000000")
+    # A found slip alone has changed no password yet, and what was typed is kept sealed.
+    with shared_house.does("system") as work, work.look(Permission.PEOPLE_FOUND):
+        assert "" == work.get(Person, guest.id).password_hash
+        kept = work.db.scalars(select(Activation).where(Activation.person_id == guest.id)).all()
+        assert not any(NEW.encode() in (row.password_box or b"") for row in kept)
     assert () == guest.asks(activation.finish, slip=slip, code=guest.code())
     shared_house.clock.pass_(seconds=31)
     assert guest.types(guest.says(NEW), guest.code())

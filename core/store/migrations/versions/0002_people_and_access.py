@@ -86,6 +86,7 @@ def upgrade() -> None:
         sa.Column("made_at", UtcTime(), nullable=False),
         sa.Column("ends_at", UtcTime(), nullable=False),
         sa.Column("proved_at", UtcTime(), nullable=True),
+        sa.Column("password_box", sa.LargeBinary(), nullable=True),
         sa.Column("used_at", UtcTime(), nullable=True),
         sa.ForeignKeyConstraint(["person_id"], ["person.id"], name=op.f("fk_activation_person_id_person")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_activation")),
@@ -253,10 +254,10 @@ def upgrade() -> None:
         batch_op.add_column(sa.Column("slip_sets_password", sa.Boolean(), server_default="0", nullable=False))
         batch_op.create_index("ix_person_directory_id", ["directory", "directory_id"], unique=True)
         batch_op.create_foreign_key(
-            batch_op.f("fk_person_patient_id_patient"), "patient", ["patient_id"], ["id"]
+            batch_op.f("fk_person_referrer_id_referrer"), "referrer", ["referrer_id"], ["id"]
         )
         batch_op.create_foreign_key(
-            batch_op.f("fk_person_referrer_id_referrer"), "referrer", ["referrer_id"], ["id"]
+            batch_op.f("fk_person_patient_id_patient"), "patient", ["patient_id"], ["id"]
         )
 
     with op.batch_alter_table("sign_in_session", schema=None) as batch_op:
