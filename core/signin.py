@@ -34,11 +34,13 @@ from core.tokens import Unsealable, hash_token, new_token, seal, unseal
 
 WRONG = (
     "That did not match. Check the name and the password, and try again. "
-    "After a few wrong tries an account rests for fifteen minutes."
+    "After a few wrong tries an account rests for up to half an hour."
 )
 TOO_LONG = "Sign in again: that took too long."
 _PASSWORD_STAGE = timedelta(minutes=5)
 _REST = timedelta(minutes=15)
+# Longer than the half hour in which Active Directory forgets wrong tries: rounds of guessing here never add up there.
+_DIRECTORY_REST = timedelta(minutes=31)
 _ADDRESS = Limit(most=20, window=timedelta(minutes=10), rest=timedelta(minutes=10))
 _EVERYBODY = Limit(most=200, window=timedelta(minutes=10), rest=timedelta(minutes=5))
 _KNOWN_ADDRESS = timedelta(days=30)
@@ -409,7 +411,8 @@ def count_wrong_password(work: Work, person: Person) -> None:
         return
     person.wrong_answers += 1
     if person.wrong_answers >= work.rule("sign_in_tries"):
-        person.wrong_answers, person.locked_until = 0, work.now() + _REST
+        rest = _DIRECTORY_REST if person.directory == "directory" else _REST
+        person.wrong_answers, person.locked_until = 0, work.now() + rest
 
 
 def address_rests(work: Work) -> bool:
@@ -547,7 +550,7 @@ def _count_ahead(work: Work, entry: Entry) -> bool:
         if known is None:
             if limits.rests(ahead, f"entry:{entry.id}"):
                 return False
-            limits.count_wrong(ahead, f"entry:{entry.id}", Limit(ahead.rule("sign_in_tries"), _REST, _REST))
+            limits.count_wrong(ahead, f"entry:{entry.id}", Limit(ahead.rule("sign_in_tries"), _DIRECTORY_REST, _DIRECTORY_REST))
             return True
         if known.locked_until is not None and known.locked_until > ahead.now():
             return False

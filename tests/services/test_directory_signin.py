@@ -101,7 +101,7 @@ def test_every_spelling_is_one_person_with_one_count_and_none_locks_the_account_
     assert ["account-rests"] * 5 == [practice.refused(spelling) for spelling in spellings]
     assert "ok" == practice.directory.find(login).state
     assert 4 == bad_passwords(practice, login)
-    practice.test.clock.pass_(minutes=15)
+    practice.test.clock.pass_(minutes=31)
     assert 1 == len(
         {practice.nobody(signin.second_half, token=practice.password(s)).login for s in spellings}
     )
@@ -112,7 +112,7 @@ def test_somebody_who_never_came_in_has_one_count_over_every_spelling_too(practi
     for spelling in (login, f"CLINIC\\{login}", login.upper(), f"{login}@clinic.test"):
         practice.refused(spelling, OTHER)
     assert "account-rests" == practice.refused(login)
-    practice.test.clock.pass_(minutes=15)
+    practice.test.clock.pass_(minutes=31)
     practice.password(login)
 
 
@@ -262,7 +262,7 @@ def test_the_cache_is_over_after_three_days_and_after_five_wrong_tries(practice)
     practice.away()
     for _ in range(4):
         practice.refused(guessed, OTHER)
-    practice.test.clock.pass_(minutes=16)
+    practice.test.clock.pass_(minutes=32)
     practice.password(guessed)
     practice.refused(guessed, OTHER)
     assert "away" == practice.refused(guessed)
@@ -549,7 +549,7 @@ def test_guesses_do_not_lock_an_account_in_openldap_and_one_locked_there_stays_o
         practice.refused(spelling, OTHER)
     assert "account-rests" == practice.refused(login)
     assert "ok" == practice.directory.find(login).state
-    practice.test.clock.pass_(minutes=15)
+    practice.test.clock.pass_(minutes=31)
     practice.refused(login, OTHER)  # The fifth that OpenLDAP hears of.
     assert "refused: 49, locked" == practice.refused(login)
 
