@@ -33,7 +33,11 @@ WRONG_PASSWORD = "That is not your password. Use the one of the practice."
 
 @dataclass(frozen=True)
 class SlipView:
-    """What the slip's own page may say. asks: set (choose a password) or prove (type the one there is)."""
+    """What the slip's own page may say.
+
+    asks: set (choose a password), prove (type the one there is), or nothing: single sign-on asks for it at the door, so that
+    a found slip and the factor set up with it open nothing without the provider's own sign-in.
+    """
 
     name: str
     login: str
@@ -48,8 +52,8 @@ def look_at(work: Work, *, slip: str) -> SlipView:
         found = _by_slip(work, slip)
         if found is not None:
             row, person = found
-            return SlipView(person.name, person.login, "set" if row.sets_password else "prove", person.totp_box is not None,
-                            row.ends_at)  # fmt: skip
+            asks = "nothing" if person.directory == "sso" else "set" if row.sets_password else "prove"
+            return SlipView(person.name, person.login, asks, person.totp_box is not None, row.ends_at)
     _guessed(work)
 
 
@@ -71,7 +75,7 @@ def begin(work: Work, *, slip: str, password: str) -> NewTotp | None:
             raise Refused(problems[0].sentence, problems=problems)
         # Where there is a factor already, it is proved first: whoever found the slip changes no password by it.
         verifier = "" if waits else _set_password(work, person, password)
-    right = sets or password_of(work, person_id, password)
+    right = sets or person.directory == "sso" or password_of(work, person_id, password)
     with work.act(Permission.SIGN_IN, Subject("person", str(person_id))) as facts:
         facts |= {"stage": "slip", "person": person_id, "step": "set" if sets else "prove"}
         person = work.get(Person, person_id, lock=True)

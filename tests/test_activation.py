@@ -233,3 +233,18 @@ def test_of_two_who_finish_one_slip_at_once_one_does(either_shared):
     brought = at_once(lambda n: guest.asks(activation.finish, slip=slip, code=code))
     assert 1 == brought.count(tuple)
     assert 10 == guest.card().recovery_codes
+
+
+def test_somebody_of_single_sign_on_sets_up_a_factor_without_a_password_of_ours(shared_house):
+    guest = newcomer(shared_house)
+    with shared_house.house.work(system()) as work, work.tend(Permission.PEOPLE_FOUND):
+        row = work.get(Person, guest.id)
+        row.directory, row.directory_id = "sso", f"{guest.id}"
+    slip = slip_for(guest)
+    assert "nothing" == look(guest, slip).asks
+    fresh = begin(guest, slip, "")
+    assert 10 == len(finish(guest, slip, fresh.secret))
+    # The slip made no password: without the provider's sign-in nothing opens.
+    for said in ("", NEW):
+        with pytest.raises(WrongAnswer):
+            guest.says(said)

@@ -200,6 +200,9 @@ def password_page(*, token: str, view: SlipView, said: tuple[str, ...] = ()) -> 
         fields = (page.new_password("password", "Your new password", help=help, focus=True, shortest=SHORTEST, longest=LONGEST),
                   page.new_password("again", "The same once more", shortest=SHORTEST, longest=LONGEST))  # fmt: skip
         title = "Step 1 of 2: your password"
+    elif view.asks == "nothing":
+        intro = f"{view.name}, this slip sets up your phone. Your password stays the one of the practice's single sign-on."
+        fields, title = (), "Step 1 of 2: your account"
     else:
         intro = f"{view.name}, this slip sets up your phone. First show that it is you: with the password you use in the practice."
         fields = (page.known_password(),)
