@@ -9,18 +9,20 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 from typing import NoReturn
+from uuid import UUID
 
 from sqlalchemy import select
 
 from core import factors
-from core.errors import Denied, Refused, Turned, WrongAnswer
-from core.factors import NewTotp
-from core.people import OUTSIDE, end_sessions_of
+from core.errors import Denied, Outside, Refused, Stale, Turned, WrongAnswer
+from core.factors import NewTotp, end_sessions_of
+from core.people import OUTSIDE
+from core.ports.directory import Entry
 from core.rules import passwords
-from core.rules.roles import Permission
+from core.rules.roles import Permission, Role
 from core.signin import GATEWAY, address_rests, count_wrong_at_door, count_wrong_password, password_of
 from core.store.model import Activation, Person
-from core.store.work import Subject, Work
+from core.store.work import Subject, Work, nobody
 from core.tokens import hash_token, plain_code, seal, unseal
 
 NO_SLIP = "This slip is not right, was used already, or is too old. Ask your practice's admin for a new one."
@@ -28,12 +30,16 @@ OTHER_DOOR = {
     "gateway": "This slip is for the practice's own computers: use it there.",
     "console": "This slip is for the patients' page of the practice: use it there.",
 }
+WRONG_OLD = (
+    "That is not your password of now. After a few wrong tries an account rests for up to half an hour."
+)
+RESTS = "Too many wrong tries: this account rests for up to half an hour. Try again later."
 WRONG_PASSWORD = "That is not your password. Use the one of the practice."
 
 
 @dataclass(frozen=True)
 class SlipView:
-    """What the slip's own page may say.
+    """What the slip's own page may say. is_admin: they are offered a key.
 
     asks: set (choose a password), prove (type the one there is), or nothing: single sign-on asks for it at the door, so that
     a found slip and the factor set up with it open nothing without the provider's own sign-in.
@@ -44,6 +50,7 @@ class SlipView:
     asks: str
     has_factor: bool
     ends_at: datetime
+    is_admin: bool = False
 
 
 def look_at(work: Work, *, slip: str) -> SlipView:
@@ -53,7 +60,8 @@ def look_at(work: Work, *, slip: str) -> SlipView:
         if found is not None:
             row, person = found
             asks = "nothing" if person.directory == "sso" else "set" if row.sets_password else "prove"
-            return SlipView(person.name, person.login, asks, person.totp_box is not None, row.ends_at)
+            return SlipView(person.name, person.login, asks, person.totp_box is not None, row.ends_at,
+                            Role.ADMIN in person.roles and not person.is_break_glass)  # fmt: skip
     _guessed(work)
 
 
@@ -122,6 +130,76 @@ def finish(work: Work, *, slip: str, code: str) -> tuple[str, ...]:
     return _finish_with_password(work, slip)
 
 
+def change_password(work: Work, *, old: str, new: str, code: str = "") -> int:
+    """One's own new password while signed in, and how many other sessions ended with the old one (ASVS 5.0, 6.2.3).
+
+    The old password is proved, and the second factor: by a code, or by a fresh proof for "factors". Raises Refused with
+    what is wrong with the new one or who keeps the password instead, WrongAnswer, Away, Turned.
+    """
+    with work.look(Permission.ACCOUNT_SELF):
+        person = work.get(Person, work.actor.person)
+        if sentence := _who_keeps_it(work, person):
+            raise Refused(sentence)
+        verifier_before, words = person.password_hash, (person.login, person.name)
+    if problems := passwords.problems_of(new, words=words, field="new"):
+        raise Refused(problems[0].sentence, problems=problems)
+    if new == old:
+        raise Refused("That is the password you have. Choose another one.")
+    with work.house.work(nobody(channel=work.actor.channel, address=work.actor.address)) as door:
+        # Asked as at the door, with its limits, and outside any transaction.
+        right = password_of(door, work.actor.person, old)
+    with work.act(Permission.ACCOUNT_SELF, Subject("person", work.actor.id)) as facts:
+        facts["step"] = "password-proved"
+        person = work.get(Person, work.actor.person, lock=True)
+        if address_rests(work) or (person.locked_until is not None and person.locked_until > work.now()):
+            raise WrongAnswer(RESTS, why="account-rests")
+        if not right or person.password_hash != verifier_before:
+            if person.directory == "local":
+                count_wrong_password(work, person)
+            count_wrong_at_door(work)
+            raise WrongAnswer(WRONG_OLD, why="wrong password")
+        facts["by"] = factors.require(work, "factors", code=code)
+        person.wrong_answers = 0
+    # Only now, since the directory takes nothing back.
+    verifier = _set_password(work, person, new)
+    entry = None if verifier else _entry_now(work, person)
+    with work.act(Permission.ACCOUNT_SELF, Subject("person", work.actor.id)) as facts:
+        facts["step"] = "password-changed"
+        person = work.get(Person, work.actor.person, lock=True)
+        if person.password_hash != verifier_before:
+            raise Stale("Your password was changed or reset at this very moment. Sign in anew.")
+        if entry is not None:
+            # Else the next question to the directory would take it for a change by somebody else, and end this session.
+            person.password_set_at = entry.password_set_at
+        facts["sessions"] = _take_password(work, person, verifier, but=work.actor.session)
+        return facts["sessions"]
+
+
+def who_keeps_my_password(work: Work) -> str:
+    """Why one's own password cannot be changed here, in a sentence; empty when it can."""
+    with work.look(Permission.ACCOUNT_SELF):
+        return _who_keeps_it(work, work.get(Person, work.actor.person))
+
+
+def _entry_now(work: Work, person: Person) -> Entry | None:
+    """What the directory says after the change; None when it fell silent, and then everybody of it signs in anew."""
+    try:
+        return _directory_that_writes(work).look_up(person.directory_id or "")
+    except Outside:
+        return None
+
+
+def _who_keeps_it(work: Work, person: Person) -> str:
+    if person.is_break_glass:
+        return "The sealed account's password lies in its envelope: whoever looks after the system seals it anew."
+    if person.directory == "sso":
+        return "The practice's single sign-on keeps your password: change it there."
+    directory = work.ports.directory
+    if person.directory == "directory" and (directory is None or not directory.writes):
+        return "The practice's directory keeps your password: change it there, for example at a Windows computer."
+    return ""
+
+
 def _finish_with_password(work: Work, slip: str) -> tuple[str, ...]:
     """The factor is proved: now the chosen password is set, outside any transaction, and the slip is used up."""
     with work.look(Permission.SIGN_IN):
@@ -150,11 +228,12 @@ def _set_password(work: Work, person: Person, password: str) -> str:
     return ""
 
 
-def _take_password(work: Work, person: Person, verifier: str) -> None:
+def _take_password(work: Work, person: Person, verifier: str, *, but: UUID | None = None) -> int:
+    """The sessions of before end, all but one; how many there were."""
     if verifier:
         person.password_hash = verifier
-    end_sessions_of(work, person, why="password set anew")
     person.away_until = None
+    return end_sessions_of(work, person, why="password set anew", but=but)
 
 
 def _use_up(work: Work, row: Activation, person: Person) -> None:

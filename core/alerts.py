@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
 from sqlalchemy import select
 
+from core.errors import Denied
 from core.rules.roles import Permission
 from core.store.model import Alert, Person
 from core.store.work import Subject, Work
@@ -29,8 +31,7 @@ class AlertCard:
 def raise_alert(work: Work, kind: str, sentence: str, *, about: UUID | str = "") -> None:
     """Leave word for the admins, in the transaction of what happened. For verbs inside their own gate.
 
-    kind: guessing, glass, break-glass, key-copied, tampered, alone, directory. While nobody has seen an alert, the same
-    one again says nothing new.
+    kind: guessing, glass, break-glass, key-copied, tampered, alone. A tampered row is told of once, until it was seen.
     """
     same = select(Alert.id).where(
         Alert.kind == kind,
@@ -48,6 +49,7 @@ def raise_alert(work: Work, kind: str, sentence: str, *, about: UUID | str = "")
             sentence=sentence[:300],
             about=str(about),
             at=work.now(),
+            by=_who(work),
         )
     )
 
@@ -65,8 +67,17 @@ def alerts(work: Work, *, unseen: bool = True, size: int = 100) -> tuple[AlertCa
 
 
 def mark_seen(work: Work, alert_id: UUID) -> None:
-    """Somebody has taken note; who, and when, stays on record."""
+    """Somebody has taken note; who, and when, stays on record. What one did oneself, somebody else takes note of."""
     with work.act(Permission.ALERT_SEE, Subject("alert", str(alert_id))):
         row = work.get(Alert, alert_id)
+        if row.by == work.actor.person and not work.rule("single_admin"):
+            raise Denied("This tells of what you did: somebody else takes note of it.")
         if row.seen_at is None:
             row.seen_by, row.seen_at = work.actor.person, work.now()
+
+
+def _who(work: Work) -> UUID | None:
+    """The person behind this piece of work, if it is one."""
+    with suppress(ValueError):
+        return UUID(work.actor.id)
+    return None

@@ -23,13 +23,14 @@ from sqlalchemy import func, select
 
 from core import access, factors, groups, people
 from core.alerts import raise_alert
-from core.errors import Denied, Refused, Stale, Turned, Unfit
+from core.errors import Denied, Refused, Stale, Turned, Unfit, WrongAnswer
 from core.rules.problems import Problem
 from core.rules.roles import Permission, Role
 from core.store.model import ChangeRequest, GroupRole, Patient, PatientBlock, PatientGrant, Person, Referrer
 from core.store.work import House, Subject, Work, system
 
 LASTS = timedelta(days=14)
+ALONE_AFTER = timedelta(days=30)
 LONGEST_WHY = 300
 ERRAND = "change_directory"
 DECIDED = "This request is decided already."
@@ -136,6 +137,8 @@ def approve(work: Work, request_id: UUID, *, digest: str, code: str = "") -> str
         if not hmac.compare_digest(digest.encode("utf-8", "replace"), row.digest.encode()):
             raise Stale("This request is not what was shown. Look at it again.")
         facts["by"] = factors.require(work, purpose_of(row), code=code)
+        if work.rule("admins_need_keys") and facts["by"] != "key":
+            raise WrongAnswer("In this practice changes are approved with a key: use yours.", why="no key")
         row.decided_by, row.decided_at = work.actor.person, work.now()
         if row.asked_by == work.actor.person:
             due_at = work.now() + work.rule("single_admin_delay")
@@ -719,8 +722,15 @@ def _require_open(work: Work, row: ChangeRequest) -> None:
 
 
 def _admins(work: Work) -> set[UUID]:
-    active = work.db.scalars(select(Person).where(Person.is_active, Person.is_break_glass.is_(False)))
-    return {p.id for p in active if Role.ADMIN in p.roles}
+    """Who could approve: the admins who can sign in."""
+    return {p.id for p in people.admins_who_can(work, lock=False)}
+
+
+def _lately_shut(work: Work) -> bool:
+    """True while an admin was shut out a short while ago: nobody becomes the only admin by shutting out the other."""
+    since = work.now() - ALONE_AFTER
+    shut = work.db.scalars(select(Person).where(Person.is_active.is_(False), Person.shut_at > since))
+    return any(Role.ADMIN in p.roles for p in shut)
 
 
 def _may_still_ask(work: Work, row: ChangeRequest) -> bool:
@@ -741,7 +751,9 @@ def _why_not(work: Work, row: ChangeRequest) -> str:
     others = _admins(work) - {row.asked_by}
     if str(row.asked_by) == me:
         if work.rule("single_admin") and not others:
-            return ""
+            return (
+                f"An admin was shut out less than {ALONE_AFTER.days} days ago." if _lately_shut(work) else ""
+            )
         return "Another admin must approve what you asked for."
     if me in _concerned(row) and others - {UUID(me)}:
         return "Another admin must approve what concerns you."
@@ -756,7 +768,10 @@ def _concerned(row: ChangeRequest) -> set[str]:
 
 def _same_waits(work: Work, row: ChangeRequest) -> bool:
     query = select(ChangeRequest).where(ChangeRequest.state.in_(OPEN_STATES), ChangeRequest.kind == row.kind)
-    return any(other.payload == row.payload for other in work.db.scalars(query))
+    return any(
+        other.payload == row.payload and (other.state != "waiting" or other.ends_at > work.now())
+        for other in work.db.scalars(query)
+    )
 
 
 def _digest(row: ChangeRequest) -> str:

@@ -30,7 +30,7 @@ from webauthn.helpers.structs import (
 from core.alerts import raise_alert
 from core.errors import Denied, Refused, WrongAnswer
 from core.rules.roles import Permission
-from core.store.model import Challenge, Person, RecoveryCode, SecurityKey, StepUp
+from core.store.model import Challenge, Person, RecoveryCode, SecurityKey, SignInSession, StepUp
 from core.store.work import Subject, Work
 from core.tokens import Unsealable, hash_token, new_code, plain_code, seal, unseal
 
@@ -92,11 +92,15 @@ def begin_totp(work: Work, *, code: str = "") -> NewTotp:
         return pending_totp(work, person)
 
 
-def finish_totp(work: Work, *, code: str) -> None:
-    """The test code of the new secret: from now on it is the one in use."""
+def finish_totp(work: Work, *, code: str) -> int:
+    """The test code of the new secret: from now on it is the one in use. How many other sessions ended with the old one."""
     with work.act(Permission.ACCOUNT_SELF, Subject("person", work.actor.id)) as facts:
         facts["step"] = "app-in-use"
-        adopt_totp(work, work.get(Person, work.actor.person, lock=True), code)
+        person = work.get(Person, work.actor.person, lock=True)
+        adopt_totp(work, person, code)
+        # Whoever came in by the old app must show the new one (ASVS 5.0, 7.4.3).
+        facts["sessions"] = end_sessions_of(work, person, why="new app", but=work.actor.session)
+        return facts["sessions"]
 
 
 def renew_recovery_codes(work: Work, *, code: str = "") -> tuple[str, ...]:
@@ -358,6 +362,18 @@ def new_recovery_codes(work: Work, person: Person) -> tuple[str, ...]:
     return codes
 
 
+def end_sessions_of(work: Work, person: Person, *, why: str, but: UUID | None = None) -> int:
+    """End this person's sessions, all or all but one; how many there were."""
+    found = [
+        s for s in work.db.scalars(
+            select(SignInSession).where(SignInSession.person_id == person.id, SignInSession.ended_at.is_(None))
+        ) if s.id != but
+    ]  # fmt: skip
+    for session in found:
+        session.ended_at, session.ended_why = work.now(), why
+    return len(found)
+
+
 def forget_all(work: Work, person: Person) -> None:
     """A reset: no code, key or recovery code of before opens anything."""
     person.totp_box = person.totp_pending = None
@@ -403,6 +419,9 @@ def _count_wrong(work: Work, person: Person) -> None:
     person.wrong_codes += 1
     if person.wrong_codes >= _CODE_TRIES:
         person.wrong_codes, person.codes_rest_until = 0, work.now() + _CODE_REST
+        # At the door the password was right before: somebody may know it who should not (ASVS 5.0, 6.3.5).
+        raise_alert(work, "guessing", f"Five wrong codes of {person.name}: their password may be known to somebody else.",
+                    about=person.id)  # fmt: skip
 
 
 def _session_id(work: Work) -> UUID:

@@ -8,10 +8,11 @@ from datetime import datetime, timedelta
 from sqlalchemy import select
 
 from core.rules.roles import Permission
-from core.store.model import Heartbeat, SignInSession
+from core.store.model import Challenge, Heartbeat, SignInSession, StepUp, Throttle
 from core.store.work import Work
 
 _KEPT = timedelta(days=30)  # an ended session stays this long, for whoever asks where a person was signed in
+_COUNTED = timedelta(days=7)
 
 
 @dataclass(frozen=True)
@@ -62,6 +63,21 @@ def sweep_sessions(work: Work, *, size: int = 500) -> int:
                 select(SignInSession).where(SignInSession.ends_at < work.now() - _KEPT).limit(size)
             )
         )
+        ids = [row.id for row in rows]
+        for model in (StepUp, Challenge):
+            for proof in work.db.scalars(select(model).where(model.session_id.in_(ids))):
+                work.db.delete(proof)
+        work.db.flush()
+        for row in rows:
+            work.db.delete(row)
+        return len(rows)
+
+
+def sweep_limits(work: Work, *, size: int = 500) -> int:
+    """Take away counts of wrong tries that have not mattered for a week; how many. Guessed names would fill the disk."""
+    with work.tend(Permission.ERRANDS_RUN):
+        old = Throttle.since_at < work.now() - _COUNTED
+        rows = list(work.db.scalars(select(Throttle).where(old).limit(size)))
         for row in rows:
             work.db.delete(row)
         return len(rows)

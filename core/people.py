@@ -15,13 +15,14 @@ from sqlalchemy import or_, select
 from core import factors
 from core.alerts import raise_alert
 from core.errors import Refused
+from core.factors import end_sessions_of
 from core.rules import passwords
 from core.rules.logins import fold_login, problem_of, unseen_in
 from core.rules.names import searchable
 from core.rules.pages import rows_before
 from core.rules.problems import Problem
 from core.rules.roles import STAFF, Permission, Role
-from core.store.model import Activation, Patient, Person, Referrer, SignInSession
+from core.store.model import Activation, Patient, Person, Referrer
 from core.store.work import Subject, Work
 from core.tokens import hash_token, new_code
 
@@ -212,7 +213,7 @@ def suspend(work: Work, person_id: UUID, *, why: str) -> None:
         if len(why.strip()) < 3:
             raise Refused("Write why: it stays on record.")
         keep_an_admin(work, person)
-        person.is_active = False
+        person.is_active, person.shut_at = False, work.now()
         facts |= {
             "active": False,
             "why": why.strip()[:300],
@@ -363,18 +364,6 @@ def new_person(work: Work, account: dict[str, Any], *, directory: str = "local",
     return row
 
 
-def end_sessions_of(work: Work, person: Person, *, why: str, but: UUID | None = None) -> int:
-    """End this person's sessions, all or all but one; how many there were."""
-    found = [
-        s for s in work.db.scalars(
-            select(SignInSession).where(SignInSession.person_id == person.id, SignInSession.ended_at.is_(None))
-        ) if s.id != but
-    ]  # fmt: skip
-    for session in found:
-        session.ended_at, session.ended_why = work.now(), why
-    return len(found)
-
-
 def set_roles(work: Work, person: Person, roles: Iterable[str]) -> None:
     """Give somebody these roles. Fewer hold from their next step; with a new one they sign in anew (ASVS 5.0, 7.2.4)."""
     before, person.roles = set(person.roles), sorted(roles)
@@ -398,13 +387,13 @@ def keep_an_admin(work: Work, person: Person) -> None:
         raise Refused("This is the last admin who can sign in. Let another one sign in first.")
 
 
-def admins_who_can(work: Work) -> list[Person]:
-    """The admins who can sign in now, locked: the sealed account, and who waits for a slip, are of no help."""
-    # All are locked, in one order: two admins who demote each other at the same moment must not both succeed.
-    active = work.db.scalars(
-        select(Person).where(Person.is_active).order_by(Person.id).with_for_update(key_share=True)
-        .execution_options(populate_existing=True)
-    )  # fmt: skip
+def admins_who_can(work: Work, *, lock: bool = True) -> list[Person]:
+    """The admins who can sign in now: the sealed account, and who waits for a slip, are of no help."""
+    query = select(Person).where(Person.is_active).order_by(Person.id)
+    if lock:
+        # All are locked, in one order: two admins who demote each other at the same moment must not both succeed.
+        query = query.with_for_update(key_share=True).execution_options(populate_existing=True)
+    active = work.db.scalars(query)
     return [
         p
         for p in active

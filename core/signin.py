@@ -19,9 +19,10 @@ from sqlalchemy import select
 from core import factors, limits
 from core.alerts import raise_alert
 from core.errors import Away, Denied, Outside, Refused, WrongAnswer
+from core.factors import end_sessions_of
 from core.groups import roles_for
 from core.limits import Limit
-from core.people import OUTSIDE, by_login, end_sessions_of, fold, new_person, set_roles
+from core.people import OUTSIDE, by_login, fold, new_person, set_roles
 from core.ports.directory import LONGEST_LOGIN, LONGEST_PASSWORD, AccountState, Answer, Entry, Verdict
 from core.ports.oidc import PUBLIC as UNPROVEN
 from core.ports.oidc import Claims
@@ -45,6 +46,7 @@ _ADDRESS = Limit(most=20, window=timedelta(minutes=10), rest=timedelta(minutes=1
 _EVERYBODY = Limit(most=200, window=timedelta(minutes=10), rest=timedelta(minutes=5))
 _KNOWN_ADDRESS = timedelta(days=30)
 _AWAY_TRIES = 5
+_CLOCKS_DIFFER = timedelta(minutes=5)
 # The door asks at most every half minute (console.door), so that five minutes are never passed.
 _CHECK_EVERY = timedelta(minutes=4, seconds=30)
 _BREAK_GLASS = timedelta(hours=1)
@@ -91,6 +93,15 @@ class SignIn:
     ends_at: datetime
     ended_at: datetime | None
     ended_why: str
+
+
+@dataclass(frozen=True)
+class HalfSignIn:
+    """One time that the password was right, and the second question was not answered in time."""
+
+    at: datetime
+    from_address: str
+    channel: str
 
 
 @dataclass(frozen=True)
@@ -343,6 +354,16 @@ def end_my_session(work: Work, session_id: UUID) -> None:
         facts["person"] = session.person_id
 
 
+def end_my_other_sessions(work: Work) -> int:
+    """End every session of one's own but the one that asks (ASVS 5.0, 7.4.3); how many there were."""
+    with work.act(Permission.ACCOUNT_SELF, Subject("person", work.actor.id)) as facts:
+        if work.actor.session is None:
+            raise Denied("Sign in first.")
+        me = work.get(Person, work.actor.person, lock=True)
+        facts["sessions"] = end_sessions_of(work, me, why="ended by its owner", but=work.actor.session)
+        return facts["sessions"]
+
+
 def sessions(work: Work, *, person_id: UUID | None = None) -> tuple[SessionCard, ...]:
     """Open sessions, newest first: everyone's, or one person's."""
     with work.look(Permission.PEOPLE_SEE):
@@ -359,6 +380,19 @@ def my_sign_ins(work: Work, *, size: int = 10) -> tuple[SignIn, ...]:
     """When and from where this account was signed in, newest first: its owner sees what was not them."""
     with work.look(Permission.ACCOUNT_SELF):
         return _sign_ins(work, work.actor.person, size)
+
+
+def my_half_sign_ins(work: Work, *, size: int = 5) -> tuple[HalfSignIn, ...]:
+    """When and from where this account's password was right and no second factor followed, newest first.
+
+    Its owner alone can tell a password that somebody else knows from a phone that was not at hand.
+    """
+    with work.look(Permission.ACCOUNT_SELF):
+        query = select(SignInSession).where(
+            SignInSession.person_id == work.actor.person, SignInSession.stage == "password",
+            SignInSession.ended_why != "exchanged", SignInSession.ends_at <= work.now(),
+        ).order_by(SignInSession.begun_at.desc()).limit(size)  # fmt: skip
+        return tuple(HalfSignIn(s.begun_at, s.from_address, s.channel) for s in work.db.scalars(query))
 
 
 def sign_ins(work: Work, person_id: UUID, *, size: int = 10) -> tuple[SignIn, ...]:
@@ -550,7 +584,11 @@ def _count_ahead(work: Work, entry: Entry) -> bool:
         if known is None:
             if limits.rests(ahead, f"entry:{entry.id}"):
                 return False
-            limits.count_wrong(ahead, f"entry:{entry.id}", Limit(ahead.rule("sign_in_tries"), _DIRECTORY_REST, _DIRECTORY_REST))
+            limits.count_wrong(
+                ahead,
+                f"entry:{entry.id}",
+                Limit(ahead.rule("sign_in_tries"), _DIRECTORY_REST, _DIRECTORY_REST),
+            )
             return True
         if known.locked_until is not None and known.locked_until > ahead.now():
             return False
@@ -749,6 +787,7 @@ def _session(work: Work, token: str, *, lock: bool = False) -> SignInSession | N
         or found.ended_at
         or found.ends_at <= now
         or found.seen_at + work.rule("session_idle") <= now
+        or found.seen_at > now + _CLOCKS_DIFFER  # the clock was put back: nobody can say how long it idled
     ):
         return None
     return found

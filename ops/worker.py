@@ -105,7 +105,9 @@ def _reconcile(house: House, going: Callable[[], bool]) -> bool:
 def _sweep(house: House, going: Callable[[], bool]) -> bool:
     house.blobs.sweep(before=house.clock() - timedelta(hours=1))
     with house.work(system()) as work:
-        return health.sweep_sessions(work) > 0
+        more = health.sweep_sessions(work) > 0
+    with house.work(system()) as work:
+        return health.sweep_limits(work) > 0 or more
 
 
 def _verify(house: House, going: Callable[[], bool]) -> bool:

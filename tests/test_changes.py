@@ -439,3 +439,25 @@ def test_the_list_shows_what_waits_and_what_was_decided_and_to_whom(trio):
     assert a.test.do("manager", changes.waiting) >= 1
     b.does(changes.refuse, request, remark="No")
     assert request in [c.id for c in a.does(changes.requests, decided=True, size=1000)]
+
+
+def test_nobody_becomes_the_only_admin_by_shutting_out_the_other(alone):
+    a = Guest(alone, "admin", UUID(alone.actors["admin"].id), alone.secrets["admin"], "10.2.0.1")
+    b = hire(alone, "admin")
+    alone.do("admin", people.suspend, b.id, why="On my own")
+    request = ask(a, "set-roles", person_id=str(a.id), roles=["admin", "radiologist"])
+    with pytest.raises(Denied, match="shut out less than 30 days ago"):
+        approve(a, request)
+    alone.clock.pass_(days=31)
+    later = ask(a, "set-roles", person_id=str(a.id), roles=["admin", "radiologist"])
+    assert "delayed" == approve(a, later)
+
+
+def test_what_an_admin_did_alone_another_takes_note_of(either_shared):
+    a, b, c = (hire(either_shared, "admin") for _ in range(3))
+    a.does(people.suspend, c.id, why="Left the practice")
+    told = next(x for x in a.does(alerts.alerts) if x.about == str(c.id))
+    with pytest.raises(Denied, match="somebody else takes note"):
+        a.does(alerts.mark_seen, told.id)
+    b.does(alerts.mark_seen, told.id)
+    assert told.id not in [x.id for x in b.does(alerts.alerts)]

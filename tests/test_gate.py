@@ -28,11 +28,11 @@ from tests.fixtures.house import TestHouse, book_thando
 # Helpers that sibling verbs call inside their own gate; they take `work` but open no door.
 INNER = {
     "people.fold", "people.by_login", "people.logins", "people.account_problems", "people.role_problems", "people.new_person",
-    "people.end_sessions_of", "people.set_roles", "people.void_slips", "people.keep_an_admin", "people.admins_who_can", "people.standing_of",
+    "people.set_roles", "people.void_slips", "people.keep_an_admin", "people.admins_who_can", "people.standing_of",
     "people.card_of", "signin.password_of", "signin.count_wrong_password", "signin.address_rests",
     "signin.count_wrong_at_door", "factors.require", "factors.factors_of", "factors.counts_of", "factors.check_code",
     "factors.check_recovery", "factors.key_options", "factors.check_key", "factors.new_totp", "factors.pending_totp",
-    "factors.adopt_totp", "factors.new_recovery_codes", "factors.forget_all", "groups.roles_for",
+    "factors.adopt_totp", "factors.new_recovery_codes", "factors.forget_all", "factors.end_sessions_of", "groups.roles_for",
     "groups.mapping_problems", "groups.set_mapping", "alerts.raise_alert", "limits.rests", "limits.count_wrong",
     "limits.forget", "tokens.new_code", "tokens.seal", "tokens.unseal", "tokens.new_token", "changes.purpose_of",
     "workflow.move", "workflow.hold", "workflow.rows_of", "workflow.list_studies", "workflow.card_of", "workflow.name_of",
@@ -54,7 +54,8 @@ VERBS = {
     "signin.check_code": "0", "signin.check_recovery": "0", "signin.ask_key": "0", "signin.check_key": "0",
     "signin.actor_of": "0", "signin.recheck": "0", "signin.keep_awake": "0", "signin.sign_out": "0", "signin.rotate": "0",
     "signin.end_session": "a", "signin.sessions": "am", "signin.end_my_session": "amrgdtbn", "signin.my_sessions": "amrgdtbn",
-    "signin.my_sign_ins": "amrgdtbn",
+    "signin.my_sign_ins": "amrgdtbn", "signin.end_my_other_sessions": "amrgdtbn", "signin.my_half_sign_ins": "amrgdtbn",
+    "activation.change_password": "amrgdtbn", "activation.who_keeps_my_password": "amrgdtbn",
     "activation.look_at": "0", "activation.begin": "0", "activation.finish": "0",
     "factors.mine": "amrgdtbn", "factors.begin_totp": "amrgdtbn", "factors.finish_totp": "amrgdtbn",
     "factors.renew_recovery_codes": "amrgdtbn", "factors.begin_key": "amrgdtbn", "factors.finish_key": "amrgdtbn",
@@ -110,7 +111,7 @@ VERBS = {
     "staff_import.make_slips": "a",
     "errands.take_due": "s", "errands.done": "s", "errands.failed": "s", "errands.open_errands": "ams",
     "errands.counts": "ams", "errands.try_again": "as", "errands.regain": "s",
-    "health.beat": "s", "health.beats": "ams", "health.ground": "ams", "health.sweep_sessions": "s",
+    "health.beat": "s", "health.beats": "ams", "health.ground": "ams", "health.sweep_sessions": "s", "health.sweep_limits": "s",
 }  # fmt: skip
 
 

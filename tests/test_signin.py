@@ -391,3 +391,24 @@ def test_ten_thousand_guessed_tokens_open_nothing_and_leave_nothing(shared_house
 def test_sign_ins_are_chained_and_the_chain_is_whole(shared_house):
     hire(shared_house).enters()
     assert None is shared_house.do("admin", privacy.verify_chain).broken_at
+
+
+def test_a_clock_that_is_put_back_prolongs_no_session(shared_house):
+    guest = hire(shared_house)
+    token = guest.enters()
+    at = shared_house.clock.at
+    shared_house.clock.pass_(minutes=-4)
+    assert guest.behind(token)
+    shared_house.clock.pass_(minutes=-30)
+    assert None is guest.behind(token)
+    shared_house.clock.at = at
+    assert guest.behind(token)
+
+
+def test_five_wrong_codes_after_a_right_password_are_told_to_the_admins(shared_house):
+    guest = hire(shared_house)
+    half = guest.says()
+    for _ in range(5):
+        with pytest.raises(WrongAnswer):
+            guest.types(half, "000000")
+    assert str(guest.id) in [a.about for a in shared_house.do("admin", alerts.alerts) if a.kind == "guessing"]

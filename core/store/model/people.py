@@ -48,6 +48,7 @@ class Person(Owned, Base):
     referrer_id: Mapped[UUID | None] = mapped_column(ForeignKey("referrer.id"), default=None)
     is_break_glass: Mapped[bool] = mapped_column(default=False, server_default="0")
     closes_at: Mapped[datetime | None] = mapped_column(default=None)  # the account works until then
+    shut_at: Mapped[datetime | None] = mapped_column(default=None)  # when an admin shut them out
     # Signing in while the directory is away: a verifier of the last password that it accepted, and until when.
     away_hash: Mapped[str] = mapped_column(String(200), default="", server_default="")
     away_until: Mapped[datetime | None] = mapped_column(default=None)
@@ -221,5 +222,6 @@ class Alert(Base):
     sentence: Mapped[str] = mapped_column(String(300))
     about: Mapped[str] = mapped_column(String(64), default="")
     at: Mapped[datetime] = mapped_column(index=True)
+    by: Mapped[UUID | None] = mapped_column(default=None)  # whose act it tells of
     seen_by: Mapped[UUID | None] = mapped_column(default=None)
     seen_at: Mapped[datetime | None] = mapped_column(default=None)

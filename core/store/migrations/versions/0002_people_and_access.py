@@ -19,6 +19,7 @@ def upgrade() -> None:
         sa.Column("sentence", sa.String(length=300), nullable=False),
         sa.Column("about", sa.String(length=64), nullable=False),
         sa.Column("at", UtcTime(), nullable=False),
+        sa.Column("by", sa.Uuid(), nullable=True),
         sa.Column("seen_by", sa.Uuid(), nullable=True),
         sa.Column("seen_at", UtcTime(), nullable=True),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_alert")),
@@ -245,6 +246,7 @@ def upgrade() -> None:
         batch_op.add_column(sa.Column("referrer_id", sa.Uuid(), nullable=True))
         batch_op.add_column(sa.Column("is_break_glass", sa.Boolean(), server_default="0", nullable=False))
         batch_op.add_column(sa.Column("closes_at", UtcTime(), nullable=True))
+        batch_op.add_column(sa.Column("shut_at", UtcTime(), nullable=True))
         batch_op.add_column(sa.Column("away_hash", sa.String(length=200), server_default="", nullable=False))
         batch_op.add_column(sa.Column("away_until", UtcTime(), nullable=True))
         batch_op.add_column(sa.Column("away_tries", sa.Integer(), server_default="0", nullable=False))
