@@ -11,22 +11,24 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from html import escape
 from typing import Any, TypeVar
-from uuid import UUID
 
 import streamlit as st
 
 from console import desk, widgets
+from console.signin.forms import why_no_keys_at
 from core import access, alerts, changes, groups, people, signin
 from core.access import Glass
 from core.alerts import AlertCard
+from core.people import PersonCard
 from core.rules.roles import Permission as P
-from core.rules.roles import allowed
+from core.rules.roles import Role, allowed
 from core.signin import SignIn
 from core.store.work import Actor
 
 Answer = TypeVar("Answer")
 _FRESH, _DIRECTORY_FRESH = timedelta(seconds=30), timedelta(seconds=10)
-_KEPT = "banners"
+_KEPT, _LATER = "banners", "key-later"
+WHY_A_KEY = "Approving changes is then one touch, and nobody can talk you out of a code."
 _MOST_ALERTS = 20
 
 
@@ -42,10 +44,14 @@ class News:
     requests: int = 0
     reviews: int = 0
     late: int = 0
+    lacks_key: bool = False
 
 
-def draw(actor: Actor) -> None:
-    """Draw them; a question that fails is left out, since a banner must never stop the page below it."""
+def draw(actor: Actor, *, at_home: bool = False) -> None:
+    """Draw them; a question that fails is left out, since a banner must never stop the page below it.
+
+    at_home: on the page where this person's day begins, the only one with what can wait.
+    """
     news = _news(actor)
     for glass in news.glasses:
         if glass.until_at > widgets.now():
@@ -55,6 +61,8 @@ def draw(actor: Actor) -> None:
                f"Reason given: {news.sealed.reason or 'none'}. The admins have been told. It cannot approve changes.")  # fmt: skip
     _directory(actor, news)
     _waiting(news)
+    if at_home and news.lacks_key and not st.session_state.get(_LATER):
+        _nudge()
 
 
 def forget() -> None:
@@ -62,11 +70,13 @@ def forget() -> None:
     st.session_state.pop(_KEPT, None)
 
 
-def open_glass(patient_id: UUID) -> Glass | None:
-    """The broken glass through which this person sees the patient, as far as the last half minute knows."""
-    news: News | None = st.session_state.get(_KEPT)
-    found = (g for g in (news.glasses if news else ()) if g.patient_id == patient_id)
-    return next(found, None)
+def lacks_key(me: PersonCard) -> bool:
+    """Whether this is an admin without a key, at an address where keys work."""
+    return (
+        Role.ADMIN in me.roles
+        and not (me.is_break_glass or me.keys or desk.actor().bounds.reduced)
+        and not why_no_keys_at(desk.origin())
+    )
 
 
 # What there is --------------------------------------------------------------------------------------------------
@@ -81,10 +91,11 @@ def _news(actor: Actor) -> News:
 
 def _asked(actor: Actor) -> News:
     reviews = _if_may(actor, P.GLASS_REVIEW, access.glass_to_review) or ()
+    me = desk.glance(people.me)
     return News(
         widgets.now(), _is_there(),
         glasses=desk.glance(access.my_glass) or (),
-        sealed=_sealed(),
+        sealed=_sealed(me), lacks_key=me is not None and lacks_key(me),
         alerts=_if_may(actor, P.ALERT_SEE, alerts.alerts, size=_MOST_ALERTS) or (),
         requests=_if_may(actor, P.CHANGE_SEE, changes.waiting) or 0,
         reviews=sum(not g.is_mine for g in reviews), late=sum(g.is_late and not g.is_mine for g in reviews),
@@ -95,8 +106,7 @@ def _if_may(actor: Actor, permission: P, question: Callable[..., Answer], **how:
     return desk.glance(question, **how) if allowed(actor.roles, permission) else None
 
 
-def _sealed() -> SignIn | None:
-    me = desk.glance(people.me)
+def _sealed(me: PersonCard | None) -> SignIn | None:
     if me is None or not me.is_break_glass:
         return None
     return next(iter(desk.glance(signin.my_sign_ins, size=1) or ()), None)
@@ -172,6 +182,16 @@ def _waiting(news: News) -> None:
         late = f", {news.late} overdue" if news.late else ""
         row.page_link(desk.page("glass_review"), label=f"{news.reviews} broken {_s(news.reviews, 'glass', 'glasses')} to review"
                       f"{late}", icon=":material/emergency_home:")  # fmt: skip
+
+
+def _nudge() -> None:
+    """Offered once a sign-in, on the first page alone."""
+    with st.container(horizontal=True, vertical_alignment="center", key="sorg-nudge"):
+        st.markdown(f"**Add a key.** {WHY_A_KEY}", width="stretch")
+        widgets.way("Add a key", "/account/keys/new")
+        if st.button("Not now", key="key-not-now", type="tertiary"):
+            st.session_state[_LATER] = True
+            st.rerun()
 
 
 def _alerts(found: tuple[AlertCard, ...]) -> None:

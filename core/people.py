@@ -233,7 +233,7 @@ def wake(work: Work, person_id: UUID) -> None:
         facts["step"] = "wake"
         if str(person.id) == work.actor.id:
             # Whoever sits at an admin's open session could else guess that admin's codes without an end.
-            raise Refused("Another admin must do this for you; or wait fifteen minutes.")
+            raise Refused("Another admin must do this for you; or wait until the account opens again by itself.")
         person.wrong_answers = person.wrong_codes = 0
         person.locked_until = person.codes_rest_until = None
 

@@ -72,9 +72,6 @@ AWAY = Ending(
     "clock", "warn", "We cannot open your images just now",
     "The practice's computer has a fault. Nothing is lost, and your link was not used up: try again in a few minutes.",
 )  # fmt: skip
-NOTHING_HERE = Ending(
-    "lock", "warn", "There is nothing here", "Please open the link exactly as the practice sent it to you."
-)
 TOO_LONG_OPEN = (
     "Please type it once more: the page had been open for a while, or your browser refused our cookie."
 )

@@ -377,7 +377,7 @@ def test_the_sealed_account_needs_a_reason_lasts_an_hour_and_is_loud(either_shar
 # Who guesses tokens -----------------------------------------------------------------------------------------------
 
 
-def test_ten_thousand_guessed_tokens_open_nothing_and_leave_nothing(shared_house):
+def test_thousands_of_guessed_tokens_open_nothing_and_leave_nothing(shared_house):
     guest = hire(shared_house)
     guest.enters()
     with shared_house.does("nobody") as work:

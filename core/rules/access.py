@@ -34,7 +34,7 @@ class Bounds:
     """What is set for one person. scope None: what their roles say. sites empty: the house's own.
 
     patient_id: whose account this is; of staff, their own record, which is shut to them. reduced: signed in while the
-    directory was away. step: which step-up the session has behind it.
+    directory was away.
     """
 
     scope: Scope | None = None
@@ -42,7 +42,6 @@ class Bounds:
     patient_id: UUID | None = None
     referrer_id: UUID | None = None
     reduced: bool = False
-    step: str = ""
 
 
 @dataclass(frozen=True)
