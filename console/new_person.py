@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
+from uuid import UUID
 
 import streamlit as st
 
 from console import accounts, banners, desk, widgets
 from core import access, changes, groups, patients
-from core.people import SCOPES_OF_STAFF
+from core.people import OUTSIDE, SCOPES_OF_STAFF
 from core.ports.directory import Entry
 from core.rules.problems import Problem
 from core.rules.roles import STAFF, Role
@@ -42,7 +44,7 @@ def draw() -> None:
 def _kinds() -> dict[str, str]:
     kinds = {_STAFF: "Staff, account kept here"}
     if desk.directory() != "none":
-        kinds = {_FOUND: "Staff, from the directory"} | kinds
+        kinds = {_FOUND: "From the directory"} | kinds
     if desk.directory() == "writes":
         kinds |= {_MADE: "Staff, new in the directory"}
     return kinds | {_PATIENT: "A patient", _DOCTOR: "A referring doctor"}
@@ -84,12 +86,40 @@ def _from_directory() -> None:
         st.warning("None of their groups gives a role here, so they would not come in. Give a group a role under Groups and roles, or "
                    "have them put into one that has.", icon=":material/groups_3:")  # fmt: skip
         return
+    draw = {Role.PATIENT: _found_patient, Role.REFERRER: _found_doctor}.get(Role(roles[0]), _found_staff)
+    draw(entry, roles)
+
+
+def _found_staff(entry: Entry, roles: Sequence[str]) -> None:
     with st.form(f"new-found-{entry.id}", border=True):
-        widgets.facts({"Name": entry.name, "Signs in as": entry.login, "E-mail": entry.email,
-                       "Roles, from their groups": "; ".join(accounts.role_words(r) for r in roles)})  # fmt: skip
-        account = {"login": entry.login, "name": entry.name, "email": entry.email, "roles": sorted(roles),
-                   "directory_id": entry.id}  # fmt: skip
+        account = _as_found(entry, roles)
         _send(account | _particulars(email=False) | _reach())
+
+
+def _found_patient(entry: Entry, roles: Sequence[str]) -> None:
+    """Their groups make them a patient; whose images that means, only we know."""
+    with st.form(f"new-found-{entry.id}", border=True):
+        account = _as_found(entry, roles)
+        number = _file_number()
+        _send_for_patient(account, number)
+
+
+def _found_doctor(entry: Entry, roles: Sequence[str]) -> None:
+    doctors = _doctors()
+    if not doctors:
+        return
+    with st.form(f"new-found-{entry.id}", border=True):
+        account = _as_found(entry, roles)
+        _send(account | _which_doctor(doctors))
+
+
+def _as_found(entry: Entry, roles: Sequence[str]) -> dict[str, Any]:
+    outside = bool(set(roles) & set(OUTSIDE))
+    widgets.facts({"Name": entry.name, "Signs in as": entry.login, "E-mail": entry.email,
+                   "Roles, from their groups": "; ".join(accounts.role_words(r) for r in roles),
+                   "Signs in at": "the patients' door" if outside else ""})  # fmt: skip
+    return {"login": entry.login, "name": entry.name, "email": entry.email, "roles": sorted(roles),
+            "directory_id": entry.id}  # fmt: skip
 
 
 def _in_directory() -> None:
@@ -122,37 +152,50 @@ def _patient() -> None:
     st.caption("A patient's own account signs in at the patients' door and sees their images and signed reports. Links stay the "
                "usual way: they need no account.")  # fmt: skip
     with st.form("new-patient", border=True):
-        number = st.text_input(
-            "File number", max_chars=40, placeholder="Exactly as on the file", key="new-person-file"
-        )
+        number = _file_number()
         account = _who() | {"roles": [str(Role.PATIENT)]}
         account["email"] = st.text_input("E-mail", max_chars=120, key="new-person-email")
-        why = accounts.why_field("new-person-why")
-        if st.form_submit_button("Ask for this account", type="primary"):
-            found = desk.do(access.look_up, number=number)
-            if found:
-                _ask(account | {"patient_id": str(found.value)}, why)
+        _send_for_patient(account, number)
+
+
+def _file_number() -> str:
+    return st.text_input(
+        "File number", max_chars=40, placeholder="Exactly as on the file", key="new-person-file"
+    )
+
+
+def _send_for_patient(account: dict[str, Any], number: str) -> None:
+    why = accounts.why_field("new-person-why")
+    if st.form_submit_button("Ask for this account", type="primary"):
+        found = desk.do(access.look_up, number=number)
+        if found:
+            _ask(account | {"patient_id": str(found.value)}, why)
 
 
 def _doctor() -> None:
     st.caption(
         "A referring doctor's account signs in at the patients' door and sees the signed reports of their own referrals."
     )
-    doctors = {d.id: f"{d.name} ({d.practice_number})" for d in desk.ask(patients.referrers, size=1000)}
+    doctors = _doctors()
     if not doctors:
-        widgets.empty("No referring doctor is registered yet", "Reception registers them under Bookings.")
         return
     with st.form("new-doctor", border=True):
-        doctor = st.selectbox(
-            "Referring doctor",
-            list(doctors),
-            format_func=doctors.__getitem__,
-            index=None,
-            placeholder="Choose",
-        )
-        account = _who() | {"roles": [str(Role.REFERRER)], "referrer_id": str(doctor) if doctor else None}
+        account = _which_doctor(doctors) | _who() | {"roles": [str(Role.REFERRER)]}
         account["email"] = st.text_input("E-mail", max_chars=120, key="new-person-email")
         _send(account)
+
+
+def _doctors() -> dict[UUID, str]:
+    found = {d.id: f"{d.name} ({d.practice_number})" for d in desk.ask(patients.referrers, size=1000)}
+    if not found:
+        widgets.empty("No referring doctor is registered yet", "Reception registers them under Bookings.")
+    return found
+
+
+def _which_doctor(doctors: dict[UUID, str]) -> dict[str, Any]:
+    doctor = st.selectbox("Referring doctor", list(doctors), format_func=doctors.__getitem__, index=None,
+                          placeholder="Choose", key="new-person-doctor")  # fmt: skip
+    return {"referrer_id": str(doctor) if doctor else None}
 
 
 # Parts of the forms ---------------------------------------------------------------------------------------------

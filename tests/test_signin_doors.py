@@ -301,8 +301,9 @@ def posts() -> list[str]:
 
 def test_the_doors_that_take_something_are_these() -> None:
     assert [
-        "/account/app", "/account/keys", "/account/keys/options", "/account/keys/remove", "/account/recovery", "/activate",
-        "/activate/app", "/activate/password", "/login", "/login/code", "/login/key", "/login/key/options", "/logout",
+        "/account/app", "/account/keys", "/account/keys/options", "/account/keys/remove",
+        "/account/password", "/account/recovery", "/account/sessions/end", "/activate", "/activate/app", "/activate/password",
+        "/login", "/login/code", "/login/key", "/login/key/options", "/logout",
         "/stepup", "/stepup/key", "/stepup/key/options",
     ] == posts()  # fmt: skip
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import streamlit as st
 
-from console import desk, nav, widgets
+from console import banners, desk, nav, widgets
 from console.door import door
-from core import factors, people, signin
+from core import activation, factors, people, signin
 from core.factors import Factors, KeyCard
 from core.people import PersonCard
 from core.rules.roles import SCOPES, Role, Scope
@@ -38,14 +38,14 @@ def _account(me: PersonCard, actor: Actor) -> None:
     with left:
         widgets.heading("Who I am here")
         widgets.facts({
-            "Name": me.name, "Signs in as": me.login, "Password": _KEPT.get(me.directory, "kept here"),
+            "Name": me.name, "Signs in as": me.login,
             "Roles": ", ".join(me.roles), "Sees": _sees(me, actor), "Registration": me.registration,
             "Practice number": me.practice_number, "E-mail": me.email, "Last sign-in": widgets.when(me.last_sign_in_at),
         })  # fmt: skip
         st.caption("Something is wrong here? Your practice's admin can change it under People.")
     with right:
         widgets.heading("What proves that it is me")
-        _factors(desk.ask(factors.mine))
+        _factors(desk.ask(factors.mine), me)
 
 
 _KEPT = {
@@ -68,10 +68,13 @@ def _sees(me: PersonCard, actor: Actor) -> str:
     }.get(scope, "my own")
 
 
-def _factors(mine: Factors) -> None:
+def _factors(mine: Factors, me: PersonCard) -> None:
+    if banners.lacks_key(me):
+        st.info(f"**Add a key.** {banners.WHY_A_KEY}", icon=":material/key:")
     if mine.rests_until and mine.rests_until > widgets.now():
         st.warning(f"Codes rest until {widgets.when(mine.rests_until)}, after too many wrong ones. A key still works.",
                    icon=":material/timer:")  # fmt: skip
+    _password(me)
     app = ("in use", "good", "Use a new phone") if mine.code else ("not set up", "warn", "Set it up")
     _proof("Authenticator app", *app, href="/account/app")
     left = mine.recovery_codes
@@ -83,6 +86,16 @@ def _factors(mine: Factors) -> None:
            more="a fingerprint, a face or a key on the key ring: quicker than a code")  # fmt: skip
     for key in mine.keys:
         _key(key)
+
+
+def _password(me: PersonCard) -> None:
+    """Where it can be changed here, the way to it; else who keeps it."""
+    kept = desk.ask(activation.who_keeps_my_password)
+    if kept:
+        widgets.line("Password", _KEPT[me.directory], "neutral", kept)
+    else:
+        _proof("Password", _KEPT[me.directory], "good", "Change it", href="/account/password",
+               more="changing it signs you out everywhere else")  # fmt: skip
 
 
 def _proof(name: str, word: str, tone: str, way: str, *, href: str, more: str = "") -> None:
@@ -122,6 +135,12 @@ def _sessions() -> None:
                 desk.again("Ended. That browser is signed out at its next step.")
     if len(found) < 2:
         st.caption("Nowhere else. Sign out of this window at the foot of the menu.")
+    elif st.button("End all the others", key="end-others", icon=":material/logout:") and (
+        done := desk.do(signin.end_my_other_sessions)
+    ):
+        desk.again(
+            "Ended. You are signed in here alone." if done.value else "There was no other one any more."
+        )
     widgets.heading("The last sign-ins")
     widgets.table([
         {"When": widgets.when(s.at), "From": s.from_address, "With": _METHODS.get(s.method, s.method),
@@ -129,7 +148,18 @@ def _sessions() -> None:
          "Ended": f"{widgets.when(s.ended_at)}, {s.ended_why}" if s.ended_at else ""}
         for s in desk.ask(signin.my_sign_ins)
     ])  # fmt: skip
-    st.caption("One of them was not you? End it, then tell your practice's admin at once.")
+    st.caption(
+        "One of them was not you? End it, change your password, then tell your practice's admin at once."
+    )
+    if halves := desk.ask(signin.my_half_sign_ins):
+        widgets.heading("Right password, and then nothing")
+        widgets.table([
+            {"When": widgets.when(h.at), "From": h.from_address or "this machine",
+             "At": "the patients' door" if h.channel == signin.GATEWAY else "the console"}
+            for h in halves
+        ])  # fmt: skip
+        st.caption("Somebody typed your password and no code or key came after it. Was that not you with your phone in another room? "
+                   "Then change your password now.")  # fmt: skip
 
 
 # What I can open ------------------------------------------------------------------------------------------------

@@ -253,6 +253,8 @@ def _approve(card: RequestCard) -> None:
     """With a code, typed here; or with a key, touched on the page for confirming, which leads back here."""
     proved = desk.ask(factors.is_proved, purpose=card.purpose)
     mine = desk.ask(factors.mine)
+    needs_key = desk.rule("admins_need_keys")
+    takes_code = mine.code and not needs_key
     with st.form(f"approve-{card.id}", border=True):
         st.write(
             "**Approve it**"
@@ -262,19 +264,25 @@ def _approve(card: RequestCard) -> None:
         code = ""
         if proved:
             st.caption("You have just confirmed that it is you.")
-        elif mine.code:
+        elif takes_code:
             code = st.text_input("Code from your authenticator", key=f"code-{card.id}", max_chars=12, autocomplete="one-time-code",
                                  help="Six digits. Each works once.")  # fmt: skip
+        elif needs_key:
+            st.caption("In this practice changes are approved with a key.")
         if st.form_submit_button("Approve", type="primary", icon=":material/check:", width="stretch",
-                                 disabled=not (proved or mine.code)):  # fmt: skip
+                                 disabled=not (proved or takes_code)):  # fmt: skip
             done = desk.do(changes.approve, card.id, digest=card.digest, code=code)
             if done:
                 banners.forget()
                 desk.again(_said(done.value))
-    if not proved:
-        widgets.way(
-            "Use my key instead" if mine.code else "Confirm with my key", accounts.stepup_address(card)
-        )
+    if proved:
+        return
+    if needs_key and not mine.keys:
+        st.info("You have no key yet: add one, then come back.", icon=":material/key:")
+        widgets.way("Add a key", "/account/keys/new")
+        return
+    label = "Use my key instead" if takes_code else "Confirm with my key"
+    widgets.way(label, accounts.stepup_address(card))
 
 
 def _said(state: str) -> str:

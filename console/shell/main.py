@@ -29,8 +29,10 @@ def main() -> None:
         {"": [home], **{g: p for g, p in menu.items() if p}}, position="sidebar", expanded=True
     )
     widgets.who_is_here(actor)
+    widgets.keep_awake()
     desk.speak()
-    desk.guarded(banners.draw)(actor)
+    at_home = chosen.url_path == nav.home_for(actor.roles)
+    desk.guarded(banners.draw)(actor, at_home=at_home)
     chosen.run()
 
 

@@ -1,4 +1,4 @@
-"""One's own second factors while signed in: keys, a new app, new recovery codes.
+"""One's own password and second factors while signed in: a new password, keys, a new app, new recovery codes.
 
 Plain pages rather than Streamlit's, since a secret that is shown once does not belong into a page that is kept and
 drawn again. Each change uses up one fresh confirmation ("factors"), which /stepup asks for and comes back from.
@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from uuid import UUID
 
+import anyio
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
@@ -16,19 +17,25 @@ from starlette.routing import Route
 from console.door import Door
 from console.signin import page
 from console.signin.forms import FORM_AGAIN, Counter, paced, with_next
-from core import factors
-from core.errors import Refused, SorgError, WrongAnswer
+from core import activation, factors, signin
+from core.errors import Away, Refused, SorgError, Turned, WrongAnswer
 from core.factors import Factors, KeyCard, NewTotp
+from core.rules.passwords import LONGEST, SHORTEST
 from core.rules.za_time import local_day
 
 HOME = "/my_account"
 _KEYS, _NEW, _REMOVE = "/account/keys", "/account/keys/new", "/account/keys/remove"
 _APP, _RECOVERY = "/account/app", "/account/recovery"
+_PASSWORD, _SESSIONS = "/account/password", "/account/sessions/end"
 _CONFIRM = "/stepup?for=factors"
 _DONE = {
     "added": "Your key is set up. From now on it can take the place of a code.",
     "removed": "The key is taken away: it opens nothing any more.",
+    "ended": "Every other window that you were signed in at is signed out.",
 }
+_TWO = "The two new passwords are not the same. Type both again."
+_AWAY = "The practice's directory does not answer now, so nothing was changed. Try again later."
+_AT_ONCE = 2  # argon2 takes a core and 19 MB for each
 
 
 def account_routes(door: Door) -> list[Route]:
@@ -45,18 +52,31 @@ def account_routes(door: Door) -> list[Route]:
         Route(_APP, desk.take_app, methods=["POST"]),
         Route(_RECOVERY, desk.ask_recovery, methods=["GET"]),
         Route(_RECOVERY, desk.take_recovery, methods=["POST"]),
+        Route(_PASSWORD, desk.ask_password, methods=["GET"]),
+        Route(_PASSWORD, desk.take_password, methods=["POST"]),
+        Route(_SESSIONS, desk.end_sessions, methods=["POST"]),
     ]
 
 
 class Account(Counter):
-    """Keys, app and recovery codes of whoever is signed in."""
+    """Keys, app, recovery codes and password of whoever is signed in."""
+
+    def __init__(self, door: Door) -> None:
+        super().__init__(door)
+        self._few = anyio.CapacityLimiter(_AT_ONCE)
 
     # Keys -----------------------------------------------------------------------------------------------------
 
     async def keys(self, request: Request) -> Response:
+        return await self._keys_page(request, done=_DONE.get(request.query_params.get("done", ""), ""))
+
+    async def _keys_page(
+        self, request: Request, *, done: str = "", said: str = "", status: int = 200
+    ) -> Response:
         mine = await self.staff(request, factors.mine)
-        done = _DONE.get(request.query_params.get("done", ""), "")
-        return self.show(request, keys_page, mine=mine, done=done, why_no_keys=self.why_no_keys(request))
+        elsewhere = len(await self.staff(request, signin.my_sessions)) - 1 if done or said else 0
+        return self.show(request, keys_page, mine=mine, done=done, said=said, elsewhere=elsewhere, status=status,
+                         why_no_keys=self.why_no_keys(request))  # fmt: skip
 
     async def new_key(self, request: Request) -> Response:
         if self.why_no_keys(request):
@@ -132,14 +152,14 @@ class Account(Counter):
             if fresh is None:
                 fresh = await self.staff(request, factors.begin_totp)
                 return self.show(request, app_page, fresh=fresh, box=self._box(request, fresh))
-            await self.staff(request, factors.finish_totp, code=form.get("code", "")[:12])
+            ended = await self.staff(request, factors.finish_totp, code=form.get("code", "")[:12])
         except WrongAnswer as error:
             if fresh is None:
                 return self.onward(with_next(_CONFIRM, _APP))
             return self.show(request, app_page, fresh=fresh, box=form["box"], said=error.sentence, status=401)
         except Refused as error:
             return self.show(request, begin_app_page, said=error.sentence, status=400)
-        return self.show(request, app_done_page)
+        return self.show(request, app_done_page, ended=ended)
 
     def _box(self, request: Request, fresh: NewTotp) -> str:
         return self.seal(json.dumps([fresh.login, fresh.secret, fresh.otpauth]), about=self._about(request))
@@ -172,6 +192,53 @@ class Account(Counter):
             return self.onward(with_next(_CONFIRM, _RECOVERY))
         return self.show(request, codes_page, codes=codes)
 
+    # The password ---------------------------------------------------------------------------------------------
+
+    async def ask_password(self, request: Request) -> Response:
+        if sentence := await self.staff(request, activation.who_keeps_my_password):
+            return self.show(request, kept_elsewhere_page, said=sentence)
+        if not await self._is_proved(request):
+            return self.onward(with_next(_CONFIRM, _PASSWORD))
+        return self._password_page(request)
+
+    @paced
+    async def take_password(self, request: Request) -> Response:
+        form = await self.form(request)
+        old, new = form.get("password", ""), form.get("new", "")
+        if not self.is_ours(request, form):
+            return self._password_page(request, FORM_AGAIN, status=403)
+        if new != form.get("again", ""):
+            return self._password_page(request, _TWO, status=400)
+        try:
+            async with self._few:
+                ended = await self.staff(request, activation.change_password, old=old, new=new)
+        except WrongAnswer as error:
+            if error.sentence == factors.NO_PROOF:
+                return self.onward(with_next(_CONFIRM, _PASSWORD))
+            return self._password_page(request, error.sentence, status=401)
+        except Away:
+            return self._password_page(request, _AWAY, status=503)
+        except Turned as error:
+            # The confirmation is used up by now.
+            return self.show(request, turned_page, said=error.sentence, status=400)
+        except SorgError as error:
+            told = tuple(p.sentence for p in error.problems) or (error.sentence,)
+            return self._password_page(request, *told, status=400)
+        return self.show(request, password_done_page, ended=ended)
+
+    def _password_page(self, request: Request, *said: str, status: int = 200) -> Response:
+        return self.show(request, password_page, said=said, status=status)
+
+    # Other sessions -------------------------------------------------------------------------------------------
+
+    @paced
+    async def end_sessions(self, request: Request) -> Response:
+        form = await self.form(request)
+        if not self.is_ours(request, form):
+            return await self._keys_page(request, said=FORM_AGAIN, status=403)
+        await self.staff(request, signin.end_my_other_sessions)
+        return self.onward(f"{_KEYS}?done=ended")
+
     async def _is_proved(self, request: Request) -> bool:
         return await self.staff(request, factors.is_proved, purpose="factors")
 
@@ -181,8 +248,10 @@ class Account(Counter):
 _BACK = page.link(HOME, "Back to my account")
 
 
-def keys_page(*, token: str, mine: Factors, done: str, why_no_keys: str) -> str:
-    """The keys there are, and the way to one more."""
+def keys_page(
+    *, token: str, mine: Factors, done: str, why_no_keys: str, elsewhere: int = 0, said: str = ""
+) -> str:
+    """The keys there are, and the way to one more; after a change, whether those signed in elsewhere shall stay."""
     rows = "".join(_key_row(key) for key in mine.keys)
     listed = f'<ul class="keys">{rows}</ul>' if rows else '<p class="empty">No key yet.</p>'
     add = page.notice(why_no_keys) if why_no_keys else page.link(_NEW, "Add a key", button=True, first=True)
@@ -190,8 +259,16 @@ def keys_page(*, token: str, mine: Factors, done: str, why_no_keys: str) -> str:
         "Your keys",
         page.lead("A passkey on your phone or computer, or a security key on your key ring. A finger or PIN confirms that it "
                   "is you, and no false page can steal it."),
-        page.notice(done), listed, add, _BACK,
+        page.message(said), page.notice(done), listed, add, _others_form(token, elsewhere), _BACK,
     )  # fmt: skip
+
+
+def _others_form(token: str, elsewhere: int) -> str:
+    if elsewhere < 1:
+        return ""
+    many = "at one other window" if elsewhere == 1 else f"at {elsewhere} other windows"
+    return (f'<p class="help">You are still signed in {many}. Was a key lost, or is one of them not you?</p>'
+            + page.form(_SESSIONS, button="Sign out everywhere else", token=token, quiet=True))  # fmt: skip
 
 
 def _key_row(key: KeyCard) -> str:
@@ -242,11 +319,55 @@ def app_page(*, token: str, fresh: NewTotp, box: str, said: str = "") -> str:
     )  # fmt: skip
 
 
-def app_done_page(*, token: str) -> str:
+def app_done_page(*, token: str, ended: int = 0) -> str:
     """The new app is in use."""
     return page.frame(
         "The new app is in use", page.lead("Take the old entry out of the old phone: its codes open nothing any more."),
-        page.link(HOME, "Back to my account", button=True, first=True),
+        page.notice(_ended(ended)), page.link(HOME, "Back to my account", button=True, first=True),
+    )  # fmt: skip
+
+
+def _ended(count: int) -> str:
+    if not count:
+        return ""
+    return f"{'One other window was' if count == 1 else f'{count} other windows were'} signed out."
+
+
+def password_page(*, token: str, said: tuple[str, ...] = ()) -> str:
+    """The password of now, and a new one twice."""
+    help = f"At least {SHORTEST} characters. A few words that only you put together are best. Nobody else ever sees it."
+    return page.frame(
+        "A new password", page.lead("Everywhere else that you are signed in, you are signed out by it."), page.message(*said),
+        page.form(
+            _PASSWORD, page.known_password("Your password now"),
+            page.new_password("new", "Your new password", help=help, shortest=SHORTEST, longest=LONGEST),
+            page.new_password("again", "The new one once more", shortest=SHORTEST, longest=LONGEST),
+            button="Change my password", token=token,
+        ), _BACK,
+    )  # fmt: skip
+
+
+def password_done_page(*, token: str, ended: int) -> str:
+    """The new password counts."""
+    return page.frame(
+        "Your new password is set", page.lead("The old one opens nothing any more. You stay signed in here."),
+        page.notice(_ended(ended)), page.link(HOME, "Back to my account", button=True, first=True),
+    )  # fmt: skip
+
+
+def kept_elsewhere_page(*, token: str, said: str) -> str:
+    """Somebody else keeps this password."""
+    return page.frame(
+        "A new password", page.lead(said), page.link(HOME, "Back to my account", button=True, first=True)
+    )
+
+
+def turned_page(*, token: str, said: str) -> str:
+    """The directory does not take this password; the way on begins with confirming."""
+    return page.frame(
+        "Not changed", page.lead("The practice's directory keeps your password, and did not take the new one."),
+        page.message(said),
+        page.link(with_next(_CONFIRM, _PASSWORD), "Confirm once more, and choose another one", button=True, first=True), _BACK,
     )  # fmt: skip
 
 

@@ -16,7 +16,7 @@ from starlette.routing import Route
 
 from console.door import Door
 from console.signin import page
-from console.signin.forms import FORM_AGAIN, Counter, paced
+from console.signin.forms import FORM_AGAIN, Counter, paced, with_next
 from core import activation
 from core.activation import SlipView
 from core.errors import Away, Denied, SorgError, WrongAnswer
@@ -141,7 +141,8 @@ class Activate(Counter):
             return self.show(request, draw, said=error.sentence, status=401, **what)
         except SorgError as error:
             return self._no_slip(request, error)
-        answer = self.show(request, done_page, codes=codes, view=view)
+        offers_key = view.is_admin and not self.why_no_keys(request)
+        answer = self.show(request, done_page, codes=codes, view=view, offers_key=offers_key)
         self.drop(answer, SLIP_COOKIE, path=_PATH)
         return answer
 
@@ -232,9 +233,15 @@ def known_app_page(*, token: str, view: SlipView, said: str = "") -> str:
     )  # fmt: skip
 
 
-def done_page(*, token: str, codes: tuple[str, ...], view: SlipView) -> str:
-    """The end: recovery codes once, and the way in."""
+def done_page(*, token: str, codes: tuple[str, ...], view: SlipView, offers_key: bool = False) -> str:
+    """The end: recovery codes once, and the way in; for an admin, first of all to a key."""
     way = page.link("/login", "Sign in", button=True, first=True)
+    if offers_key:
+        way = (
+            '<p class="help">You approve changes here. With a key that is one touch, and nobody can talk you out of a code.</p>'
+            + page.link(with_next("/login", "/account/keys/new"), "Sign in and add a key now", button=True, first=True)
+            + page.link("/login", "Later: only sign in")
+        )  # fmt: skip
     if not codes:
         return page.frame("Your new password is set", page.lead(f"Sign in as {view.login}."), way)
     return page.frame(

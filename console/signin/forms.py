@@ -74,6 +74,17 @@ def rest_of_step(passed_s: float) -> float:
     return FLOOR_S - passed_s % FLOOR_S
 
 
+def why_no_keys_at(origin: str) -> str:
+    """Why keys cannot work where a browser has the console; empty when they can (WebAuthn level 2, §5.1.2)."""
+    parts = urlsplit(origin)
+    name, port = parts.hostname or "", f":{parts.port}" if parts.port else ""
+    if is_ip_address(name):
+        return f"Keys need the console's host name, for example {parts.scheme}://localhost{port} or https://…"
+    if parts.scheme != "https" and name != "localhost" and not name.endswith(".localhost"):
+        return "Keys need a secure address (https://…). Ask whoever looks after this system."
+    return ""
+
+
 class Counter:
     """What the desks at the door share: this door's practice, and the manners above."""
 
@@ -111,14 +122,8 @@ class Counter:
         return f"{'https' if self.door.https else 'http'}://{request.headers['host'].lower()}"
 
     def why_no_keys(self, request: Request) -> str:
-        """Why passkeys and security keys cannot work at this address; empty when they can (WebAuthn level 2, §5.1.2)."""
-        parts = urlsplit(self.origin(request))
-        name, port = parts.hostname or "", f":{parts.port}" if parts.port else ""
-        if is_ip_address(name):
-            return f"Keys need the console's host name, for example {parts.scheme}://localhost{port} or https://…"
-        if not self.door.https and name != "localhost" and not name.endswith(".localhost"):
-            return "Keys need a secure address (https://…). Ask whoever looks after this system."
-        return ""
+        """Why passkeys and security keys cannot work at this address; empty when they can."""
+        return why_no_keys_at(self.origin(request))
 
     # Forms ----------------------------------------------------------------------------------------------------
 

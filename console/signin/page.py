@@ -73,10 +73,11 @@ def notice(text: str) -> str:
     return f'<p class="notice" role="status">{escape(text)}</p>' if text else ""
 
 
-def form(action: str, *fields: str, button: str, token: str, **hidden: str) -> str:
-    """A form that carries its token."""
+def form(action: str, *fields: str, button: str, token: str, quiet: bool = False, **hidden: str) -> str:
+    """A form that carries its token. quiet: something else on the page is the first thing to do."""
+    look = ' class="quiet"' if quiet else ""
     return (f'<form method="post" action="{action}" autocomplete="on">\n' + _kept(token, hidden) + "\n".join(fields)
-            + f'\n<button type="submit">{escape(button)}</button>\n</form>')  # fmt: skip
+            + f'\n<button type="submit"{look}>{escape(button)}</button>\n</form>')  # fmt: skip
 
 
 def key_form(
@@ -266,10 +267,10 @@ def new_password(
     )
 
 
-def known_password() -> str:
+def known_password(label: str = "Password") -> str:
     """Where the password that is in use is typed."""
     return (
-        '<label for="password">Password</label>\n<input id="password" name="password" type="password" '
+        f'<label for="password">{escape(label)}</label>\n<input id="password" name="password" type="password" '
         'autocomplete="current-password" required maxlength="256" autofocus>'
     )
 
