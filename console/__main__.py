@@ -22,12 +22,14 @@ def main() -> int:
     except SorgError as error:
         print(error.sentence, file=sys.stderr)
         return 1
+    for sentence in settings.unencrypted(chosen):
+        print(sentence, file=sys.stderr)
     # uvicorn stops at these signals in good order and then raises them again, for a handler of ours.
     for wish in (signal.SIGTERM, signal.SIGINT):
         signal.signal(wish, lambda *_: None)
     # Access logs would hold the ids of patients in query strings.
     uvicorn.run(create_app(house, chosen), host=chosen.console_host, port=chosen.console_port, access_log=False,
-                log_level="warning", server_header=False, timeout_graceful_shutdown=3, ws="websockets-sansio",
+                log_level="warning", server_header=False, forwarded_allow_ips=settings.proxies(chosen), timeout_graceful_shutdown=3, ws="websockets-sansio",
                 ws_max_size=LARGEST_MESSAGE)  # fmt: skip
     house.engine.dispose()
     return 0

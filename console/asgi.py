@@ -31,7 +31,7 @@ from console.signin import oidc
 from console.signin import routes as signin
 from console.viewer_files import viewer_routes
 from core.store.work import House
-from ops.settings import Settings
+from ops.settings import Settings, unencrypted
 
 _ENTRY = Path(__file__).parent / "shell" / "main.py"
 _HEAVY = ("pandas", "pyarrow", "plotly.express", "sqlalchemy", "pydicom", "segno")
@@ -47,6 +47,7 @@ def create_app(house: House, settings: Settings, *, freeze: bool = True) -> st.A
         https=settings.https,
         hosts=hosts,
         single_sign_on=settings.oidc_name if house.ports.identity else "",
+        unencrypted=unencrypted(settings),
     )
     doors.hang(door)
     _quieten_streamlit()
@@ -71,7 +72,7 @@ def create_app(house: House, settings: Settings, *, freeze: bool = True) -> st.A
             *viewer_routes(),
         ],
         middleware=[
-            Middleware(SecurityHeaders),
+            Middleware(SecurityHeaders, https=settings.https),
             Middleware(OwnHost, door=door),
             Middleware(RequireSession, door=door),
         ],

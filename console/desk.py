@@ -179,17 +179,24 @@ class Part:
 
 
 def parts() -> tuple[Part, ...]:
-    """Whether the image store answers. Asked by whoever may see the system's health, outside any transaction."""
+    """Whether the image store answers, and who could listen. For whoever may see it, outside any transaction."""
     if not may(Permission.SYSTEM_SEE):
         raise Denied("Your role does not allow this.")
+    return (
+        _image_store(),
+        *(Part("Connection", "not encrypted", "bad", sentence) for sentence in door().unencrypted),
+    )
+
+
+def _image_store() -> Part:
     orthanc = door().house.ports.orthanc
     if orthanc is None:
-        return (Part("Image store (Orthanc)", "not set up", "bad", "See SORG_ORTHANC_URL in the settings."),)
+        return Part("Image store (Orthanc)", "not set up", "bad", "See SORG_ORTHANC_URL in the settings.")
     try:
         told = orthanc.system()
     except Outside as error:
-        return (Part("Image store (Orthanc)", "does not answer", "bad", error.sentence),)
-    return (Part("Image store (Orthanc)", "answers", "good", f"version {told.version}"),)
+        return Part("Image store (Orthanc)", "does not answer", "bad", error.sentence)
+    return Part("Image store (Orthanc)", "answers", "good", f"version {told.version}")
 
 
 def rule(name: str) -> Any:

@@ -26,6 +26,7 @@ class Door:
     https: bool = False
     hosts: tuple[str, ...] = ("127.0.0.1", "localhost")
     single_sign_on: str = ""  # what its button is called; empty without one
+    unencrypted: tuple[str, ...] = ()  # sentences about doors that other machines reach without HTTPS
     _openings: OrderedDict[UUID, Openings] = field(default_factory=OrderedDict)
     _touched: OrderedDict[UUID, datetime] = field(default_factory=OrderedDict)
     _asked: OrderedDict[UUID, datetime] = field(default_factory=OrderedDict)

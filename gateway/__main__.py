@@ -17,8 +17,11 @@ def main() -> None:
     chosen = settings.read()
     house = opening.open_house(chosen)
     images = OrthancImages(opening.orthanc_address(chosen), opening.orthanc_auth(chosen))
-    app = create(house, images, https=chosen.https)
-    uvicorn.run(app, host=chosen.gateway_host, port=chosen.gateway_port, **SERVER)
+    for sentence in settings.unencrypted(chosen):
+        print(sentence, file=sys.stderr)
+    app = create(house, images, https=chosen.https, listens=(chosen.gateway_host, chosen.gateway_port))
+    uvicorn.run(app, host=chosen.gateway_host, port=chosen.gateway_port, forwarded_allow_ips=settings.proxies(chosen),
+                **SERVER)  # fmt: skip
 
 
 if __name__ == "__main__":

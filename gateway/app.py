@@ -50,7 +50,7 @@ NO_VISIT = "Please open the link in your message once more."
 # How uvicorn is to run it. No access log: an address here is a secret.
 SERVER = {
     "access_log": False, "log_level": "warning", "lifespan": "off", "server_header": False, "proxy_headers": True,
-    "forwarded_allow_ips": "127.0.0.1", "timeout_keep_alive": 30, "limit_concurrency": 4000,
+    "timeout_keep_alive": 30, "limit_concurrency": 4000,
     "h11_max_incomplete_event_size": 16 * 1024, "http": Impatient, "ws": "none",
 }  # fmt: skip
 
@@ -240,13 +240,16 @@ class Gateway(Desk):
                          dict(error.headers or {}))  # fmt: skip
 
 
-def create(house: House, images: Images, *, https: bool = False, clock: Callable[[], float] = time.monotonic) -> Starlette:  # fmt: skip
-    """The gateway of one practice."""
+def create(house: House, images: Images, *, https: bool = False, listens: tuple[str, int] | None = None,
+           clock: Callable[[], float] = time.monotonic) -> Starlette:  # fmt: skip
+    """The gateway of one practice. `listens`: its own address and port, when a proxy stands before it."""
     gateway = Gateway(house, images, https=https, clock=clock)
     accounts = AccountDesk(gateway, clock=clock)
     own = gateway.own_host
     port = own.rpartition(":")[2] if ":" in own else ""
     hosts = {own, *(f"{h}:{port}" if port else h for h in ("127.0.0.1", "localhost"))}
+    if listens is not None:  # Whoever looks after us asks there whether we are well.
+        hosts |= {f"{h}:{listens[1]}" for h in (listens[0], "127.0.0.1", "localhost")}
     return Starlette(
         routes=[
             Route("/s/{token}", gateway.link, methods=["GET"]),

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 from datetime import timedelta
+from ipaddress import ip_address, ip_network
 from pathlib import Path
 from typing import Any
 
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from core.errors import Unfit
@@ -67,7 +68,17 @@ class Settings(BaseSettings):
     gateway_url: str = Field(
         "", description="How patients reach the gateway, as in links. Empty: http://host:port of the gateway."
     )
-    https: bool = Field(False, description="Set when a proxy in front speaks HTTPS: cookies become Secure.")
+    https: bool = Field(
+        False,
+        description="Set when a proxy in front speaks HTTPS (docs/https.md): cookies become Secure, browsers stay with it.",
+    )
+    proxies: str = Field(
+        "127.0.0.1",
+        description=(
+            "Addresses or networks of the proxies in front, with commas. Only theirs is believed when they name the "
+            "browser's address; every other X-Forwarded-For is not."
+        ),
+    )
     session_idle_minutes: int = Field(
         15, ge=1, description="A staff session ends after this long without use."
     )
@@ -181,6 +192,19 @@ class Settings(BaseSettings):
         "Empty: ours is always asked.",
     )
 
+    @field_validator("proxies")
+    @classmethod
+    def _are_addresses(cls, said: str) -> str:
+        """A name or a star would be taken in silence, and believe nobody or everybody."""
+        for one in filter(None, (part.strip() for part in said.split(","))):
+            try:
+                ip_network(one)
+            except ValueError:
+                raise ValueError(
+                    f"“{one}” is neither an address nor a network such as 10.1.0.0/24."
+                ) from None
+        return said
+
 
 def read(**overrides: Any) -> Settings:
     """The settings of this process. Raises Unfit with every problem in words."""
@@ -199,7 +223,32 @@ def _told(name: str, kind: str, said: str) -> str:
         said = (
             Settings.model_fields[name].description or said
         )  # A pattern helps nobody; what it stands for does.
-    return f"SORG_{name.upper()}: {said}"
+    return f"SORG_{name.upper()}: {said.removeprefix('Value error, ')}"
+
+
+def proxies(settings: Settings) -> list[str]:
+    """The addresses whose word about the browser's address is taken."""
+    return [one.strip() for one in settings.proxies.split(",") if one.strip()]
+
+
+def unencrypted(settings: Settings) -> tuple[str, ...]:
+    """A sentence for each door that other machines reach without HTTPS; it is said, and nothing is refused."""
+    if settings.https:
+        return ()
+    doors = (("console", settings.console_host), ("patients' gateway", settings.gateway_host))
+    return tuple(
+        f"The {door} listens on {host} without HTTPS: whoever shares the network can read passwords and patients' data. "
+        "docs/https.md says how to mend that."
+        for door, host in doors
+        if not _is_loopback(host)
+    )
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return host.lower() == "localhost"
 
 
 def modalities(settings: Settings) -> dict[str, tuple[str, str, int]]:

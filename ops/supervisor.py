@@ -30,7 +30,7 @@ from core.errors import SorgError, Unfit
 from core.store.work import House, system
 from ops import opening
 from ops.orthanc_child import OrthancChild
-from ops.settings import Settings, modalities
+from ops.settings import Settings, modalities, unencrypted
 
 BACKOFF_FIRST_S, BACKOFF_MOST_S, HEALTHY_AFTER_S = 0.5, 30.0, 30.0
 READY_WITHIN_S, STOPS_WITHIN_S = 60.0, 10.0
@@ -55,13 +55,15 @@ def parts(settings: Settings) -> tuple[Part, ...]:
     python = (sys.executable, "-m")
     return (
         Part("worker", (*python, "ops.worker")),
-        Part(
-            "console", (*python, "console"), f"http://{settings.console_host}:{settings.console_port}/health"
-        ),
-        Part(
-            "gateway", (*python, "gateway"), f"http://{settings.gateway_host}:{settings.gateway_port}/health"
-        ),
+        Part("console", (*python, "console"), _health_of(settings.console_host, settings.console_port)),
+        Part("gateway", (*python, "gateway"), _health_of(settings.gateway_host, settings.gateway_port)),
     )
+
+
+def _health_of(host: str, port: int) -> str:
+    """Where we ask it. Every address is no address to ask, and no name of ours: then it is this machine's own."""
+    asked = "127.0.0.1" if host in ("0.0.0.0", "::") else f"[{host}]" if ":" in host else host
+    return f"http://{asked}:{port}/health"
 
 
 @dataclass
@@ -240,6 +242,8 @@ def run_practice(settings: Settings, *, when_ready: Callable[[], object] = lambd
         }
         stack.callback(lambda: [signal.signal(s, was) for s, was in before.items()])
         stack.callback(supervisor.stop)
+        for sentence in unencrypted(settings):
+            print(sentence, file=sys.stderr)
         supervisor.start(house)
         if not supervisor.stopping.is_set():
             when_ready()

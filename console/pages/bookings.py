@@ -131,7 +131,7 @@ def _correct_doctor() -> None:
         doctors = {r.id: r for r in desk.ask(patients.referrers)}
         chosen = st.selectbox("Doctor", list(doctors), index=None, placeholder="Type to search", key="doctor-to-correct",
                               format_func=lambda i: f"{doctors[i].name} {doctors[i].practice_number}".strip())  # fmt: skip
-        if (doctor := doctors.get(chosen)) is None:
+        if chosen is None or (doctor := doctors.get(chosen)) is None:
             return
         with st.form(f"correct-doctor-{doctor.id}-{doctor.version}", border=False):
             name = st.text_input("Name", doctor.name, max_chars=120)
