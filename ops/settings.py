@@ -103,6 +103,10 @@ class Settings(BaseSettings):
     single_admin_hours: int = Field(
         24, ge=1, le=168, description="The delay of SORG_SINGLE_ADMIN, during which a change can be stopped."
     )
+    admins_need_keys: bool = Field(
+        False,
+        description="Changes are approved with a passkey or security key only, never with a code (docs/roles/admin.md).",
+    )
     glass_hours: int = Field(
         4, ge=1, le=24, description="How long a patient stays open to whoever broke the glass."
     )
@@ -272,6 +276,7 @@ def rules(settings: Settings) -> dict[str, Any]:
         "slip_lasts": timedelta(days=settings.slip_days),
         "single_admin": settings.single_admin,
         "single_admin_delay": timedelta(hours=settings.single_admin_hours),
+        "admins_need_keys": settings.admins_need_keys,
         "glass_lasts": timedelta(hours=settings.glass_hours),
         "lease_lasts": timedelta(minutes=settings.lease_minutes),
         "quiet": timedelta(seconds=settings.quiet_seconds),
