@@ -96,3 +96,33 @@ def test_a_migration_that_fails_leaves_the_database_as_it_was(engine):
         migrate.upgrade(engine)
     with db.maintenance("test"), engine.connect() as connection:
         assert ["study"] == inspect(connection).get_table_names()
+
+
+def test_a_practice_of_the_first_version_goes_on_with_every_row_it_had(engine):
+    """People refer to patients now, and sessions to people: making a table anew must take no row of another away."""
+    migrate.upgrade(engine, to="0001")
+    person, patient, session = (f"{n:032x}" for n in (1, 2, 3))
+    when, true = "2026-11-20 08:00:00", "true" if engine.dialect.name == "postgresql" else "1"
+    run(
+        engine,
+        "insert into person (id, origin, version, login, name, roles, registration, practice_number, email, directory, "
+        "password_hash, totp_step, wrong_answers, is_active) values "
+        f"('{person}', '01', 1, 'zinhle', 'Zinhle Dube', '[\"radiologist\"]', '', '', '', 'local', 'x', 7, 0, {true})",
+        "insert into patient (id, origin, version, file_number, family_name, given_names, title, search_text, identity_kind, "
+        "born_on, sex, phone, email, scheme_code, scheme_option, membership_number, dependant_code, member_surname, "
+        f"member_initials, registered_at) values ('{patient}', '01', 1, '01000001', 'Nkosi', 'Thandô', '', 'nkosi', 'none', "
+        f"'1980-01-01', 'F', '', '', '', '', '', '', '', '', '{when}')",
+        "insert into sign_in_session (id, token_hash, person_id, stage, from_address, begun_at, seen_at, ends_at) values "
+        f"('{session}', 'h', '{person}', 'open', '10.0.0.1', '{when}', '{when}', '{when}')",
+    )
+    migrate.upgrade(engine)
+    with db.maintenance("test"), engine.connect() as connection:
+        found = connection.execute(
+            text("select s.token_hash, p.login, p.totp_step, p.scope, s.channel, p.sites from sign_in_session s "
+                 "join person p on p.id = s.person_id")
+        ).one()  # fmt: skip
+        assert ("h", "zinhle", 7, "", "console") == tuple(found)[:5]
+        assert 1 == connection.execute(text("select count(*) from patient")).scalar()
+        if engine.dialect.name == "sqlite":
+            assert [] == connection.execute(text("pragma foreign_key_check")).all()
+            assert 1 == connection.execute(text("pragma foreign_keys")).scalar()

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from alembic import command
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Engine
+from sqlalchemy import Connection, Engine
 
 from core.errors import Unfit
 from core.store.db import maintenance
@@ -24,15 +27,36 @@ def config() -> Config:
     return settings
 
 
-def upgrade(engine: Engine) -> None:
+def upgrade(engine: Engine, *, to: str = "head") -> None:
     """Run what is missing, in one transaction under the writer's lock. Raises Unfit for a newer database."""
     settings = config()
-    with maintenance("migrate"), engine.execution_options(write=True).begin() as connection:
-        if connection.dialect.name == "postgresql":
-            connection.exec_driver_sql(f"select pg_advisory_xact_lock({_LOCK})")
-        _refuse_newer(MigrationContext.configure(connection).get_current_revision())
-        settings.attributes["connection"] = connection
-        command.upgrade(settings, "head")
+    with maintenance("migrate"), engine.execution_options(write=True).connect() as connection:
+        with _tables_may_be_rebuilt(connection), connection.begin():
+            if connection.dialect.name == "postgresql":
+                connection.exec_driver_sql(f"select pg_advisory_xact_lock({_LOCK})")
+            _refuse_newer(MigrationContext.configure(connection).get_current_revision())
+            settings.attributes["connection"] = connection
+            command.upgrade(settings, to)
+            _refuse_loose_ends(connection)
+
+
+def _refuse_loose_ends(connection: Connection) -> None:
+    if connection.dialect.name == "sqlite" and connection.exec_driver_sql("PRAGMA foreign_key_check").first():
+        raise Unfit("Rows of this database point at rows that are not there. Nothing was changed.")
+
+
+@contextmanager
+def _tables_may_be_rebuilt(connection: Connection) -> Iterator[None]:
+    """SQLite changes a table by making it anew; dropping the old one must not count as taking its rows away."""
+    if connection.dialect.name != "sqlite":
+        yield
+        return
+    raw: Any = connection.connection.dbapi_connection
+    raw.execute("PRAGMA foreign_keys=OFF")  # Inside a transaction SQLite would ignore it.
+    try:
+        yield
+    finally:
+        raw.execute("PRAGMA foreign_keys=ON")
 
 
 def require_current(engine: Engine) -> None:
