@@ -24,6 +24,7 @@ from streamlit import config as streamlit_config
 
 from console import door as doors
 from console import nav, trouble
+from console.awake import awake_routes
 from console.gate import OwnHost, RequireSession
 from console.headers import SecurityHeaders
 from console.images import image_routes
@@ -69,6 +70,7 @@ def create_app(house: House, settings: Settings, *, freeze: bool = True) -> st.A
             *signin.routes(door),
             *oidc.routes(door),
             *image_routes(door),
+            *awake_routes(door),
             *viewer_routes(),
         ],
         middleware=[

@@ -114,6 +114,7 @@
         continue; // A frame of another place is none of ours.
       }
     }
+    if (isOver && document.querySelector('.sorg-empty[role="alert"]')) say(""); // The page itself says it now.
     step();
   }, SECOND);
   watch(document);

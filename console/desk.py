@@ -18,7 +18,7 @@ from uuid import UUID
 
 import streamlit as st
 
-from console import trouble
+from console import drafts, trouble
 from console.door import door
 from core.errors import Denied, Missing, Outside, Refused, SorgError
 from core.rules.problems import Problem
@@ -26,7 +26,7 @@ from core.rules.roles import Permission, allowed
 from core.store.work import Actor
 
 Answer = TypeVar("Answer")
-_SAID, _PAGES, _OWNER = "desk-said", "desk-pages", "desk-owner"
+_SAID, _PAGES, _OWNER, _RESCUED = "desk-said", "desk-pages", "desk-owner", "desk-rescued"
 
 
 @dataclass(frozen=True)
@@ -144,22 +144,37 @@ def arrive() -> Actor | None:
     token = str(st.context.cookies.get(door().cookie) or "")
     found = door().who(token, address=_address())
     if found is None:
+        rescued = _rescue()
         st.session_state.clear()
+        st.session_state[_RESCUED] = rescued
         return None
     if st.session_state.get(_OWNER) != found.session:
         # A tab that reconnects may carry another person's cookie: nothing typed by one is shown to the other.
+        _rescue()
         st.session_state.clear()
-        st.session_state[_OWNER] = found.session
+        st.session_state[_OWNER], st.session_state[drafts.PERSON] = found.session, found.person
     door().keep_awake(found, token)
     return found
 
 
+def _rescue() -> bool:
+    """Keep what was typed here and not saved for whoever typed it; True when there is something, from now or before."""
+    found = drafts.rescue(door().drafts, st.session_state, now=door().house.clock())
+    return found or bool(st.session_state.get(_RESCUED))
+
+
 def signed_out() -> NoReturn:
     """The calm end of a page whose session is over."""
+    typed = (
+        "<p>What you typed and did not save is kept for a day: it is offered to you, and to nobody else, when you open "
+        "that report again.</p>"
+    )
+    rescued = _rescue()
     st.html(
         '<div class="sorg-empty" role="alert"><h2>You are signed out</h2><p>The session has ended: it was not used for '
         "a while, or it was ended by you or your practice's admin. What was saved is safe. If you have just confirmed "
         "something with your key in another window, this one only needs to be opened again.</p>"
+        f"{typed if rescued else ''}"
         '<p><a class="sorg-button" href="/login" target="_self">Sign in again</a></p></div>'
     )
     st.stop()

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from uuid import UUID
 
+from console.drafts import Drafts
 from core import signin
 from core.store.work import Actor, House, Openings, Work, nobody
 
@@ -27,6 +28,7 @@ class Door:
     hosts: tuple[str, ...] = ("127.0.0.1", "localhost")
     single_sign_on: str = ""  # what its button is called; empty without one
     unencrypted: tuple[str, ...] = ()  # sentences about doors that other machines reach without HTTPS
+    drafts: Drafts = field(default_factory=Drafts)
     _openings: OrderedDict[UUID, Openings] = field(default_factory=OrderedDict)
     _touched: OrderedDict[UUID, datetime] = field(default_factory=OrderedDict)
     _asked: OrderedDict[UUID, datetime] = field(default_factory=OrderedDict)
@@ -74,13 +76,19 @@ class Door:
         """A piece of work by this actor, who has opened before what this sitting has opened."""
         return self.house.work(actor, openings=self._openings_of(actor))
 
+    @property
+    def touch_every(self) -> timedelta:
+        """How often it is worth a write that somebody is here; oftener where sessions rest after a few minutes."""
+        return min(_TOUCH_EVERY, self.house.rules["session_idle"] / 15)
+
     def keep_awake(self, actor: Actor, token: str) -> None:
         """A person did something: remember it, at most once a minute."""
-        now = self.house.clock()
+        now, every = self.house.clock(), self.touch_every
+        self.drafts.tidy(now)
         if actor.session is None:
             return
         with self._lock:
-            if now - self._touched.get(actor.session, now - _TOUCH_EVERY) < _TOUCH_EVERY:
+            if now - self._touched.get(actor.session, now - every) < every:
                 return
             self._touched[actor.session] = now
             _shorten(self._touched)

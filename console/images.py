@@ -1,5 +1,7 @@
 """Images for the staff's viewer: one manifest, and each instance as Orthanc has it, after the gate has said yes.
 
+Whoever looks at images is at the desk: fetching them keeps the session awake, as a step on a page does.
+
 The browser names our own ids; Orthanc's stay here. Which file belongs to which study is asked of the database for
 every request, and the bytes are passed on as they come, so that no image is ever held whole.
 """
@@ -19,7 +21,6 @@ from console.door import Door
 from core import pacs
 from core.errors import Denied, Missing, Outside, SorgError
 from core.pacs import ImageSet
-from core.store.work import Actor
 
 _FRESH = {"Cache-Control": "no-store"}
 _STATUS = ((Denied, 403), (Missing, 404), (Outside, 503))
@@ -42,7 +43,7 @@ class Shelf:
 
     async def manifest(self, request: Request) -> Response:
         try:
-            found = await run_in_threadpool(self._open, request.scope["actor"], request.path_params["study"])
+            found = await run_in_threadpool(self._open, request, request.path_params["study"])
         except SorgError as error:
             return _told(error)
         return JSONResponse(manifest_of(found), headers=_FRESH)
@@ -51,7 +52,7 @@ class Shelf:
         study, instance = request.path_params["study"], request.path_params["instance"]
         stack = ExitStack()
         try:
-            pieces = await run_in_threadpool(self._fetch, request.scope["actor"], study, instance, stack)
+            pieces = await run_in_threadpool(self._fetch, request, study, instance, stack)
         except SorgError as error:
             stack.close()
             return _told(error)
@@ -65,15 +66,21 @@ class Shelf:
 
         return StreamingResponse(body(), media_type="application/dicom", headers=_FRESH)
 
-    def _open(self, actor: Actor, study_id: UUID) -> ImageSet:
-        with self.door.work(actor) as work:
-            return pacs.open_images(work, study_id)
+    def _open(self, request: Request, study_id: UUID) -> ImageSet:
+        with self.door.work(request.scope["actor"]) as work:
+            found = pacs.open_images(work, study_id)
+        self._keep_awake(request)
+        return found
 
-    def _fetch(self, actor: Actor, study_id: UUID, instance_id: UUID, stack: ExitStack):
-        with self.door.work(actor) as work:
+    def _fetch(self, request: Request, study_id: UUID, instance_id: UUID, stack: ExitStack):
+        with self.door.work(request.scope["actor"]) as work:
             source = pacs.image_source(work, study_id, instance_id)
+        self._keep_awake(request)
         # After the gate, outside its transaction: Orthanc may take its time.
         return stack.enter_context(self.door.house.ports.orthanc.instance_stream(source.orthanc_id))
+
+    def _keep_awake(self, request: Request) -> None:
+        self.door.keep_awake(request.scope["actor"], request.cookies.get(self.door.cookie, ""))
 
 
 def manifest_of(found: ImageSet) -> dict:

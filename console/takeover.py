@@ -44,5 +44,5 @@ def offer(card: StudyCard) -> None:
         if st.button("Take it over", key=f"takeover-do-{study_id}", type="primary") and desk.do(
             reporting.take_over, study_id, reason=reason
         ):
-            editor.forget(study_id)
+            editor.close(study_id)
             desk.again("The report is yours now.")

@@ -12,7 +12,7 @@ from typing import Any, Literal, TypeVar
 import pandas as pd
 import streamlit as st
 
-from console import desk
+from console import awake, desk
 from console.door import door
 from console.signin.routes import FORM_COOKIE
 from core.rules.money import rands
@@ -44,6 +44,12 @@ def style() -> None:
     """The console's style sheet and its mark; once at the start of each run."""
     st.html(_style())
     st.logo(_WORDMARK, size="large", icon_image=MARK)
+
+
+def keep_awake() -> None:
+    """The script that tells when somebody is at this desk; nothing of it is seen before a session is about to end."""
+    with st.container(key="sorg-awake"):
+        st.html(awake.TAG, unsafe_allow_javascript=True)
 
 
 def who_is_here(actor: Actor) -> None:

@@ -106,11 +106,11 @@ def _offer(study_id: UUID, book: Desk) -> None:
     elif st.button("Take this draft", type="primary", icon=":material/edit:") and desk.do(
         reporting.take, study_id
     ):
-        editor.forget(study_id)
+        editor.close(study_id)
         desk.again("It is yours now.")
     if book.current:
         widgets.text_block(book.current.text)
-    if left_over := editor.unsaved(study_id):
+    if left_over := editor.left_over(study_id):
         with st.expander("What you typed and did not save", expanded=True):
             widgets.text_block(left_over)
 
