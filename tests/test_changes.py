@@ -14,7 +14,7 @@ from core.errors import Denied, Refused, SorgError, Stale, WrongAnswer
 from core.rules.roles import Permission, Role
 from core.store.model import ChangeRequest, Person
 from core.store.work import Actor, Work, system
-from tests.fixtures.guests import Guest, at_once, hire, newest
+from tests.fixtures.guests import Guest, SoftKey, at_once, hire, newest
 from tests.fixtures.house import PASSWORD, TestHouse, book_thando, open_test_house
 
 
@@ -301,6 +301,25 @@ def test_an_import_with_one_bad_row_changes_nothing(either_shared):
     with pytest.raises(Refused, match="already"):
         approve(b, request)
     assert (("billing",), ("billing",)) == (roles_of(guest), roles_of(taken))
+
+
+def test_where_admins_need_keys_a_code_approves_nothing_and_a_key_does(trio, monkeypatch):
+    a, b, guest = trio
+    monkeypatch.setitem(a.test.house.rules, "admins_need_keys", True)
+    request = ask(a, "set-roles", person_id=str(guest.id), roles=["reception"])
+    with pytest.raises(WrongAnswer, match="approved with a key"):
+        approve(b, request)
+    origin, key, card = "https://sorg.example", SoftKey(), b.does(changes.request, request)
+    b.does(factors.prove_by_code, purpose=card.purpose, code=b.proof())
+    with pytest.raises(WrongAnswer, match="approved with a key"):
+        approve(b, request, code="")
+    assert ("no key", "waiting") == (newest(b.test)[0].facts["why"], state(b, request))
+    made = b.does(factors.begin_key, origin=origin, code=b.proof())
+    b.does(factors.finish_key, answer=key.makes(made), name="Blue key", origin=origin)
+    asked = b.does(factors.ask_key, purpose=card.purpose, origin=origin)
+    b.does(factors.prove_by_key, purpose=card.purpose, answer=key.touched(asked), origin=origin)
+    assert "done" == approve(b, request, code="")
+    assert ("reception",) == roles_of(guest)
 
 
 # The last admin ------------------------------------------------------------------------------------------------------

@@ -651,7 +651,9 @@ def test_while_the_directory_is_away_the_slip_stays_good_and_the_sign_in_says_so
 # One's own factors ----------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("path", ["/account/app", "/account/recovery", "/account/keys/new"])
+@pytest.mark.parametrize(
+    "path", ["/account/app", "/account/recovery", "/account/keys/new", "/account/password"]
+)
 def test_a_change_of_factors_is_confirmed_first_and_comes_back(desk: Desk, path: str) -> None:
     with desk.of("manager") as browser:
         answer = browser.get(path)
@@ -725,3 +727,71 @@ def test_a_key_that_is_not_mine_is_not_taken_away(desk: Desk, key: str) -> None:
         for answer in (browser.get("/account/keys/remove", params={"key": key}),
                        browser.post("/account/keys/remove", data={"key": key})):  # fmt: skip
             assert (303, "/account/keys") == (answer.status_code, answer.headers["location"])
+
+
+def test_a_new_password_is_typed_twice_beside_the_old_one_and_signs_out_everywhere_else(desk: Desk) -> None:
+    with desk.of("transcriptionist") as browser, desk.of("transcriptionist") as elsewhere:
+        send(
+            browser,
+            "/stepup",
+            at="/stepup?for=factors",
+            code=desk.code("transcriptionist"),
+            purpose="factors",
+        )
+        shown = browser.get("/account/password").text
+        assert 'autocomplete="current-password"' in shown and 2 == shown.count('autocomplete="new-password"')
+        for fields, status, said in (
+            ({"password": PASSWORD, "new": NEW_PASSWORD, "again": "another one"}, 400, "not the same"),
+            ({"password": PASSWORD, "new": "short", "again": "short"}, 400, "12 to 256"),
+            (
+                {"password": "wrong horse", "new": NEW_PASSWORD, "again": NEW_PASSWORD},
+                401,
+                "not your password",
+            ),
+        ):
+            answer = send(browser, "/account/password", **fields)
+            assert status == answer.status_code and said in answer.text, answer.text
+            assert NEW_PASSWORD not in answer.text and PASSWORD not in answer.text
+        done = send(browser, "/account/password", password=PASSWORD, new=NEW_PASSWORD, again=NEW_PASSWORD)
+        assert 200 == done.status_code and "One other window was signed out" in done.text
+        assert "Transcriptionist Person" == browser.get("/").text
+        assert "/login" == elsewhere.get("/").headers["location"]
+        again = browser.post("/account/password", data={"token": form_token(shown), "password": NEW_PASSWORD,
+                                                        "new": PASSWORD, "again": PASSWORD})  # fmt: skip
+        assert "/stepup?for=factors&next=%2Faccount%2Fpassword" == again.headers["location"]
+
+
+def test_somebody_of_single_sign_on_reads_who_keeps_their_password(desk: Desk) -> None:
+    with desk.of("reception") as browser:
+        person = desk.test.actors["reception"].person
+        with desk.test.house.work(desk.test.actors["system"]) as work, work.tend(Permission.PEOPLE_FOUND):
+            work.get(Person, person).directory = "sso"
+        try:
+            shown = browser.get("/account/password").text
+        finally:
+            with desk.test.house.work(desk.test.actors["system"]) as work, work.tend(Permission.PEOPLE_FOUND):
+                work.get(Person, person).directory = "local"
+        assert "single sign-on keeps your password" in shown and "<form" not in shown
+
+
+def test_after_a_change_of_keys_the_other_windows_may_be_signed_out(desk: Desk) -> None:
+    with desk.of("billing") as browser, desk.of("billing") as elsewhere:
+        assert "Sign out everywhere else" not in browser.get("/account/keys").text
+        answer = send(browser, "/account/sessions/end", at="/account/keys?done=removed")
+        assert (303, "/account/keys?done=ended") == (answer.status_code, answer.headers["location"])
+        shown = browser.get("/account/keys?done=ended").text
+        assert "is signed out" in shown and "Sign out everywhere else" not in shown
+        assert "/login" == elsewhere.get("/").headers["location"]
+
+
+def test_a_new_admin_is_offered_a_key_where_keys_work_and_nobody_else_is(desk: Desk) -> None:
+    for login, role, offered in (("new.admin", Role.ADMIN, True), ("new.clerk", Role.BILLING, False)):
+        with desk.stranger() as browser:
+            send(browser, "/activate", slip=desk.slip_for(desk.newcomer(login, role=role)))
+            shown = send(browser, "/activate/password", password=NEW_PASSWORD, again=NEW_PASSWORD).text
+            fields = {
+                "token": form_token(shown),
+                "box": re.search(r'name="box" value="([0-9a-f]+)"', shown)[1],
+            }
+            done = browser.post("/activate/app", data={**fields, "code": code_of(desk, secret_of(shown))})
+        assert offered == ('href="/login?next=%2Faccount%2Fkeys%2Fnew"' in done.text), login
