@@ -363,7 +363,7 @@ def new_recovery_codes(work: Work, person: Person) -> tuple[str, ...]:
 
 
 def end_sessions_of(work: Work, person: Person, *, why: str, but: UUID | None = None) -> int:
-    """End this person's sessions, all or all but one; how many there were."""
+    """End this person's sessions and half sign-ins, all or all but one; at how many windows they were still signed in."""
     found = [
         s for s in work.db.scalars(
             select(SignInSession).where(SignInSession.person_id == person.id, SignInSession.ended_at.is_(None))
@@ -371,7 +371,8 @@ def end_sessions_of(work: Work, person: Person, *, why: str, but: UUID | None = 
     ]  # fmt: skip
     for session in found:
         session.ended_at, session.ended_why = work.now(), why
-    return len(found)
+    now, idle = work.now(), work.rule("session_idle")
+    return sum(s.stage == "open" and s.ends_at > now and s.seen_at + idle > now for s in found)
 
 
 def forget_all(work: Work, person: Person) -> None:

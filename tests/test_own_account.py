@@ -28,7 +28,7 @@ def change(guest: Guest, *, old: str = PASSWORD, new: str = NEW, code: str | Non
 
 def test_a_new_password_counts_at_once_and_ends_every_other_session(guest):
     elsewhere, half = guest.enters(), guest.says()
-    assert 2 == change(guest)
+    assert 1 == change(guest)
     assert [guest.actor.session] == [s.id for s in guest.does(signin.my_sessions)]
     assert guest.behind(elsewhere) is None
     with pytest.raises(Refused):

@@ -18,7 +18,7 @@ from console.door import Door
 from console.signin import page
 from console.signin.forms import FORM_AGAIN, Counter, paced, with_next
 from core import activation, factors, signin
-from core.errors import Away, Refused, SorgError, Turned, WrongAnswer
+from core.errors import Away, Refused, SorgError, WrongAnswer
 from core.factors import Factors, KeyCard, NewTotp
 from core.rules.passwords import LONGEST, SHORTEST
 from core.rules.za_time import local_day
@@ -218,12 +218,12 @@ class Account(Counter):
             return self._password_page(request, error.sentence, status=401)
         except Away:
             return self._password_page(request, _AWAY, status=503)
-        except Turned as error:
-            # The confirmation is used up by now.
-            return self.show(request, turned_page, said=error.sentence, status=400)
         except SorgError as error:
             told = tuple(p.sentence for p in error.problems) or (error.sentence,)
-            return self._password_page(request, *told, status=400)
+            if await self._is_proved(request):
+                return self._password_page(request, *told, status=400)
+            # The directory had the last word, and the confirmation is used up by now.
+            return self.show(request, turned_page, said=told, status=400)
         return self.show(request, password_done_page, ended=ended)
 
     def _password_page(self, request: Request, *said: str, status: int = 200) -> Response:
@@ -362,11 +362,11 @@ def kept_elsewhere_page(*, token: str, said: str) -> str:
     )
 
 
-def turned_page(*, token: str, said: str) -> str:
+def turned_page(*, token: str, said: tuple[str, ...]) -> str:
     """The directory does not take this password; the way on begins with confirming."""
     return page.frame(
         "Not changed", page.lead("The practice's directory keeps your password, and did not take the new one."),
-        page.message(said),
+        page.message(*said),
         page.link(with_next(_CONFIRM, _PASSWORD), "Confirm once more, and choose another one", button=True, first=True), _BACK,
     )  # fmt: skip
 

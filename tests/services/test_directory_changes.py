@@ -5,18 +5,27 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from uuid import UUID
 
 import pytest
 
-from core import activation, changes, errands, people
-from core.errors import Refused
+from core import activation, changes, errands, groups, own_studies, patients, people, signin
+from core.errors import Refused, WrongAnswer
 from core.ports.directory import Verdict
 from core.ports.directory_ldap import LdapDirectory
 from core.ports.ldap_wire import POOR_PASSWORD, Credentials
+from core.store.work import nobody
 from ops.bench.directory_server import PEOPLE_DN, READER, WRITER, SambaDomain
 from ops.worker import run_errands
-from tests.fixtures.practice_with_directory import Practice, between_tests, close_practice, open_practice
+from tests.fixtures.house import THANDO
+from tests.fixtures.practice_with_directory import (
+    MAPPING,
+    Practice,
+    between_tests,
+    close_practice,
+    open_practice,
+)
 
 NEW = "Nuwe-Wagwoord-2026"
 
@@ -231,15 +240,15 @@ def test_a_new_password_by_slip_is_set_in_the_directory_and_the_old_one_opens_no
     assert "new password waits for its slip" == practice.refused(login)
     slip = practice.test.do("admin", people.make_slip, practice.row(login).id)
     if isinstance(practice.trial, SambaDomain):
-        assert practice.nobody(activation.begin, slip=slip.code, password="correct horse battery") is None
+        poor = practice.nobody(activation.begin, slip=slip.code, password="correct horse battery").box
         with pytest.raises(Refused) as told:
-            practice.nobody(activation.finish, slip=slip.code, code=practice.code(login))
+            practice.nobody(activation.finish, slip=slip.code, code=practice.code(login), box=poor)
         assert POOR_PASSWORD == told.value.sentence
-    assert practice.nobody(activation.begin, slip=slip.code, password=NEW) is None
+    box = practice.nobody(activation.begin, slip=slip.code, password=NEW).box
     # Until the factor is proved, the directory's password is the old one: a found slip changed nothing there.
     directory = practice.test.house.ports.directory
     assert "right" == directory.password_is_right(directory.find(login), practice.trial.password).verdict
-    practice.nobody(activation.finish, slip=slip.code, code=practice.code(login))
+    practice.nobody(activation.finish, slip=slip.code, code=practice.code(login), box=box)
     practice.refused(login)
     assert {"reception"} == practice.who(practice.sign_in(login, NEW)).roles
 
@@ -258,3 +267,88 @@ def test_without_an_account_that_writes_nothing_is_asked_for(practice):
         practice.test.house.ports = ports
         reading.close()
     assert practice.directory.find(WRITER) is not None
+
+
+def test_ones_own_new_password_is_set_in_the_directory_and_ends_every_other_session(practice):
+    login = practice.somebody("PACS-Reception", person=True)
+    elsewhere, token = practice.sign_in(login), practice.sign_in(login)
+    me, old = practice.who(token), practice.trial.password
+
+    def change(**said: str) -> int:
+        with practice.test.house.work(me) as work:
+            return activation.change_password(
+                work, **{"old": old, "new": NEW, "code": practice.code(login)} | said
+            )
+
+    with pytest.raises(WrongAnswer, match="not your password"):
+        change(old="Heeltemal-anders-7")
+    if isinstance(practice.trial, SambaDomain):
+        with pytest.raises(Refused, match="does not accept this password"):
+            change(new="correct horse battery")
+    with pytest.raises(WrongAnswer):
+        change(code="000000")
+    practice.password(login)  # So far nothing has changed there.
+    assert 1 == change()
+    practice.refused(login)
+    practice.test.clock.pass_(minutes=5)
+    assert practice.who(elsewhere) is None
+    assert {"reception"} == practice.who(token).roles  # Asked again, the directory's news is our own change.
+    assert practice.who(practice.sign_in(login, NEW))
+
+
+def test_without_an_account_that_writes_ones_password_is_changed_there(practice):
+    login, ports = practice.somebody("PACS-Reception", person=True), practice.test.house.ports
+    me = practice.who(practice.sign_in(login))
+    reading = LdapDirectory(practice.trial.config(writer=None))
+    practice.test.house.ports = replace(ports, directory=reading)
+    try:
+        with practice.test.house.work(me) as work, pytest.raises(Refused, match="change it there"):
+            activation.change_password(work, old=practice.trial.password, new=NEW, code=practice.code(login))
+    finally:
+        practice.test.house.ports = ports
+        reading.close()
+    practice.password(login)
+
+
+@pytest.mark.parametrize("role", ["patient", "referrer"])
+def test_a_patient_or_doctor_of_the_directory_is_bound_to_whom_they_are_and_signs_in_at_their_door(
+    practice, role
+):
+    login = practice.somebody(*(["PACS-Patients"] if role == "patient" else []))
+    if role == "referrer":
+        practice.trial.add_group("PACS-Doctors", login)
+        practice.map_groups(MAPPING | {"PACS-Doctors": "referrer"})
+    entry = practice.directory.find(login)
+    expected = practice.test.do("admin", groups.what_would, login)
+    assert ((role,), False) == (expected.roles, expected.comes_in)
+    assert "with a request for a new account" in expected.sentence
+    bound = (
+        {"patient_id": str(practice.test.do("reception", patients.register, THANDO))}
+        if role == "patient"
+        else {"referrer_id": str(practice.test.do("reception", patients.add_referrer, name="Dr Palesa Molefe",
+                                                  practice_number="0140000123457"))}
+    )  # fmt: skip
+    account = {
+        "login": login,
+        "name": entry.name,
+        "email": entry.email,
+        "roles": [role],
+        "directory_id": entry.id,
+    }
+    with pytest.raises(Refused) as told:
+        practice.test.do("admin", changes.ask, kind="add-person", payload=account)
+    assert [f"no-{role}"] == [p.code for p in told.value.problems]
+    practice.approved("add-person", account | bound)
+    slip = practice.test.do("admin", people.make_slip, practice.row(login).id)
+    at_their_door = partial(practice.nobody, channel="gateway")
+    fresh = at_their_door(activation.begin, slip=slip.code, password=practice.trial.password)
+    practice.secrets[login] = fresh.secret
+    at_their_door(activation.finish, slip=slip.code, code=practice.code(login))
+    token = practice.sign_in(login, channel="gateway")
+    with practice.test.house.work(nobody(channel="gateway")) as work:
+        me = signin.actor_of(work, token=token, channel="gateway")
+    assert ({role}, *bound.values()) == (set(me.roles), str(me.bounds.patient_id or me.bounds.referrer_id))
+    assert practice.who(token) is None
+    assert "wrong door" == practice.refused(login)
+    with practice.test.house.work(me) as work:
+        assert () == own_studies.my_studies(work).rows
