@@ -6,6 +6,7 @@ have, and who gets a new factor proves their password, so that a found slip open
 
 from __future__ import annotations
 
+import base64
 from dataclasses import dataclass
 from datetime import datetime
 from typing import NoReturn
@@ -23,7 +24,7 @@ from core.rules.roles import Permission, Role
 from core.signin import GATEWAY, address_rests, count_wrong_at_door, count_wrong_password, password_of
 from core.store.model import Activation, Person
 from core.store.work import Subject, Work, nobody
-from core.tokens import hash_token, plain_code, seal, unseal
+from core.tokens import Unsealable, hash_token, plain_code, seal, unseal
 
 NO_SLIP = "This slip is not right, was used already, or is too old. Ask your practice's admin for a new one."
 OTHER_DOOR = {
@@ -53,6 +54,13 @@ class SlipView:
     is_admin: bool = False
 
 
+@dataclass(frozen=True, repr=False)
+class Chosen:
+    """The password is answered; now the second factor there is must be proved. box: a new password, sealed, for `finish`."""
+
+    box: str
+
+
 def look_at(work: Work, *, slip: str) -> SlipView:
     """Whose slip this is, and what it asks. Raises WrongAnswer, or Denied after too many wrong ones from one place."""
     with work.look(Permission.SIGN_IN):
@@ -65,8 +73,8 @@ def look_at(work: Work, *, slip: str) -> SlipView:
     _guessed(work)
 
 
-def begin(work: Work, *, slip: str, password: str) -> NewTotp | None:
-    """Set, or prove, the password. Then comes a new secret for the app, or None: prove the factor there is.
+def begin(work: Work, *, slip: str, password: str) -> NewTotp | Chosen:
+    """Set, or prove, the password. Then comes a new secret for the app, or the factor there is must be proved.
 
     Raises Refused with what is wrong with a new password, WrongAnswer for one that is not right, Away.
     """
@@ -95,19 +103,29 @@ def begin(work: Work, *, slip: str, password: str) -> NewTotp | None:
                 count_wrong_password(work, person)
             count_wrong_at_door(work)
             raise WrongAnswer(WRONG_PASSWORD, why="account-rests" if rests else "wrong")
-        if sets and waits:
-            row.password_box = seal(work, password, bound_to=_slip_of(row))
-        elif sets:
+        if sets and not waits:
             _take_password(work, person, verifier)
         row.proved_at = work.now()
-        return None if person.totp_box is not None else factors.pending_totp(work, person)
+        if person.totp_box is None:
+            return factors.pending_totp(work, person)
+        # The box goes back to the browser that chose: whoever else holds the slip cannot put theirs in its place.
+        return Chosen(_box(work, row, password) if sets else "")
 
 
-def finish(work: Work, *, slip: str, code: str) -> tuple[str, ...]:
+def finish(work: Work, *, slip: str, code: str, box: str = "") -> tuple[str, ...]:
     """The code of the new app, or of the one there is: the slip is used up. Ten recovery codes, where there are new ones.
 
-    Raises WrongAnswer, or Refused when the password was not answered before.
+    box: what `begin` gave this browser with a password that waits for the second factor. Raises WrongAnswer, or Refused
+    when the password was not answered before.
     """
+    with work.house.work(work.actor) as first:
+        # A piece of work of its own: the used code stays used, and the directory is asked outside any transaction.
+        codes, sets = _prove(first, slip, code)
+    return _set_chosen(work, slip, box) if sets else codes
+
+
+def _prove(work: Work, slip: str, code: str) -> tuple[tuple[str, ...], bool]:
+    """New recovery codes, and whether a password still waits to be set."""
     with work.look(Permission.SIGN_IN):
         found = _by_slip(work, slip)
     if found is None:
@@ -122,12 +140,11 @@ def finish(work: Work, *, slip: str, code: str) -> tuple[str, ...]:
             factors.adopt_totp(work, person, code)
             codes = factors.new_recovery_codes(work, person)
             _use_up(work, row, person)
-            return codes
+            return codes, False
         factors.check_code(work, person, code)
-        if row.password_box is None:
+        if not row.sets_password:
             _use_up(work, row, person)
-            return ()
-    return _finish_with_password(work, slip)
+        return (), row.sets_password
 
 
 def change_password(work: Work, *, old: str, new: str, code: str = "") -> int:
@@ -148,17 +165,21 @@ def change_password(work: Work, *, old: str, new: str, code: str = "") -> int:
     with work.house.work(nobody(channel=work.actor.channel, address=work.actor.address)) as door:
         # Asked as at the door, with its limits, and outside any transaction.
         right = password_of(door, work.actor.person, old)
-    with work.act(Permission.ACCOUNT_SELF, Subject("person", work.actor.id)) as facts:
+    # A piece of work of its own: the directory is asked outside any transaction, and the used code stays used.
+    with (
+        work.house.work(work.actor) as first,
+        first.act(Permission.ACCOUNT_SELF, Subject("person", work.actor.id)) as facts,
+    ):
         facts["step"] = "password-proved"
-        person = work.get(Person, work.actor.person, lock=True)
-        if address_rests(work) or (person.locked_until is not None and person.locked_until > work.now()):
+        person = first.get(Person, work.actor.person, lock=True)
+        if address_rests(first) or (person.locked_until is not None and person.locked_until > first.now()):
             raise WrongAnswer(RESTS, why="account-rests")
         if not right or person.password_hash != verifier_before:
             if person.directory == "local":
-                count_wrong_password(work, person)
-            count_wrong_at_door(work)
+                count_wrong_password(first, person)
+            count_wrong_at_door(first)
             raise WrongAnswer(WRONG_OLD, why="wrong password")
-        facts["by"] = factors.require(work, "factors", code=code)
+        facts["by"] = factors.require(first, "factors", code=code)
         person.wrong_answers = 0
     # Only now, since the directory takes nothing back.
     verifier = _set_password(work, person, new)
@@ -200,14 +221,14 @@ def _who_keeps_it(work: Work, person: Person) -> str:
     return ""
 
 
-def _finish_with_password(work: Work, slip: str) -> tuple[str, ...]:
-    """The factor is proved: now the chosen password is set, outside any transaction, and the slip is used up."""
+def _set_chosen(work: Work, slip: str, box: str) -> tuple[str, ...]:
+    """The factor is proved: now the password that this browser chose is set, and the slip is used up."""
     with work.look(Permission.SIGN_IN):
         found = _by_slip(work, slip)
-        if found is None or found[0].password_box is None:
+        if found is None:
             raise Refused(NO_SLIP)
         row, person = found
-        password = unseal(work, found[0].password_box, bound_to=_slip_of(row))
+        password = _unboxed(work, row, box)
     try:
         verifier = _set_password(work, person, password)
     except Turned as error:
@@ -215,9 +236,21 @@ def _finish_with_password(work: Work, slip: str) -> tuple[str, ...]:
     with work.act(Permission.SIGN_IN, Subject("person", str(person.id))) as facts:
         facts |= {"stage": "slip", "person": person.id, "step": "set"}
         person = work.get(Person, person.id, lock=True)
+        row = _still(work, slip)
         _take_password(work, person, verifier)
-        _use_up(work, _still(work, slip), person)
+        _use_up(work, row, person)
         return ()
+
+
+def _box(work: Work, row: Activation, password: str) -> str:
+    return base64.urlsafe_b64encode(seal(work, password, bound_to=_slip_of(row))).decode()
+
+
+def _unboxed(work: Work, row: Activation, box: str) -> str:
+    try:
+        return unseal(work, base64.urlsafe_b64decode(box.encode()), bound_to=_slip_of(row))
+    except (Unsealable, ValueError):
+        raise Refused("Begin with the password.") from None
 
 
 def _set_password(work: Work, person: Person, password: str) -> str:
@@ -237,7 +270,7 @@ def _take_password(work: Work, person: Person, verifier: str, *, but: UUID | Non
 
 
 def _use_up(work: Work, row: Activation, person: Person) -> None:
-    row.used_at, row.password_box, person.slip_sets_password = work.now(), None, False
+    row.used_at, person.slip_sets_password = work.now(), False
 
 
 def _slip_of(row: Activation) -> str:

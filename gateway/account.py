@@ -50,6 +50,7 @@ from gateway.viewer_files import ViewerFiles
 
 HERE = "/account"
 SESSION, HALF, FORM, SLIP = "sorg_account", "sorg_account_half", "sorg_account_form", "sorg_account_slip"
+CHOSEN = "sorg_account_chosen"  # a new password, sealed, until the second factor is proved
 AT_ONCE = 4  # passwords checked at the same time: argon2 takes 19 MB and a core for each
 HALF_LASTS_S, SLIP_LASTS_S, FORM_LASTS_S = 5 * 60, 15 * 60, 12 * 3600
 SIGNED_OUT = "You are signed out. Sign in again to go on looking."
@@ -231,8 +232,10 @@ class AccountDesk:
             said = " ".join(p.sentence for p in error.problems) or error.sentence
             status = 401 if isinstance(error, WrongAnswer) else 400
             return await self._show(request, pages.password, status=status, view=view, said=said)
-        if fresh is None:
-            return _onward(f"{HERE}/activate/app")
+        if isinstance(fresh, activation.Chosen):
+            answer = _onward(f"{HERE}/activate/app")
+            self._keep(answer, CHOSEN, fresh.box, path=f"{HERE}/activate", seconds=SLIP_LASTS_S)
+            return answer
         return await self._show(request, pages.app, fresh=fresh, box=self._seal(request, fresh))
 
     async def ask_app(self, request: Request) -> Response:
@@ -264,7 +267,12 @@ class AccountDesk:
             )
         try:
             codes = await self._by_stranger(
-                request, activation.finish, slip=self._slip(request), code=form.get("code", "")[:12]
+                request, activation.finish, slip=self._slip(request), code=form.get("code", "")[:12],
+                box=request.cookies.get(self.prefix + CHOSEN, "")[:1000],
+            )  # fmt: skip
+        except Away:
+            return await self._show(
+                request, pages.app, status=503, fresh=fresh, box=box, said=pages.DIRECTORY_AWAY
             )
         except WrongAnswer as error:
             return await self._show(request, pages.app, status=401, fresh=fresh, box=box, said=error.sentence)
@@ -272,6 +280,7 @@ class AccountDesk:
             return await self._no_slip(request, error)
         answer = await self._show(request, pages.ready, view=view, codes=codes)
         self._drop(answer, SLIP, path=f"{HERE}/activate")
+        self._drop(answer, CHOSEN, path=f"{HERE}/activate")
         return answer
 
     def _slip(self, request: Request) -> str:

@@ -18,12 +18,12 @@ from console.door import Door
 from console.signin import page
 from console.signin.forms import FORM_AGAIN, Counter, paced, with_next
 from core import activation
-from core.activation import SlipView
+from core.activation import Chosen, SlipView
 from core.errors import Away, Denied, SorgError, WrongAnswer
 from core.factors import NewTotp
 from core.rules.passwords import LONGEST, SHORTEST
 
-SLIP_COOKIE = "sorg-slip"
+SLIP_COOKIE, CHOSEN_COOKIE = "sorg-slip", "sorg-slip-chosen"  # the second holds a sealed new password
 _PATH, _PASSWORD, _APP = "/activate", "/activate/password", "/activate/app"
 _LASTS_S = 15 * 60
 _AT_ONCE = 4
@@ -102,8 +102,10 @@ class Activate(Counter):
             told = tuple(p.sentence for p in error.problems) or (error.sentence,)
             return self.show(request, password_page, view=view, said=told,
                              status=401 if isinstance(error, WrongAnswer) else 400)  # fmt: skip
-        if fresh is None:
-            return self.onward(_APP)
+        if isinstance(fresh, Chosen):
+            answer = self.onward(_APP)
+            self.keep(answer, CHOSEN_COOKIE, fresh.box, path=_PATH, max_age=_LASTS_S)
+            return answer
         return self.show(request, app_page, fresh=fresh, box=self._box(request, fresh))
 
     async def ask_app(self, request: Request) -> Response:
@@ -133,8 +135,11 @@ class Activate(Counter):
             return self.show(request, draw, said=FORM_AGAIN, status=403, **what)
         try:
             codes = await self.stranger(
-                request, activation.finish, slip=self._slip(request), code=form.get("code", "")[:12]
-            )
+                request, activation.finish, slip=self._slip(request), code=form.get("code", "")[:12],
+                box=request.cookies.get(CHOSEN_COOKIE, "")[:1000],
+            )  # fmt: skip
+        except Away:
+            return self.show(request, draw, said=DIRECTORY_AWAY, status=503, **what)
         except WrongAnswer as error:
             if error.sentence == activation.NO_SLIP:
                 return self._no_slip(request, error)
@@ -144,6 +149,7 @@ class Activate(Counter):
         offers_key = view.is_admin and not self.why_no_keys(request)
         answer = self.show(request, done_page, codes=codes, view=view, offers_key=offers_key)
         self.drop(answer, SLIP_COOKIE, path=_PATH)
+        self.drop(answer, CHOSEN_COOKIE, path=_PATH)
         return answer
 
     # How ------------------------------------------------------------------------------------------------------

@@ -130,8 +130,6 @@ class Activation(Base):
     made_at: Mapped[datetime] = mapped_column()
     ends_at: Mapped[datetime] = mapped_column()
     proved_at: Mapped[datetime | None] = mapped_column(default=None)  # the password was chosen, or was right
-    # A chosen password that waits, sealed, until the second factor is proved: a found slip changes nothing.
-    password_box: Mapped[bytes | None] = mapped_column(LargeBinary, default=None)
     used_at: Mapped[datetime | None] = mapped_column(default=None)
 
 

@@ -87,7 +87,6 @@ def upgrade() -> None:
         sa.Column("made_at", UtcTime(), nullable=False),
         sa.Column("ends_at", UtcTime(), nullable=False),
         sa.Column("proved_at", UtcTime(), nullable=True),
-        sa.Column("password_box", sa.LargeBinary(), nullable=True),
         sa.Column("used_at", UtcTime(), nullable=True),
         sa.ForeignKeyConstraint(["person_id"], ["person.id"], name=op.f("fk_activation_person_id_person")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_activation")),
