@@ -19,6 +19,7 @@ from uuid import UUID
 import webauthn
 from pyotp.totp import TOTP
 from sqlalchemy import func, select
+from webauthn.helpers import decode_credential_public_key, decoded_public_key_to_cryptography
 from webauthn.helpers.exceptions import WebAuthnException
 from webauthn.helpers.structs import (
     AuthenticatorSelectionCriteria,
@@ -35,6 +36,7 @@ from core.store.work import Subject, Work
 from core.tokens import Unsealable, hash_token, new_code, plain_code, seal, unseal
 
 FRESH = timedelta(minutes=5)
+AFTER_RECOVERY = timedelta(minutes=15)
 RECOVERY_CODES = 10
 MOST_KEYS = 10
 _CODE_TRIES, _CODE_REST = 5, timedelta(minutes=15)
@@ -142,6 +144,8 @@ def finish_key(work: Work, *, answer: dict[str, Any], name: str, origin: str) ->
                 credential=answer, expected_challenge=challenge, expected_rp_id=_host(origin), expected_origin=origin,
                 require_user_verification=True,
             )  # fmt: skip
+            # The library believes any numbers here; a point that is not on its curve would never answer for anybody.
+            decoded_public_key_to_cryptography(decode_credential_public_key(made.credential_public_key))
         except _NOT_A_KEY as error:
             facts["why"] = type(error).__name__
             raise WrongAnswer(WRONG_KEY) from None
@@ -201,7 +205,7 @@ def prove_by_key(work: Work, *, purpose: str, answer: dict[str, Any], origin: st
 def is_proved(work: Work, *, purpose: str) -> bool:
     """True while a fresh, unused proof for this purpose waits in this session: for drawing."""
     with work.look(Permission.ACCOUNT_SELF):
-        return _proof(work, purpose) is not None
+        return _proof(work, purpose) is not None or (purpose == "factors" and _came_by_recovery(work))
 
 
 def require(work: Work, purpose: str, *, code: str = "") -> str:
@@ -209,6 +213,8 @@ def require(work: Work, purpose: str, *, code: str = "") -> str:
     if code.strip():
         check_code(work, work.get(Person, work.actor.person, lock=True), code)
         return "code"
+    if purpose == "factors" and _came_by_recovery(work):
+        return "recovery"
     proof = _proof(work, purpose, lock=True)
     if proof is None:
         raise WrongAnswer(NO_PROOF, why="no proof")
@@ -429,6 +435,16 @@ def _session_id(work: Work) -> UUID:
     if work.actor.session is None:
         raise Denied("Sign in first.")
     return work.actor.session
+
+
+def _came_by_recovery(work: Work) -> bool:
+    """True for a while after a sign-in by a recovery code: whoever has lost the phone sets up the new one with that."""
+    session = work.db.get(SignInSession, work.actor.session) if work.actor.session else None
+    return (
+        session is not None
+        and session.method == "recovery"
+        and session.begun_at > work.now() - AFTER_RECOVERY
+    )
 
 
 def _proof(work: Work, purpose: str, *, lock: bool = False) -> StepUp | None:

@@ -102,6 +102,10 @@ def people_admin(
     house = opening.open_house(chosen, upgrade=True)
     with house.work(system("command line")) as work:
         slip = people.found_admin(work, login=login, name=name)
+    if (chosen.home / "demo-signin.json").exists():
+        typer.echo(
+            f"This is the demo practice in {chosen.home}. For your own, set SORG_HOME to a folder of its own."
+        )
     typer.echo(f"{slip.name} signs in as {slip.login}.")
     typer.echo(f"Sign-in slip, once, within {chosen.slip_days} days: {slip.code}")
     typer.echo(f"To be typed at http://{chosen.console_host}:{chosen.console_port}/activate")
@@ -117,7 +121,8 @@ def people_break_glass(
     from core.store.work import system
     from ops.demo_practice import new_password
 
-    house = opening.open_house(settings.read())
+    chosen = settings.read()
+    house = opening.open_house(chosen)
     password = "-".join(new_password() for _ in range(2))
     with house.work(system("command line")) as work:
         welcome = people.seal_break_glass(work, login=login, password=password)
@@ -128,6 +133,30 @@ def people_break_glass(
     typer.echo(
         "It is an admin's account for one hour from its first use; it asks why, and every admin hears of it."
     )
+
+
+@app.command()
+@told
+def practice(
+    name: Annotated[str, typer.Option(help="The practice's name, as on letters.", prompt="Name")],
+    pcns: Annotated[
+        str, typer.Option(help="Billing practice number, 13 digits.", prompt="Practice number (13 digits)")
+    ],
+    phone: Annotated[str, typer.Option(help="Telephone, as patients should read it.", prompt="Telephone")],
+    address: Annotated[str, typer.Option(help="Address on one line.", prompt="Address")],
+    email: Annotated[str, typer.Option(help="E-mail.", prompt="E-mail")],
+    vat_number: Annotated[str, typer.Option(help="VAT number, if there is one.")] = "",
+) -> None:
+    """Write down who the practice is, or correct it: on letters, claims and the patients' page."""
+    from core import practice as particulars
+    from core.store.work import system
+
+    house = opening.open_house(settings.read(), upgrade=True)
+    with house.work(system("command line")) as work:
+        particulars.describe(
+            work, name=name, address=address, phone=phone, email=email, pcns=pcns, vat_number=vat_number
+        )
+    typer.echo(f"{name}: written down.")
 
 
 @app.command()

@@ -391,3 +391,23 @@ def test_keys_are_ten_at_most_and_named_in_printable_signs(guest):
         register(guest, SoftKey())
     with pytest.raises(Refused, match="At most 10"):
         guest.does(factors.begin_key, origin=ORIGIN, code=guest.proof())
+
+
+def test_who_came_in_by_a_recovery_code_sets_up_the_new_phone_and_nothing_else(shared_house):
+    guest = hire(shared_house)
+    with shared_house.house.work(guest.behind(guest.enters())) as work:
+        codes = factors.renew_recovery_codes(work, code=guest.code())
+    half = guest.says()
+    token = guest.asks(signin.check_recovery, token=half, code=codes[0])
+    actor = guest.behind(token)
+    with shared_house.house.work(actor) as work:
+        assert factors.is_proved(work, purpose="factors")
+        assert not factors.is_proved(work, purpose="change:1")
+    with shared_house.house.work(actor) as work:
+        fresh = factors.begin_totp(work)
+    guest.secret = fresh.secret
+    with shared_house.house.work(actor) as work:
+        factors.finish_totp(work, code=guest.code())
+    shared_house.clock.pass_(minutes=14, seconds=40)
+    with pytest.raises(WrongAnswer), shared_house.house.work(actor) as work:
+        factors.begin_totp(work)
