@@ -131,8 +131,15 @@ def people_break_glass(
     typer.echo(f"  Password       {password}")
     typer.echo(f"  App secret     {welcome.secret}")
     typer.echo(
-        "It is an admin's account for one hour from its first use; it asks why, and every admin hears of it."
+        f"  Where          http://{chosen.console_host}:{chosen.console_port}/login, or the console's own name"
     )
+    typer.echo(
+        "The app secret is typed into any authenticator app ('enter a set-up key'), which then shows the code."
+    )
+    typer.echo(
+        "It is an admin's account for one hour from its first use; it asks why and approves nothing, and every"
+    )
+    typer.echo("admin hears of it.")
 
 
 @app.command()
