@@ -16,7 +16,7 @@ from uuid import UUID
 from sqlalchemy import func, or_, select
 
 from core import factors
-from core.alerts import raise_alert
+from core.alerts import raise_alert, take_note
 from core.errors import Denied, Missing, Refused
 from core.rules.access import OUTSIDERS
 from core.rules.names import compact_identity
@@ -178,6 +178,7 @@ def review_glass(work: Work, glass_id: UUID, *, verdict: str, note: str = "") ->
             raise Refused(f"Say in {SHORTEST_REASON} to {LONGEST_REASON} characters what was wrong about it.")
         glass.verdict, glass.note = verdict, note
         glass.reviewed_by, glass.reviewed_at = work.actor.person, work.now()
+        take_note(work, "glass", about=glass.id)
         if verdict == "misuse":
             glass.until_at = min(glass.until_at, work.now())
             raise_alert(

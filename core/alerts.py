@@ -76,6 +76,13 @@ def mark_seen(work: Work, alert_id: UUID) -> None:
             row.seen_by, row.seen_at = work.actor.person, work.now()
 
 
+def take_note(work: Work, kind: str, *, about: UUID) -> None:
+    """The alerts about this have been seen to: whoever judged it has seen them. For verbs inside their own gate."""
+    told = select(Alert).where(Alert.kind == kind, Alert.about == str(about), Alert.seen_at.is_(None))
+    for alert in work.db.scalars(told):
+        alert.seen_by, alert.seen_at = work.actor.person, work.now()
+
+
 def _who(work: Work) -> UUID | None:
     """The person behind this piece of work, if it is one."""
     with suppress(ValueError):

@@ -797,7 +797,9 @@ def test_misuse_needs_a_note_and_shuts_the_glass_at_once(house):
         "admin", access.review_glass, glass.id, verdict="misuse", note="The patient was not here that day."
     )
     assert not can_open(house, "radiologist", patient)
-    assert 2 == len(house.do("admin", alerts))
+    # The first alert was seen by the review; what the review said is new.
+    assert ["Admin Person judged a broken glass to be misuse."] == [a.sentence for a in house.do("admin", alerts)]
+    assert 2 == len(house.do("admin", alerts, unseen=False))
 
 
 # The gate -------------------------------------------------------------------------------------------------------
