@@ -187,11 +187,12 @@ def _waiting(news: News) -> None:
 def _nudge() -> None:
     """Offered once a sign-in, on the first page alone."""
     with st.container(horizontal=True, vertical_alignment="center", key="sorg-nudge"):
-        st.markdown(f"**Add a key.** {WHY_A_KEY}", width="stretch")
-        widgets.way("Add a key", "/account/keys/new")
-        if st.button("Not now", key="key-not-now", type="tertiary"):
-            st.session_state[_LATER] = True
-            st.rerun()
+        st.html(f'<b>Add a key.</b> <span class="sorg-soft">{escape(WHY_A_KEY)}</span>')
+        with st.container(horizontal=True, vertical_alignment="center", width="content"):
+            widgets.way("Add a key", "/account/keys/new", width="content")
+            if st.button("Not now", key="key-not-now", type="tertiary"):
+                st.session_state[_LATER] = True
+                st.rerun()
 
 
 def _alerts(found: tuple[AlertCard, ...]) -> None:

@@ -341,10 +341,12 @@ def viewer(study_id: Any, *, height: int) -> None:
     st.iframe(f"/view/staff.html?study={study_id}", height=height, alt="Image viewer")
 
 
-def way(label: str, href: str, *, strong: bool = False) -> None:
+def way(
+    label: str, href: str, *, strong: bool = False, width: Literal["stretch", "content"] = "stretch"
+) -> None:
     """A link to a page of ours that is no page of Streamlit: it opens in this tab."""
     look = "sorg-button sorg-strong" if strong else "sorg-button"
-    st.html(f'<a class="{look}" href="{escape(href)}" target="_self">{escape(label)}</a>')
+    st.html(f'<a class="{look}" href="{escape(href)}" target="_self">{escape(label)}</a>', width=width)
 
 
 def soft(text: str) -> None:

@@ -143,7 +143,7 @@ def _sessions() -> None:
         )
     widgets.heading("The last sign-ins")
     widgets.table([
-        {"When": widgets.when(s.at), "From": s.from_address, "With": _METHODS.get(s.method, s.method),
+        {"When": widgets.when(s.at), "From": s.from_address or "this machine", "With": _METHODS.get(s.method, s.method),
          "Note": "while the directory was away" if s.is_away else s.reason,
          "Ended": f"{widgets.when(s.ended_at)}, {s.ended_why}" if s.ended_at else ""}
         for s in desk.ask(signin.my_sign_ins)
