@@ -32,7 +32,7 @@ from core.store.model import Document, StudyEvent
 from ops import demo_images, opening, worker
 from ops.orthanc_child import OrthancChild
 from ops.settings import Settings, read
-from tests.fixtures.house import TestHouse, open_test_house
+from tests.fixtures.house import Clock, TestHouse, open_test_house
 from tests.fixtures.scanner import Radiology, beside
 
 TEXT = "FINDINGS\nThere is no fracture.\n\nCONCLUSION\nNormal study."
@@ -369,8 +369,8 @@ def state_of(home: Path) -> dict[str, bytes]:
 @pytest.mark.parametrize("wrong", ["the database's key", "the wrapping key", "no keys at all"])
 def test_with_a_wrong_key_nothing_opens_and_nothing_is_written(tmp_path, wrong):
     mine, other = tmp_path / "mine", tmp_path / "other"
-    for home in (mine, other):
-        open_test_house(home).house.engine.dispose()
+    for home in (mine, other):  # a clock of its own: no copy of the one practice, whose keys would be the same
+        open_test_house(home, clock=Clock()).house.engine.dispose()
     if wrong == "the database's key":
         shutil.rmtree(mine / "keys")
         shutil.copytree(other / "keys", mine / "keys")
