@@ -2,8 +2,10 @@
 
 from typing import Any
 
+import cbor2
 import pyotp
 import pytest
+import webauthn
 
 from core import alerts, factors, signin
 from core.errors import Denied, Refused, WrongAnswer
@@ -221,6 +223,20 @@ def touch(guest: Guest, key: SoftKey, **how: Any) -> str:
     token = guest.says()
     options = guest.asks(signin.ask_key, token=token, origin=ORIGIN)
     return guest.asks(signin.check_key, token=token, answer=key.touched(options, **how), origin=ORIGIN)
+
+
+def test_a_key_whose_point_lies_on_no_curve_is_not_kept(guest):
+    key = SoftKey()
+    options = guest.does(factors.begin_key, origin=ORIGIN, code=guest.proof())
+    answer = key.makes(options)
+    made = cbor2.loads(webauthn.base64url_to_bytes(answer["response"]["attestationObject"]))
+    right = made["authData"]
+    nowhere = cbor2.dumps({1: 2, 3: -7, -1: 1, -2: b"\x01" * 32, -3: b"\x02" * 32})
+    made["authData"] = right[: -len(nowhere)] + nowhere
+    answer["response"]["attestationObject"] = webauthn.helpers.bytes_to_base64url(cbor2.dumps(made))
+    with pytest.raises(WrongAnswer, match="not accepted"):
+        guest.does(factors.finish_key, answer=answer, name="Bent key", origin=ORIGIN)
+    assert () == guest.does(factors.mine).keys
 
 
 @pytest.fixture

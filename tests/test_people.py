@@ -1,16 +1,22 @@
 """Accounts: what makes one, what shuts one, how thousands are listed, and that no secret of theirs lies about."""
 
+from collections.abc import Iterator
+from datetime import timedelta
+from uuid import UUID
+
 import pytest
 from sqlalchemy import event, text
 
 from core import activation, alerts, changes, factors, people, signin
 from core.errors import Denied, Missing, Refused
+from core.ports import Ports
+from core.ports.directory import LocalAccounts
 from core.rules.roles import Permission, Role
 from core.store.db import maintenance
 from core.store.model import Base, Person
 from core.store.work import system
-from tests.fixtures.guests import hire, newest
-from tests.fixtures.house import PASSWORD, TestHouse
+from tests.fixtures.guests import Guest, hire, newest
+from tests.fixtures.house import PASSWORD, QUICK, TestHouse, open_test_house
 
 
 def found(test: TestHouse, login: str, **changed: object) -> people.Welcome:
@@ -128,6 +134,79 @@ def test_an_unknown_person_is_missing_for_every_verb(shared_house):
     ):
         with pytest.raises(Missing):
             shared_house.do("admin", verb, nobody, **how)
+
+
+# The last admin ------------------------------------------------------------------------------------------------------
+
+
+class Obedient:
+    """A directory that may be changed, and is asked nothing here."""
+
+    writes = True
+
+
+@pytest.fixture
+def two_of_the_directory(tmp_path) -> Iterator[tuple[Guest, Guest]]:
+    """A practice whose only admins are two people of its directory."""
+    test = open_test_house(
+        tmp_path / "home", ports=Ports(accounts=LocalAccounts(QUICK), directory=Obedient())
+    )  # type: ignore[arg-type]
+    pair = hire(test, "admin"), hire(test, "admin")
+    _ = [guest.actor for guest in pair]
+    pair[0].does(people.suspend, UUID(test.actors["admin"].id), why="Left the practice")
+    for guest in pair:
+        change(guest, directory="directory", directory_id=f"id-{guest.login}", checked_at=test.clock.at)
+    yield pair
+    test.house.engine.dispose()
+
+
+def change(guest: Guest, **values: object) -> None:
+    with guest.test.house.work(system()) as work, work.tend(Permission.PEOPLE_FOUND):
+        for name, value in values.items():
+            setattr(work.get(Person, guest.id), name, value)
+
+
+def approve(guest: Guest, request: UUID) -> str:
+    digest = guest.does(changes.request, request).digest
+    return guest.does(changes.approve, request, digest=digest, code=guest.proof())
+
+
+@pytest.mark.parametrize(
+    ("kind", "more"),
+    [("reset-password", {}), ("directory-account", {"enabled": False}), ("directory-groups", {"remove": ["S-1-1"]})],
+)  # fmt: skip
+def test_two_admins_of_the_directory_never_shut_out_each_other_by_requests_that_cross(
+    two_of_the_directory, kind, more
+):
+    a, b = two_of_the_directory
+    for guest in (a, b):
+        change(guest, groups=["S-1-1"])
+    about_b = a.does(changes.ask, kind=kind, payload={"person_id": str(b.id), **more})
+    about_a = b.does(changes.ask, kind=kind, payload={"person_id": str(a.id), **more})
+    approve(b, about_b)
+    with pytest.raises(Refused, match="last admin"):
+        approve(a, about_a)
+
+
+def test_an_admin_of_whom_the_directory_said_nothing_for_a_month_does_not_count(two_of_the_directory):
+    a, b = two_of_the_directory
+    local = hire(a.test, "admin")
+    for last_said in (None, a.test.clock.at - timedelta(days=30)):
+        change(a, checked_at=last_said)
+        change(b, checked_at=last_said)
+        with pytest.raises(Refused, match="last admin"):
+            a.does(people.suspend, local.id, why="Left the practice")
+    change(b, checked_at=a.test.clock.at)
+    a.does(people.suspend, local.id, why="Left the practice")
+
+
+def test_whose_password_was_reset_waits_for_a_slip_wherever_it_is_kept(shared_house):
+    for directory in ("local", "directory"):
+        guest = hire(shared_house)
+        change(guest, directory=directory, directory_id=guest.login, slip_sets_password=True)
+        assert ("waits", True) == (guest.card().standing, guest.card().needs_slip)
+        cards, total = shared_house.do("admin", people.people, search=guest.login, standing="waits")
+        assert (1, [guest.id]) == (total, [c.id for c in cards])
 
 
 # Listing -----------------------------------------------------------------------------------------------------------

@@ -205,6 +205,17 @@ def test_a_planted_session_cookie_is_never_taken_over(desk: Desk) -> None:
         assert planted not in str(answer.headers.get_list("set-cookie")) and not desk.is_alive(planted)
 
 
+def test_signing_in_again_in_one_browser_ends_the_session_of_before(desk: Desk) -> None:
+    before, another = signed_in(desk.test, "billing"), signed_in(desk.test, "billing")
+    with desk.half_way("billing") as browser:
+        browser.cookies.set(COOKIE, before, domain="localhost.local", path="/")
+        assert 401 == send(browser, "/login/code", code="000000").status_code
+        assert desk.is_alive(before)
+        assert 303 == send(browser, "/login/code", code=desk.code("billing")).status_code
+        assert desk.is_alive(browser.cookies[COOKIE])
+    assert (False, True) == (desk.is_alive(before), desk.is_alive(another))
+
+
 def test_a_planted_first_half_of_somebody_else_takes_no_code_of_mine(desk: Desk) -> None:
     with desk.half_way("analyst") as browser:
         assert 401 == send(browser, "/login/code", code=desk.code("billing")).status_code

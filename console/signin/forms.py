@@ -26,6 +26,7 @@ from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, R
 
 from console.door import Door
 from console.gate import address_of
+from core import signin
 from core.store.work import Actor
 
 FORM_COOKIE = "sorg-form"
@@ -197,6 +198,10 @@ class Counter:
     def drop(self, answer: Response, name: str, *, path: str = "/") -> None:
         """Forget a cookie; named whole, since a browser under HTTPS ignores anything less."""
         answer.delete_cookie(name, path=path, secure=self.door.https, httponly=True, samesite="strict")
+
+    async def end_former(self, request: Request) -> None:
+        """Whoever was signed in in this browser before is out: one browser, one session (ASVS 5.0, 7.2.4)."""
+        await self.stranger(request, signin.sign_out, token=self.token(request))
 
     def welcome(self, answer: Response, token: str) -> Response:
         """The session begins: its cookie, none of the first half, and a form token of its own."""

@@ -14,6 +14,7 @@ from collections import OrderedDict
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from urllib.parse import quote
 
 import anyio
 from anyio.to_thread import run_sync
@@ -32,6 +33,8 @@ PATH, BACK = "/login/oidc", "/login/oidc/back"
 LASTS = timedelta(minutes=10)
 _AT_ONCE = 4  # calls to the provider at the same time: a silent one must not hold every thread of the console
 _KEPT_STATES = 5_000
+# What stands in an address as it is; a header holds no other letters. As Starlette does for its own redirects.
+_SAFE = ":/%#?=@[]!$&'()*+,;"
 _ABOUT = "single sign-on"
 STALE = "That took too long, or was begun in another window. Please try once more."
 
@@ -114,6 +117,8 @@ class SingleSignOn(Counter):
             return self._done(self._refuse(refused, next=attempt.next))
         except SorgError as error:
             return self._done(self._refuse(error, next=attempt.next))
+        if is_session:
+            await self.end_former(request)
         return self._done(self._recognise(token, is_session=is_session, next=attempt.next))
 
     # How ------------------------------------------------------------------------------------------------------
@@ -151,7 +156,7 @@ class SingleSignOn(Counter):
     def _recognise(self, token: str, *, is_session: bool, next: str) -> Response:
         where = next if is_session else with_next("/login/code", next)
         text = page.frame("One moment", page.lead("You are recognised."), page.link(where, "Continue"))
-        answer = HTMLResponse(text, headers={**FRESH, "Refresh": f"0;url={where}"})
+        answer = HTMLResponse(text, headers={**FRESH, "Refresh": f"0;url={quote(where, safe=_SAFE)}"})
         if is_session:
             return self.welcome(answer, token)
         self.keep(answer, CODE_COOKIE, token, path="/login", max_age=CODE_STAGE_S)

@@ -6,6 +6,9 @@ form keeps to is in forms.py; the other pages at the door are in activation.py, 
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
+from typing import Any
+
 import anyio
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
@@ -134,6 +137,7 @@ class SignIn(Counter):
             return self._code_page(
                 request, half, next=wish, use=use, said=error.sentence, reason=reason, status=401
             )
+        await self.end_former(request)
         return self.welcome(self.onward(wish), token)
 
     def _first(self, request: Request) -> str:
@@ -162,30 +166,39 @@ class SignIn(Counter):
     @paced
     async def ask_key(self, request: Request) -> Response:
         await self.said(request)
-        return await self._of_key(request, signin.ask_key, self.options)
+
+        async def put(options: dict[str, Any]) -> Response:
+            return self.options(options)
+
+        return await self._of_key(request, signin.ask_key, put)
 
     @paced
     async def take_key(self, request: Request) -> Response:
         said = await self.said(request)
         wish = local_path(said.get("next"))
+
+        async def enter(token: str) -> Response:
+            await self.end_former(request)
+            return self.welcome(self.go(wish), token)
+
         return await self._of_key(
-            request, signin.check_key, lambda token: self.welcome(self.go(wish), token),
+            request, signin.check_key, enter,
             answer=said.get("answer"), reason=str(said.get("reason", ""))[:300],
         )  # fmt: skip
 
-    async def _of_key(self, request: Request, verb, then, **how) -> Response:
+    async def _of_key(self, request: Request, verb: Callable[..., Any], then: Callable[[Any], Awaitable[Response]],
+                      **how: Any) -> Response:  # fmt: skip
         if sentence := self.why_no_keys(request):
             return self.no(sentence, status=400)
         try:
-            return then(
-                await self.stranger(
-                    request, verb, token=self._first(request), origin=self.origin(request), **how
-                )
+            said = await self.stranger(
+                request, verb, token=self._first(request), origin=self.origin(request), **how
             )
         except Denied as error:
             return self.no(error.sentence, status=403, go="/login")
         except SorgError as error:
             return self.no(error.sentence)
+        return await then(said)
 
     # The way out, and the files ---------------------------------------------------------------------------------
 

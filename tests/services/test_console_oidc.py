@@ -187,6 +187,24 @@ def test_single_sign_on_leads_nowhere_else(desk, wish):
         assert "0;url=/" == browser.get(desk.sent(browser, next=wish)).headers["refresh"]
 
 
+def test_a_wish_beyond_ascii_is_written_as_an_address_is(desk):
+    with desk.browser() as browser:
+        answer = browser.get(desk.sent(browser, next="/→x?b=1;c=%20"))
+    assert (200, "0;url=/%E2%86%92x?b=1;c=%20") == (answer.status_code, answer.headers["refresh"])
+
+
+def test_signing_in_again_in_one_browser_ends_the_session_of_before(desk):
+    with desk.browser() as browser:
+        browser.get(desk.sent(browser))
+        before = browser.cookies[OURS]
+        browser.get(desk.sent(browser))
+        assert before != browser.cookies[OURS]
+        assert "Dr Priya" in browser.get("/").text
+    with desk.browser() as copied:
+        copied.cookies.set(OURS, before, domain="localhost.local", path="/")
+        assert 303 == copied.get("/").status_code
+
+
 def test_the_second_time_it_is_the_same_person_and_another_session(desk):
     tokens = []
     for name in ("Dr Priya Naidoo", "Dr Priya Naidoo-Botha"):
