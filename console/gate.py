@@ -10,6 +10,7 @@ from starlette.responses import JSONResponse, PlainTextResponse, RedirectRespons
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from console.door import Door
+from core.rules.addresses import plain_address
 
 # Exact paths: a prefix would let "/loginx" in as well.
 OPEN = frozenset(
@@ -93,7 +94,7 @@ class RequireSession:
 
 def address_of(connection: HTTPConnection) -> str:
     """Where the browser is, for the record."""
-    return connection.client.host if connection.client else ""
+    return plain_address(connection.client.host if connection.client else "")
 
 
 def _sign_in_first(connection: HTTPConnection) -> Response:
