@@ -6,7 +6,8 @@ import contextlib
 import json
 import re
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from urllib.parse import quote
 
 import httpx
@@ -23,13 +24,14 @@ from tests.fixtures.console import COOKIE, Console, early_house, log_of, serving
 from tests.fixtures.house import PASSWORD
 
 FORM = "application/x-www-form-urlencoded"
+PROXY = "127.0.0.2"
 
 
 @pytest.fixture(scope="module")
 def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Console]:
-    """A console over an empty practice, with nothing outside."""
+    """A console over an empty practice, with nothing outside and a proxy in front."""
     test = early_house(tmp_path_factory.mktemp("gate") / "home")
-    with serving(test) as running:
+    with serving(test, SORG_PROXIES=PROXY) as running:
         yield running
     test.house.engine.dispose()
 
@@ -124,11 +126,20 @@ def test_the_right_role_gets_that_page(desk: Console, how: dict[str, str]) -> No
     assert any("Signed in now" in t for t in texts)
 
 
+def at_the_consoles_time(desk: Console, act: Callable[[], str]) -> str:
+    """The console has seen this session by its own clock: for whoever is behind that, it is one of a clock put back."""
+    was, desk.test.clock.at = desk.test.clock.at, datetime.now(UTC)
+    try:
+        return act()
+    finally:
+        desk.test.clock.at = was
+
+
 def test_a_token_made_anew_leaves_nothing_to_the_old_one_not_even_an_open_page(desk: Console) -> None:
     old = desk.fresh_token("transcriptionist")
     with websocket(desk, token=old) as ws:
         assert not any("You are signed out" in t for t in run(ws)[0])
-        new = desk.test.do("nobody", signin.rotate, token=old)
+        new = at_the_consoles_time(desk, lambda: desk.test.do("nobody", signin.rotate, token=old))
         assert any("You are signed out" in t for t in run(ws)[0])
     assert (401, 200) == (raw_get(desk, "/board", old)[0], raw_get(desk, "/board", new)[0])
     with pytest.raises(websockets.exceptions.InvalidStatus):
@@ -332,6 +343,8 @@ def test_every_answer_carries_its_policy(desk: Console) -> None:
                 headers["x-frame-options"], headers["x-content-type-options"], headers["referrer-policy"],
             )  # fmt: skip
             assert "unsafe-eval" not in headers["content-security-policy"].replace("wasm-unsafe-eval", "")
+            assert not {"ws:", "wss:", "*"} & set(re.split("[ ;]", headers["content-security-policy"]))
+            assert "strict-transport-security" not in headers  # Without HTTPS a browser would be locked out.
         viewer = client.get("/view/staff.html").headers
         assert "frame-ancestors 'self'" in viewer["content-security-policy"]
         assert "SAMEORIGIN" == viewer["x-frame-options"]
@@ -366,6 +379,17 @@ def test_signing_in_is_on_record_with_the_address_it_came_from(desk: Console) ->
     newest = desk.test.do("admin", privacy.entries, size=5)
     refused = next(e for e in newest if e.act == "sign-in" and e.outcome == "refused")
     assert ("console", "127.0.0.1") == (refused.channel, refused.address)
+
+
+@pytest.mark.parametrize(("by", "counts"), [(PROXY, "192.0.2.7"), ("127.0.0.1", "127.0.0.1")])
+def test_the_last_hop_of_a_known_proxy_is_on_record_and_nobody_elses_word(
+    desk: Console, by: str, counts: str
+) -> None:
+    with httpx.Client(base_url=desk.url, timeout=30, transport=httpx.HTTPTransport(local_address=by),
+                      headers={"x-forwarded-for": "203.0.113.1, 192.0.2.7"}) as client:  # fmt: skip
+        send_password(client, login=f"nobody.{by}", password="not the password")
+    newest = desk.test.do("admin", privacy.entries, size=5)
+    assert counts == next(e for e in newest if e.act == "sign-in" and e.outcome == "refused").address
 
 
 def test_the_log_holds_nothing_that_somebody_typed(desk: Console) -> None:
