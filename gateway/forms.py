@@ -12,6 +12,8 @@ import anyio
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
 
+from core.rules.addresses import plain_address
+
 MOST_BYTES = 4096
 LONGEST_SECRET = 100
 FLOOR_S = 0.4
@@ -42,7 +44,7 @@ def cookie(request: Request, name: str) -> str:
 
 def address(request: Request) -> str:
     """From where somebody asks."""
-    return request.client.host if request.client else ""
+    return plain_address(request.client.host if request.client else "")
 
 
 def page(html: str, csp: str, status: int = 200, headers: dict[str, str] | None = None) -> HTMLResponse:
