@@ -15,8 +15,10 @@ from core import changes, groups, people, practice
 from core.changes import Line, RequestCard
 from core.people import OUTSIDE, PersonCard, Slip
 from core.rules import slip_paper
+from core.rules.problems import Problem
 from core.rules.roles import STAFF, Permission, Role
 from core.rules.slip_paper import PaperSlip
+from core.rules.za_time import say_time
 
 ABOUT = {
     Role.ADMIN: "people, approvals, audit and the system", Role.MANAGER: "everything at a glance, and the audit trail",
@@ -41,6 +43,7 @@ STATES = {
     "withdrawn": ("neutral", "Withdrawn"), "expired": ("neutral", "Expired"), "failed": ("bad", "The directory refused"),
 }  # fmt: skip
 WHY = "Why"
+SHORTEST_WHY = 5
 _SLIP = "slips-to-show"
 
 
@@ -60,18 +63,41 @@ def second_factor(card: PersonCard) -> str:
     return ", ".join(filter(None, ["app" if card.has_app else "", keys])) or "none yet"
 
 
-def standing_column(label: str = "State") -> Any:
-    """A table's column of standings: coloured chips with their words."""
-    looks = {said_standing(key): widgets.TONES[tone] for key, (tone, _) in STANDINGS.items()}
+def state_column(cards: Sequence[PersonCard], label: str = "State") -> Any:
+    """A table's column of these accounts' states: coloured chips with their words."""
+    looks = {said_state(card): widgets.TONES[state_of(card)[0]] for card in cards}
     return st.column_config.MultiselectColumn(
-        label, options=list(looks), color=list(looks.values()), width=190
+        label, options=list(looks), color=list(looks.values()), width=210
     )
 
 
-def said_standing(standing: str) -> str:
+def state_of(card: PersonCard) -> tuple[str, str]:
+    """How an account stands at this moment, as (tone, word): an active one may rest, or wait for what a slip renews."""
+    tone, word = STANDINGS[card.standing]
+    if card.standing not in ("active", "waits"):
+        return tone, word
+    if card.rests_until:
+        return "warn", f"Rests until {say_time(card.rests_until)[-5:]}"
+    if card.needs_slip and card.last_sign_in_at:
+        return "warn", "Waits for a new password" if card.has_app else "Waits for a new second factor"
+    return tone, word
+
+
+def said_state(card: PersonCard) -> str:
     """Sign and word."""
-    tone, word = STANDINGS[standing]
+    tone, word = state_of(card)
     return f"{widgets.SIGNS[tone]} {word}"
+
+
+def slip_opens(card: PersonCard) -> str:
+    """What the owner of this account does with a slip, and what they need beside it."""
+    if card.has_app:
+        return "With the slip and their app they choose a new password."
+    if card.last_sign_in_at and card.directory == "local":
+        return "With the slip and their password they set up a new second factor."
+    if card.directory != "local":
+        return "With the slip and their usual password they set up their second factor."
+    return "With the slip they choose their own password and second factor."
 
 
 def chips(found: Sequence[tuple[str, str]]) -> None:
@@ -97,46 +123,51 @@ def explain_alone() -> None:
         st.info(f"You are the only admin. You approve your own requests, and each is applied {hours} hours later; until then it "
                 "can be stopped under Requests, and it stands among the alerts.", icon=":material/person_alert:")  # fmt: skip
     else:
-        st.warning(
-            "You are the only admin who can sign in, so nobody can approve what you ask for. Let a second admin be made on the "
-            "practice's own machine (`sorg people admin`), or set SORG_SINGLE_ADMIN for a practice of one.",
-            icon=":material/person_alert:",
-        )
+        st.warning("You are the only admin who can sign in: make a second one on the practice's machine with `sorg people admin`, or set "
+                   "SORG_SINGLE_ADMIN (docs/roles/admin.md, *When you are the only admin*). Until then nobody can approve what you "
+                   "ask for.", icon=":material/person_alert:")  # fmt: skip
 
 
 def ask_for(kind: str, *, payload: dict[str, Any], why: str) -> None:
     """Ask, and say what comes next; refused, the reasons are on the page."""
-    if desk.do(changes.ask, kind=kind, payload=payload, why=why):
+    if has_why(why) and desk.do(changes.ask, kind=kind, payload=payload, why=why):
         banners.forget()
         desk.again("Asked for. It is done once another admin approves it under Requests.")
 
 
 def why_field(key: str) -> str:
     """The reason that the other admin reads."""
-    return st.text_input(
-        WHY, key=key, max_chars=300, placeholder="For whoever approves it, and for the record"
-    )
+    return st.text_input(f"{WHY} *", key=key, max_chars=300,
+                         placeholder=f"At least {SHORTEST_WHY} characters; whoever approves it reads this")  # fmt: skip
+
+
+def has_why(why: str) -> bool:
+    """True when a reason was given; else the page says that one is needed."""
+    if len(why.strip()) >= SHORTEST_WHY:
+        return True
+    widgets.problems((Problem("why", f"Say why, in at least {SHORTEST_WHY} characters.", "why"),))
+    return False
 
 
 def before_after(lines: Sequence[Line]) -> None:
     """What a request changes, as a table."""
     rows = "".join(
-        f"<tr><td>{escape(_what(line.what))}</td><td>{_cell('del', line, line.before)}</td>"
-        f"<td>{_cell('ins', line, line.after)}</td></tr>"
-        for line in lines
+        f"<tr><td>{escape(what)}</td><td>{_cell('del', now)}</td><td>{_cell('ins', then)}</td></tr>"
+        for what, now, then in map(said, lines)
     )
     head = "<tr><th>What</th><th>Now</th><th>Then</th></tr>"
     st.html(f'<table class="sorg-lines"><thead>{head}</thead><tbody>{rows}</tbody></table>')
 
 
-def _what(word: str) -> str:
-    return {"scope": "Sees which patients"}.get(word, word[:1].upper() + word[1:])
-
-
-def _cell(tag: str, line: Line, said: str) -> str:
+def said(line: Line) -> tuple[str, str, str]:
+    """What a line changes, how it is and how it will be, in the words of the screen."""
     if line.what == "scope":
-        said = SCOPES.get(said, said)
-    return f"<{tag}>{escape(said)}</{tag}>" if said else "–"
+        return "Sees which patients", SCOPES.get(line.before, line.before), SCOPES.get(line.after, line.after)
+    return line.what[:1].upper() + line.what[1:], line.before, line.after
+
+
+def _cell(tag: str, text: str) -> str:
+    return f"<{tag}>{escape(text)}</{tag}>" if text else "–"
 
 
 def stepup_address(card: RequestCard) -> str:
@@ -165,17 +196,18 @@ def sites_of(text: str) -> list[str]:
 # Slips, shown once ----------------------------------------------------------------------------------------------
 
 
-def keep_slips(slips: Sequence[Slip], *, about: UUID, roles: Sequence[str] = ()) -> None:
-    """For the very next drawing of the page that is about this, and no longer. roles: they say at which door."""
-    st.session_state[_SLIP] = (about, tuple(slips), _address(roles))
+def keep_slips(slips: Sequence[Slip], *, about: UUID, card: PersonCard | None = None) -> None:
+    """For the very next drawing of the page that is about this, and no longer. card: of the one person, when it is one."""
+    opens = slip_opens(card) if card else "With it they choose their own password and second factor."
+    st.session_state[_SLIP] = (about, tuple(slips), _address(card.roles if card else ()), opens)
 
 
 def show_slips(about: UUID) -> None:
     """The slips that were just made. Drawing them forgets them: the next click hides them for good."""
-    kept: tuple[UUID, tuple[Slip, ...], str] | None = st.session_state.pop(_SLIP, None)
+    kept: tuple[UUID, tuple[Slip, ...], str, str] | None = st.session_state.pop(_SLIP, None)
     if kept is None or kept[0] != about:
         return
-    slips, address = kept[1], kept[2]
+    _, slips, address, opens = kept
     with st.container(border=True, key="sorg-slip"):
         one = slips[0] if len(slips) == 1 else None
         widgets.heading(
@@ -185,8 +217,8 @@ def show_slips(about: UUID) -> None:
             widgets.facts({"For": one.name, "Signs in as": one.login, "At": address,
                            "Works until": widgets.when(one.ends_at)})  # fmt: skip
             widgets.code(one.code)
-        st.write("Print it now and hand it over in person: with it they choose their own password and second factor. The next "
-                 "click on this page hides it. If it goes lost, make a new one; the old one is void then."
+        st.write(f"Print it now and hand it over in person. {opens} The next click on this page hides it. If it goes lost, make a "
+                 "new one; the old one is void then."
                  if one else
                  "Print them now, a page each, and hand them over in person. The next click on this page hides them. If they "
                  "go lost, print them again; the old ones are void then.")  # fmt: skip

@@ -274,6 +274,8 @@ def end_problems(work: Work, payload: Mapping[str, Any]) -> tuple[Problem, ...]:
         return (Problem("no-right", "There is no such grant or block.", "id"),)
     if payload.get("patient_id") not in (None, "", str(row.patient_id)):
         return (Problem("no-patient", "This grant or block is about somebody else.", "patient_id"),)
+    if payload.get("person_id") not in (None, "", str(row.person_id)):
+        return (Problem("no-person", "This grant or block is somebody else's.", "person_id"),)
     if row.ended_at is not None:
         return (Problem("ended", "This has ended already.", "id"),)
     if isinstance(row, PatientBlock) and row.kind == "own" and str(row.person_id) == work.actor.id:
@@ -281,11 +283,26 @@ def end_problems(work: Work, payload: Mapping[str, Any]) -> tuple[Problem, ...]:
     return ()
 
 
-def end(work: Work, *, what: str, row_id: UUID) -> None:
-    """End a grant or a block, now. Raises Missing."""
+def right_of(work: Work, *, what: str, row_id: UUID) -> PatientGrant | PatientBlock:
+    """The row of a grant or a block: whose it is, and on which patient. Raises Missing."""
     row = _right(work, what, row_id)
     if row is None:
         raise Missing("There is no such grant or block.")
+    return row
+
+
+def grants_of(work: Work, *, person_id: UUID, patient_id: UUID) -> tuple[PatientGrant, ...]:
+    """The person's own grants on that patient which stand now, oldest first."""
+    query = select(PatientGrant).where(
+        PatientGrant.person_id == person_id, PatientGrant.patient_id == patient_id, PatientGrant.ended_at.is_(None),
+        PatientGrant.until_at > work.now(),
+    )  # fmt: skip
+    return tuple(work.db.scalars(query.order_by(PatientGrant.id)))
+
+
+def end(work: Work, *, what: str, row_id: UUID) -> None:
+    """End a grant or a block, now. Raises Missing."""
+    row = right_of(work, what=what, row_id=row_id)
     if row.ended_at is None:
         row.ended_at, row.ended_by = work.now(), _uuid(work.actor.id)
         work.db.flush()

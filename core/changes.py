@@ -40,11 +40,12 @@ OPEN_STATES = ("waiting", "delayed", "carrying")
 
 @dataclass(frozen=True)
 class Line:
-    """One thing that changes, in words: what, how it is, how it will be."""
+    """One thing that changes, in words: what, how it is, how it will be. of: of a sheet, whose row it is."""
 
     what: str
     before: str
     after: str
+    of: str = ""
 
 
 @dataclass(frozen=True)
@@ -78,9 +79,14 @@ class RequestCard:
 
 @dataclass(frozen=True)
 class Kind:
-    """One kind of change. `apply` returns what it did for the record, or None when an errand must do it outside."""
+    """One kind of change. `apply` returns what it did for the record, or None when an errand must do it outside.
+
+    needs, may: the keys that a payload has, and may have. No other is taken, since none but these are shown.
+    """
 
     label: str
+    needs: tuple[str, ...]
+    may: tuple[str, ...]
     problems: Callable[[Work, dict[str, Any]], tuple[Problem, ...]]
     before: Callable[[Work, dict[str, Any]], dict[str, Any]]
     apply: Callable[[Work, ChangeRequest], dict[str, Any] | None]
@@ -93,18 +99,22 @@ def ask(work: Work, *, kind: str, payload: dict[str, Any], why: str = "") -> UUI
             raise Refused("There is no such change.")
         payload = json.loads(json.dumps(payload, default=str))  # As the database will give it back.
         why = " ".join(why.split())
-        problems = KINDS[kind].problems(work, payload)
+        if problems := _shape_problems(kind, payload):
+            raise Refused("Please mend what is marked.", problems=problems)
+        payload = _filled(work, kind, payload)
+        problems = KINDS[kind].problems(work, payload) + _sealed_problems(work, kind, payload)
         if len(why) > LONGEST_WHY or not why.isprintable():
             problems += (Problem("why", f"Say why in at most {LONGEST_WHY} characters.", "why"),)
         if problems:
             raise Refused("Please mend what is marked.", problems=problems)
         before, now = KINDS[kind].before(work, payload), work.now()
+        person_id, patient_id = _whom(work, kind, payload)
         row = ChangeRequest(
-            id=work.new_id(), kind=kind, person_id=_uuid(payload.get("person_id")), patient_id=_uuid(payload.get("patient_id")),
-            payload=payload, before=before, after={}, digest="", why=why, asked_by=work.actor.person, asked_at=now,
+            id=work.new_id(), kind=kind, person_id=person_id, patient_id=patient_id, payload=payload, before=before,
+            after={}, digest="", why=why, asked_by=work.actor.person, asked_at=now,
             ends_at=now + LASTS, state="waiting", remark="",
         )  # fmt: skip
-        row.digest = _digest(row)
+        row.digest = _digest(work, row)
         if _same_waits(work, row):
             raise Refused("The same change is waiting for approval already.")
         work.db.add(row)
@@ -129,7 +139,7 @@ def approve(work: Work, request_id: UUID, *, digest: str, code: str = "") -> str
     with work.act(Permission.CHANGE_APPROVE, Subject("request", str(request_id))) as facts:
         row = work.get(ChangeRequest, request_id, what="request", lock=True)
         facts |= {"kind": row.kind, "person": row.person_id}
-        if not _is_untouched(row):
+        if not _is_untouched(work, row):
             raise Denied(TAMPERED)
         _require_open(work, row)
         if reason := _why_not(work, row):
@@ -229,8 +239,11 @@ def apply_due(work: Work, request_id: UUID) -> None:
             row.state = facts["state"] = "expired"
             row.decided_at = work.now()
         elif row.state == "delayed" and row.due_at is not None and row.due_at <= work.now():
-            if not _is_untouched(row):
+            if not _is_untouched(work, row):
                 row.state, row.remark = "failed", TAMPERED
+            elif not _stands_alone(work, row):
+                row.state = "expired"
+                row.remark = "Meanwhile there is another admin, who must approve it: ask for it anew."
             elif KINDS[row.kind].before(work, row.payload) != row.before or not _may_still_ask(work, row):
                 row.state, row.remark = "expired", "Things had changed when its delay was over."
             else:
@@ -256,6 +269,8 @@ def to_carry_out(work: Work, request_id: UUID) -> dict[str, Any] | None:
             return None
         person = work.db.get(Person, row.person_id) if row.person_id else None
         problems = people.account_problems(work, row.payload) if row.kind == "add-person" else ()
+        if not _is_untouched(work, row):
+            problems = (Problem("tampered", TAMPERED),)
         return {**row.payload, "kind": row.kind, "entry": person.directory_id if person else None, "request": request_id,
                 "begun": bool(row.after.get("begun")), "trouble": problems[0].sentence if problems else ""}  # fmt: skip
 
@@ -281,6 +296,7 @@ def carried_out(work: Work, request_id: UUID, *, entry_id: str = "", trouble: st
             person = people.new_person(work, row.payload, directory="directory", directory_id=entry_id)
             person.slip_sets_password = True
             row.person_id, row.after = person.id, {"person": str(person.id)}
+            _tell_of_admin(work, person)
         facts["person"] = row.person_id
         if row.person_id and (person := work.db.get(Person, row.person_id)):
             person.checked_at = None
@@ -378,7 +394,16 @@ def _add_apply(work: Work, row: ChangeRequest) -> dict[str, Any] | None:
         work, row.payload, directory="directory" if entry_id else "local", directory_id=entry_id
     )
     row.person_id = person.id
+    _tell_of_admin(work, person)
     return {"person": str(person.id), "roles": person.roles}
+
+
+def _tell_of_admin(work: Work, person: Person) -> None:
+    """Whoever may approve changes is worth an alert on the day they come to be: all admins know one another."""
+    if Role.ADMIN in person.roles:
+        raise_alert(
+            work, "alone", f"An admin's account was made: {person.name} ({person.login}).", about=person.id
+        )
 
 
 def _standing(work: Work, payload: dict[str, Any]) -> dict[str, Any]:
@@ -405,16 +430,44 @@ def _roles_problems(work: Work, payload: dict[str, Any]) -> tuple[Problem, ...]:
 
 def _roles_apply(work: Work, row: ChangeRequest) -> dict[str, Any]:
     person, payload = _person(work, row.payload, lock=True), row.payload
-    if Role.ADMIN not in payload["roles"]:
-        people.keep_an_admin(work, person)
-    people.set_roles(work, person, payload["roles"])
-    person.scope = payload.get("scope", "")
-    person.sites = list(payload.get("sites", ()))
+    _set_standing(work, person, payload)
     person.patient_id, person.referrer_id = (
         _uuid(payload.get("patient_id")),
         _uuid(payload.get("referrer_id")),
     )
+    if _sees_others(row.before, payload):
+        people.end_sessions_of(work, person, why="wider reach")
     return _standing(work, payload)
+
+
+def _set_standing(work: Work, person: Person, wanted: dict[str, Any]) -> None:
+    """Roles and reach. Whoever gets more signs in anew: a window left open somewhere must not grow."""
+    if Role.ADMIN not in wanted["roles"]:
+        people.keep_an_admin(work, person)
+    elif Role.ADMIN not in person.roles:
+        people.void_slips(
+            work, person.id
+        )  # One that was given out for less must not open an admin's account.
+    before = {"scope": person.scope, "sites": person.sites}
+    people.set_roles(work, person, wanted["roles"])
+    person.scope, person.sites = wanted.get("scope", ""), list(wanted.get("sites", ()))
+    if _reaches_further(before, {"scope": person.scope, "sites": person.sites}):
+        people.end_sessions_of(work, person, why="wider reach")
+
+
+def _reaches_further(before: dict[str, Any], after: dict[str, Any]) -> bool:
+    """True when it may be more. What "as the roles say" and "the house's own" mean depends, so that they count as more."""
+    widths = ("none", "assigned", "site", "all")
+    if before["scope"] != after["scope"]:
+        known = {before["scope"], after["scope"]} <= set(widths)
+        if not known or widths.index(before["scope"]) < widths.index(after["scope"]):
+            return after["scope"] != "none"
+    return bool(set(after["sites"]) - set(before["sites"])) or bool(before["sites"]) > bool(after["sites"])
+
+
+def _sees_others(before: dict[str, Any], after: dict[str, Any]) -> bool:
+    """True when an account of a patient or a doctor would belong to another one."""
+    return any(after.get(k) and after.get(k) != before.get(k) for k in ("patient_id", "referrer_id"))
 
 
 def _is_active(work: Work, payload: dict[str, Any]) -> dict[str, Any]:
@@ -526,6 +579,8 @@ def _account_problems(work: Work, payload: dict[str, Any]) -> tuple[Problem, ...
 
 def _groups_problems(work: Work, payload: dict[str, Any]) -> tuple[Problem, ...]:
     add, remove = payload.get("add", []), payload.get("remove", [])
+    if not isinstance(payload.get("names", {}), dict):
+        return (Problem("shape", "This request cannot be read.", "names"),)
     if not (add or remove) or set(add) & set(remove):
         return (Problem("groups", "Choose the groups to join or to leave.", "groups"),)
     return _in_directory_problems(work, payload)
@@ -546,12 +601,21 @@ def _grant_apply(work: Work, row: ChangeRequest) -> dict[str, Any]:
     return {"grant": str(made)}
 
 
+def _block_now(work: Work, payload: dict[str, Any]) -> dict[str, Any]:
+    """What the person was let in with till now: a grant is stronger than a block, so that it ends with the block."""
+    person_id, patient_id = _uuid(payload.get("person_id")), UUID(payload["patient_id"])
+    standing = access.grants_of(work, person_id=person_id, patient_id=patient_id) if person_id else ()
+    return {"grants": [{"id": str(g.id), "until": g.until_at.isoformat(), "why": g.why} for g in standing]}
+
+
 def _block_apply(work: Work, row: ChangeRequest) -> dict[str, Any]:
     p = row.payload
+    for grant in row.before.get("grants", ()):
+        access.end(work, what="grant", row_id=UUID(grant["id"]))
     until = datetime.fromisoformat(p["until_at"]) if p.get("until_at") else None
     made = access.add_block(work, patient_id=UUID(p["patient_id"]), person_id=_uuid(p.get("person_id")), kind=p["kind"],
                             why=row.why or p.get("why", ""), until_at=until, request_id=row.id)  # fmt: skip
-    return {"block": str(made)}
+    return {"block": str(made), "ended": [grant["id"] for grant in row.before.get("grants", ())]}
 
 
 def _end_now(work: Work, payload: dict[str, Any]) -> dict[str, Any]:
@@ -559,7 +623,7 @@ def _end_now(work: Work, payload: dict[str, Any]) -> dict[str, Any]:
     row = work.get(model, UUID(payload["id"]), what=payload["what"])
     return {
         "ended": row.ended_at.isoformat() if row.ended_at else "",
-        "person": _name(work, row.person_id) or "everybody",
+        "person": _name_and_login(work, row.person_id) or "everybody",
         "patient": _file_number(work, row.patient_id),
         "why": row.why,
     }
@@ -576,7 +640,7 @@ def _import_problems(work: Work, payload: dict[str, Any]) -> tuple[Problem, ...]
     known, taken = _imported_people(work, payload), people.logins(work)
     for number, item in enumerate(payload["rows"], 1):
         if item.get("person_id"):
-            said = _roles_or_texts_problems(work, known[item["person_id"]], item)
+            said = _roles_or_texts_problems(work, known[str(item["person_id"])], item)
         else:
             said = people.account_problems(work, item, taken=taken)
         problems += [Problem(p.code, f"Line {item.get('line', number)}: {p.sentence}", p.field) for p in said]
@@ -604,6 +668,14 @@ def _imported_people(work: Work, payload: dict[str, Any], *, lock: bool = False)
 
 
 def _roles_or_texts_problems(work: Work, person: Person, item: dict[str, Any]) -> tuple[Problem, ...]:
+    if people.fold(item["login"]) != person.login:
+        return (
+            Problem(
+                "login", f"'{item['login']}' is not the login of the account that this row changes.", "login"
+            ),
+        )
+    if person.is_break_glass:
+        return (SEALED,)
     problems = people.scope_problems(item.get("scope", ""), tuple(item.get("sites", ())))
     problems += people.role_problems(work, tuple(item["roles"]), person.patient_id and str(person.patient_id),
                                      person.referrer_id and str(person.referrer_id))  # fmt: skip
@@ -642,37 +714,113 @@ def _import_apply(work: Work, row: ChangeRequest) -> dict[str, Any]:
     for item in row.payload["rows"]:
         if item.get("person_id"):
             person = known[item["person_id"]]
-            if Role.ADMIN not in item["roles"]:
-                people.keep_an_admin(work, person)
-            people.set_roles(work, person, item["roles"])
-            person.scope, person.sites = item.get("scope", ""), list(item.get("sites", ()))
+            _set_standing(work, person, item)
             for field in _IMPORTED_TEXTS:
                 setattr(person, field, item[field])
             changed += 1
         else:
-            people.new_person(work, item, at_once=False)
+            _tell_of_admin(work, people.new_person(work, item, at_once=False))
             new += 1
     return {"new": new, "changed": changed}
 
 
+_PERSON = ("person_id",)
+_ACCOUNT = ("registration", "practice_number", "email", "scope", "sites")
+
 KINDS: dict[str, Kind] = {
-    "add-person": Kind("New account", _add_problems, _no_before, _add_apply),
-    "set-roles": Kind("Roles and reach", _roles_problems, _standing, _roles_apply),
-    "let-in": Kind("Let in again", _let_in_problems, _is_active, _let_in_apply),
-    "reset-password": Kind("New password", _password_problems, _password_now, _password_apply),
-    "reset-factor": Kind("New second factor", lambda work, payload: (), _factors_now, _factor_apply),
-    "group-roles": Kind("Groups and roles", lambda work, payload: groups.mapping_problems(work, payload["lines"]), _mapping_now,
-                        _mapping_apply),
-    "directory-account": Kind("Account in the directory", _account_problems, _is_active, _enabled_apply),
-    "directory-groups": Kind("Groups in the directory", _groups_problems, _groups_now, _groups_apply),
-    "grant": Kind("Access to a patient", access.grant_problems, _no_before, _grant_apply),
-    "block": Kind("Close a patient's record", access.block_problems, _no_before, _block_apply),
-    "end-access": Kind("End an access or a block", access.end_problems, _end_now, _end_apply),
-    "import": Kind("Import of people", _import_problems, _import_now, _import_apply),
+    "add-person": Kind("New account", ("login", "name", "roles"), (*_ACCOUNT, "patient_id", "referrer_id", "directory_id",
+                       "in_directory", "groups"), _add_problems, _no_before, _add_apply),
+    "set-roles": Kind("Roles and reach", ("person_id", "roles"), ("scope", "sites", "patient_id", "referrer_id"), _roles_problems,
+                      _standing, _roles_apply),
+    "let-in": Kind("Let in again", _PERSON, (), _let_in_problems, _is_active, _let_in_apply),
+    "reset-password": Kind("New password", _PERSON, (), _password_problems, _password_now, _password_apply),
+    "reset-factor": Kind("New second factor", _PERSON, (), lambda work, payload: (), _factors_now, _factor_apply),
+    "group-roles": Kind("Groups and roles", ("lines",), (), lambda work, payload: groups.mapping_problems(work, payload["lines"]),
+                        _mapping_now, _mapping_apply),
+    "directory-account": Kind("Account in the directory", _PERSON, ("enabled",), _account_problems, _is_active, _enabled_apply),
+    "directory-groups": Kind("Groups in the directory", _PERSON, ("add", "remove", "names"), _groups_problems, _groups_now,
+                             _groups_apply),
+    "grant": Kind("Access to a patient", (), ("person_id", "patient_id", "why", "until_at"), access.grant_problems, _no_before,
+                  _grant_apply),
+    "block": Kind("Close a patient's record", (), ("person_id", "patient_id", "kind", "why", "until_at"), access.block_problems,
+                  _block_now, _block_apply),
+    "end-access": Kind("End an access or a block", ("what", "id"), ("person_id", "patient_id"), access.end_problems, _end_now,
+                       _end_apply),
+    "import": Kind("Import of people", ("rows",), (), _import_problems, _import_now, _import_apply),
 }  # fmt: skip
+
+# What each row of a list has: (the key, what it needs, what it may have).
+_ROWS = {
+    "group-roles": ("lines", ("group_id", "group_name", "role"), ()),
+    "import": ("rows", ("login", "name", "roles"), (*_ACCOUNT, "line", "person_id")),
+}
+SEALED = Problem(
+    "sealed", "This is the sealed account for emergencies: seal it anew on the machine instead.", "person_id"
+)
+_NOT_OF_THE_SEALED = (
+    "set-roles",
+    "let-in",
+    "reset-password",
+    "reset-factor",
+    "directory-account",
+    "directory-groups",
+)
 
 
 # Inside ---------------------------------------------------------------------------------------------------------
+
+
+def _shape_problems(kind: str, payload: dict[str, Any]) -> tuple[Problem, ...]:
+    """Refuses what no card would show: an unknown key would be approved unseen, a missing one be filled by a default."""
+    kinds = KINDS[kind]
+    items = [(payload, kinds.needs, kinds.may)]
+    if kind in _ROWS and not (missing := set(kinds.needs) - set(payload)):
+        key, needs, may = _ROWS[kind]
+        rows = payload[key]
+        if not isinstance(rows, list) or not all(isinstance(item, dict) for item in rows):
+            return (Problem("shape", "This request cannot be read.", key),)
+        items += [(item, needs, may) for item in rows]
+    for said, needs, may in items:
+        unknown, missing = set(said) - {*needs, *may}, set(needs) - set(said)
+        if unknown:
+            name = min(unknown)
+            return (Problem("unknown-key", f"'{name}' has no place in this request.", name),)
+        if missing:
+            name = min(missing)
+            return (Problem("missing-key", f"'{name}' is missing in this request.", name),)
+    return ()
+
+
+def _filled(work: Work, kind: str, payload: dict[str, Any]) -> dict[str, Any]:
+    """The payload with what was left out as it stands now: left out means left alone, and nothing is changed unseen."""
+    if kind == "set-roles":
+        return {**_standing(work, payload), **payload}
+    if kind == "import":
+        known = _imported_people(work, payload)
+        plain = {"scope": "", "sites": []} | dict.fromkeys(_IMPORTED_TEXTS, "")
+        rows = [{**(_imported(known[str(item["person_id"])]) if item.get("person_id") else plain), **item}
+                for item in payload["rows"]]  # fmt: skip
+        return {**payload, "rows": rows}
+    return payload
+
+
+def _sealed_problems(work: Work, kind: str, payload: dict[str, Any]) -> tuple[Problem, ...]:
+    """No request opens the sealed account, or makes it anybody's: it was used, so that it needs a new envelope."""
+    is_sealed = kind in _NOT_OF_THE_SEALED and _person(work, payload).is_break_glass
+    return (SEALED,) if is_sealed else ()
+
+
+def _whom(work: Work, kind: str, payload: dict[str, Any]) -> tuple[UUID | None, UUID | None]:
+    """The person and the patient it is about. Of a right that ends, those whose right it is."""
+    if kind == "end-access":
+        right = access.right_of(work, what=payload["what"], row_id=UUID(payload["id"]))
+        return right.person_id, right.patient_id
+    return _uuid(payload.get("person_id")), _uuid(payload.get("patient_id"))
+
+
+def _stands_alone(work: Work, row: ChangeRequest) -> bool:
+    """True while the one who asked is the only admin who can sign in, in a practice that may be of one."""
+    return work.rule("single_admin") and not _admins(work) - {row.asked_by}
 
 
 def purpose_of(row: ChangeRequest) -> str:
@@ -708,8 +856,8 @@ def _apply_or_fail(work: Work, row: ChangeRequest, facts: dict[str, Any]) -> Non
         facts["why"] = refused.sentence
 
 
-def _is_untouched(row: ChangeRequest) -> bool:
-    return hmac.compare_digest(_digest(row), row.digest)
+def _is_untouched(work: Work, row: ChangeRequest) -> bool:
+    return hmac.compare_digest(_digest(work, row), row.digest)
 
 
 def _require_open(work: Work, row: ChangeRequest) -> None:
@@ -755,9 +903,16 @@ def _why_not(work: Work, row: ChangeRequest) -> str:
                 f"An admin was shut out less than {ALONE_AFTER.days} days ago." if _lately_shut(work) else ""
             )
         return "Another admin must approve what you asked for."
+    if me == str(row.person_id) and _lets_in(row):
+        return "Another admin must approve what lets you in to a record."
     if me in _concerned(row) and others - {UUID(me)}:
         return "Another admin must approve what concerns you."
     return ""
+
+
+def _lets_in(row: ChangeRequest) -> bool:
+    """True for what opens one patient to one person: not even in a practice of two admins is it theirs to approve."""
+    return row.kind == "grant" or (row.kind == "end-access" and row.payload["what"] == "block")
 
 
 def _concerned(row: ChangeRequest) -> set[str]:
@@ -774,15 +929,21 @@ def _same_waits(work: Work, row: ChangeRequest) -> bool:
     )
 
 
-def _digest(row: ChangeRequest) -> str:
+def _digest(work: Work, row: ChangeRequest) -> str:
+    """Over all that is shown and applied. Keyed, since whoever can write into the database could count a plain one anew."""
     said = {
         "id": str(row.id),
         "kind": row.kind,
         "payload": row.payload,
         "before": row.before,
+        "why": row.why,
+        "person": str(row.person_id),
+        "patient": str(row.patient_id),
         "by": str(row.asked_by),
+        "at": row.asked_at.isoformat(),
     }
-    return hashlib.sha256(json.dumps(said, sort_keys=True, ensure_ascii=False).encode()).hexdigest()
+    text = json.dumps(said, sort_keys=True, ensure_ascii=False).encode()
+    return hmac.new(work.keys["audit"], b"change-request:" + text, hashlib.sha256).hexdigest()
 
 
 def _told(payload: dict[str, Any]) -> dict[str, Any]:
@@ -821,6 +982,12 @@ def _name(work: Work, person_id: UUID | None) -> str:
     return person.name if person else ""
 
 
+def _name_and_login(work: Work, person_id: UUID | None) -> str:
+    """A name may stand twice; a login does not."""
+    person = work.db.get(Person, person_id) if person_id else None
+    return f"{person.name} ({person.login})" if person else ""
+
+
 _HIDDEN = {"person_id", "line", "rows", "lines", "id", "names"}
 _WORDS = {"patient_id": "patient", "referrer_id": "doctor", "until_at": "until", "practice_number": "practice number",
           "in_directory": "made in the directory", "directory_id": "from the directory", "what": "what ends",
@@ -829,16 +996,9 @@ _WORDS = {"patient_id": "patient", "referrer_id": "doctor", "until_at": "until",
 
 def _lines(work: Work, row: ChangeRequest) -> tuple[Line, ...]:
     if row.kind == "group-roles":
-        return _mapping_lines(row)
+        return _mapping_lines(row, by_hand=work.ports.directory is None)
     if row.kind == "import":
-        return tuple(
-            Line(
-                f"{item['login']}",
-                "changed" if item.get("person_id") else "new",
-                f"{item['name']}: {', '.join(item['roles'])}",
-            )
-            for item in row.payload["rows"]
-        )
+        return _import_lines(work, row)
     if row.kind == "end-access":
         words = ("what", "patient", "person", "why")
         said = {"what": row.payload["what"], **row.before}
@@ -853,6 +1013,13 @@ def _lines(work: Work, row: ChangeRequest) -> tuple[Line, ...]:
         and (row.before.get(key) or value or value is False)
         and row.before.get(key) != value
     ]
+    if row.kind in ("grant", "block"):
+        lines.insert(0, Line("whom", "", _name_and_login(work, row.person_id) or "everybody"))
+    if row.kind == "block":
+        lines += [
+            Line("access that ends with it", f"until {grant['until'][:10]}: {grant['why']}", "")
+            for grant in row.before.get("grants", ())
+        ]
     if row.kind in ("reset-password", "reset-factor", "let-in"):
         lines += [
             Line(key, _said(work, key, value), _said(work, key, row.after.get(key, "")) or "reset")
@@ -861,19 +1028,53 @@ def _lines(work: Work, row: ChangeRequest) -> tuple[Line, ...]:
     return tuple(lines)
 
 
-def _mapping_lines(row: ChangeRequest) -> tuple[Line, ...]:
-    def of(lines: list[dict[str, str]]) -> set[tuple[str, str]]:
-        return {(line["group_name"], line["role"]) for line in lines}
+def _import_lines(work: Work, row: ChangeRequest) -> tuple[Line, ...]:
+    """Everything that each row changes, a line a field: what is applied and not shown would be approved unseen."""
+    known = {before["login"]: before for before in row.before["rows"]}
+    lines: list[Line] = []
+    for item in row.payload["rows"]:
+        login = people.fold(item["login"])
+        before = known.get(login, {}) if item.get("person_id") else {}
+        if not item.get("person_id"):
+            lines.append(Line("account", "", "new", login))
+        for field in ("name", "roles", *_ACCOUNT):
+            was, will = (_said(work, field, x.get(field)) for x in (before, item))
+            if was != will:
+                lines.append(Line(_WORDS.get(field, field), was, will, login))
+    return tuple(lines)
 
-    before, after = of(row.before.get("lines", [])), of(row.payload["lines"])
-    gone = [Line(name, role, "") for name, role in sorted(before - after)]
-    return (*gone, *(Line(name, "", role) for name, role in sorted(after - before)))
+
+def _mapping_lines(row: ChangeRequest, *, by_hand: bool) -> tuple[Line, ...]:
+    """What counts is the id; its name is only what somebody called it. So the id stands there wherever a name misleads."""
+    before, after = row.before.get("lines", []), row.payload["lines"]
+    ids: dict[str, set[str]] = {}
+    for line in (*before, *after):
+        ids.setdefault(line["group_name"].casefold().strip(), set()).add(line["group_id"])
+
+    def called(line: dict[str, str]) -> str:
+        is_plain = not by_hand and len(ids[line["group_name"].casefold().strip()]) == 1
+        return line["group_name"] if is_plain else f"{line['group_name']} ({line['group_id']})"
+
+    def of(lines: list[dict[str, str]]) -> dict[tuple[str, str], dict[str, str]]:
+        return {(line["group_id"], line["role"]): line for line in lines}
+
+    was, will = of(before), of(after)
+    gone = [Line(called(line), line["role"], "") for key, line in was.items() if key not in will]
+    new = [Line(called(line), "", line["role"]) for key, line in will.items() if key not in was]
+    renamed = {
+        (key[0], was[key]["group_name"], line["group_name"])
+        for key, line in will.items()
+        if key in was and was[key]["group_name"] != line["group_name"]
+    }
+    by_name = sorted((*gone, *new), key=lambda line: (line.what, line.before, line.after))
+    return (*by_name, *(Line(f"name of {group_id}", old, said) for group_id, old, said in sorted(renamed)))
 
 
 def _group_names(work: Work, row: ChangeRequest) -> dict[str, str]:
     """What groups are called: as the mapping has them, and beyond it as the directory said when this was asked for."""
     mapped = {g.group_id: g.group_name for g in work.db.scalars(select(GroupRole))}
-    return {**row.payload.get("names", {}), **mapped}
+    asked = {group_id: f"{name} ({group_id})" for group_id, name in row.payload.get("names", {}).items()}
+    return {**asked, **mapped}
 
 
 def _said(work: Work, key: str, value: Any, names: dict[str, str] | None = None) -> str:
@@ -889,5 +1090,5 @@ def _said(work: Work, key: str, value: Any, names: dict[str, str] | None = None)
         doctor = work.db.get(Referrer, UUID(str(value)))
         return doctor.name if doctor else ""
     if key == "directory_id" and value:
-        return "yes"  # Its id says nothing to anybody; login and name stand above.
+        return f"yes ({value})"  # The id decides whose account it is; the login and name above are only said.
     return "" if value is None else str(value)

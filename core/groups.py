@@ -111,7 +111,12 @@ def mapping_problems(work: Work, lines: list[dict[str, str]]) -> tuple[Problem, 
     for line in lines:
         if line["role"] not in _ROLES:
             problems.append(Problem("role-unknown", f"There is no role '{line['role']}'.", "roles"))
-        if not line["group_id"].strip() or len(line["group_id"]) > 80 or len(line["group_name"]) > 200:
+        if (
+            not line["group_id"].strip()
+            or not line["group_id"].isprintable()
+            or len(line["group_id"]) > 80
+            or len(line["group_name"]) > 200
+        ):
             problems.append(Problem("group", "Choose the group from the directory's own list.", "group"))
         if (key := (line["group_id"], line["role"])) in seen:
             problems.append(

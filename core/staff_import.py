@@ -112,10 +112,13 @@ def slips_due(work: Work, request_id: UUID) -> SlipsDue:
 def make_slips(work: Work, request_id: UUID, *, again: bool = False) -> tuple[Slip, ...]:
     """Slips for those of this import who have none, at most 200 at a time; shown once.
 
-    again: also for those who have one, which is void then.
+    An admin's, whom the actor asked for, is left for another admin. again: also for those who have one, which is void then.
     """
     with work.look(Permission.PEOPLE_MANAGE):
-        wanted = [person for person, has_slip in _waiting(work, request_id) if again or not has_slip]
+        due = [person for person, has_slip in _waiting(work, request_id) if again or not has_slip]
+        wanted = [p for p in due if not people.asked_for_by_me(work, work.get(Person, p))]
+    if due and not wanted:
+        raise Refused("You asked for these admins' accounts: another admin must make their slips.")
     if not wanted:
         raise Refused("Everybody of this import has a slip, or has signed in already.")
     return tuple(people.make_slip(work, person_id) for person_id in wanted[:MOST_SLIPS])

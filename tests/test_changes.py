@@ -128,8 +128,9 @@ def _made(test: TestHouse, request: UUID, what: str) -> str:
 @pytest.mark.parametrize("kind", ["directory-account", "directory-groups"])
 def test_the_directorys_kinds_are_refused_for_an_account_of_ours(trio, kind):
     a, _, guest = trio
+    said = {"enabled": False} if kind == "directory-account" else {"add": ["S-1"], "remove": []}
     with pytest.raises(Refused) as refused:
-        ask(a, kind, person_id=str(guest.id), enabled=False, add=["S-1"], remove=[])
+        ask(a, kind, person_id=str(guest.id), **said)
     assert ["local"] == [p.code for p in refused.value.problems]
 
 

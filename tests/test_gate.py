@@ -27,7 +27,7 @@ from tests.fixtures.house import TestHouse, book_thando
 
 # Helpers that sibling verbs call inside their own gate; they take `work` but open no door.
 INNER = {
-    "people.fold", "people.by_login", "people.logins", "people.account_problems", "people.role_problems", "people.new_person",
+    "people.fold", "people.asked_for_by_me", "people.by_login", "people.logins", "people.account_problems", "people.role_problems", "people.new_person",
     "people.set_roles", "people.void_slips", "people.keep_an_admin", "people.admins_who_can", "people.standing_of",
     "people.card_of", "signin.password_of", "signin.count_wrong_password", "signin.address_rests",
     "signin.count_wrong_at_door", "factors.require", "factors.factors_of", "factors.counts_of", "factors.check_code",
@@ -43,7 +43,7 @@ INNER = {
     "code_tables.words_for", "remittances.close_if_settled", "remittances.claim_by_number", "remittances.move_position",
     "remittances.is_ours",
     "access.grant_problems", "access.add_grant", "access.block_problems", "access.add_block", "access.end_problems",
-    "access.end",
+    "access.end", "access.right_of", "access.grants_of",
 }  # fmt: skip
 
 # Who may call what, by hand. One letter a role: a admin, m manager, r reception, g radiographer, d radiologist,

@@ -9,13 +9,14 @@ import streamlit as st
 from console import accounts, banners, desk, widgets
 from core import alerts, changes, factors, people, staff_import
 from core.alerts import AlertCard
-from core.changes import RequestCard
+from core.changes import Line, RequestCard
 from core.rules import sheets
 from core.rules.roles import Permission
 
 _VIEWS = ("open", "decided", "alerts")
 _MOST_LINES = 200
 _DECIDED = 200
+_COLUMNS = ("Login", "What", "Now", "Then")
 
 
 def render() -> None:
@@ -195,21 +196,20 @@ def _what(card: RequestCard) -> None:
 
 
 def _rows(card: RequestCard) -> None:
-    new = sum(line.before == "new" for line in card.lines)
-    st.write(f"**{new}** new and **{len(card.lines) - new}** changed accounts, all of them or none.")
-    widgets.table(
-        [
-            {"Login": line.what, "": line.before, "Name and roles": line.after}
-            for line in card.lines[:_MOST_LINES]
-        ]
-    )
+    new = {line.of for line in card.lines if line.what == "account"}
+    changed = {line.of for line in card.lines} - new
+    st.write(f"**{len(new)}** new and **{len(changed)}** changed accounts, all of them or none.")
+    widgets.table([dict(zip(_COLUMNS, _cells(line), strict=True)) for line in card.lines[:_MOST_LINES]])
     if len(card.lines) > _MOST_LINES:
         st.caption(f"The first {_MOST_LINES} of {len(card.lines)}. The file has them all.")
     st.download_button(
-        "The whole list as a file", lambda: sheets.write_csv(("Login", "New or changed", "Name and roles"),
-                                                             [(r.what, r.before, r.after) for r in card.lines]),
+        "The whole list as a file", lambda: sheets.write_csv(_COLUMNS, [_cells(line) for line in card.lines]),
         file_name="import-request.csv", mime="text/csv", icon=":material/download:", on_click="ignore",
     )  # fmt: skip
+
+
+def _cells(line: Line) -> tuple[str, str, str, str]:
+    return line.of, *accounts.said(line)
 
 
 def _state(card: RequestCard) -> None:
@@ -239,7 +239,15 @@ def _decide(card: RequestCard) -> None:
         ):
             banners.forget()
             desk.again("Taken back.")
-    if card.why_not:
+    if (
+        card.why_not
+        and card.is_mine
+        and accounts.may_manage()
+        and not desk.rule("single_admin")
+        and accounts.lonely()
+    ):
+        accounts.explain_alone()
+    elif card.why_not:
         st.info(desk.plain(card.why_not), icon=":material/group:")
     if desk.actor().bounds.reduced or not desk.may(Permission.CHANGE_APPROVE):
         return
@@ -261,6 +269,9 @@ def _approve(card: RequestCard) -> None:
             if not card.is_mine
             else "**Approve it yourself**: it is applied after the delay."
         )
+        if card.kind in ("reset-factor", "reset-password"):
+            st.warning("Be sure that it is them: see them, or call a number you know. Whoever holds the slip comes in.",
+                       icon=":material/person_alert:")  # fmt: skip
         code = ""
         if proved:
             st.caption("You have just confirmed that it is you.")
@@ -280,6 +291,8 @@ def _approve(card: RequestCard) -> None:
     if needs_key and not mine.keys:
         st.info("You have no key yet: add one, then come back.", icon=":material/key:")
         widgets.way("Add a key", "/account/keys/new")
+        return
+    if not mine.keys:
         return
     label = "Use my key instead" if takes_code else "Confirm with my key"
     widgets.way(label, accounts.stepup_address(card))
@@ -321,13 +334,12 @@ def _next(card: RequestCard) -> None:
         return
     person = desk.glance(people.person, card.person_id)
     if person is not None and person.needs_slip and str(person.id) != desk.actor().id:
-        st.success("Next: a sign-in slip. Hand it over, and they choose their own password and second factor.",
-                   icon=":material/receipt:")  # fmt: skip
+        st.success(f"Next: a sign-in slip, handed over in person. {accounts.slip_opens(person)}", icon=":material/receipt:")  # fmt: skip
         label = "Make a new slip" if person.slip_until else "Make a sign-in slip"
         if st.button(label, type="primary", width="stretch", icon=":material/receipt:") and (
             done := desk.do(people.make_slip, person.id)
         ):
-            accounts.keep_slips([done.value], about=card.id, roles=person.roles)
+            accounts.keep_slips([done.value], about=card.id, card=person)
             desk.again()
     if desk.has_page("people") and st.button("Open the person", icon=":material/person:", width="stretch"):
         desk.go("people", person=card.person_id)
