@@ -21,6 +21,7 @@ from core.store.work import Actor
 
 _SCRIPT = (Path(__file__).parent / "awake.js").read_text()
 _FRESH = {"Cache-Control": "no-store"}
+_KEPT = {"Cache-Control": "private, max-age=3600"}  # Streamlit draws the tag anew with each page
 _WARN = timedelta(minutes=2)
 # Nothing is written in it but where our own script lies: the page's policy lets no other one run.
 TAG = '<script src="/awake.js"></script>'
@@ -43,7 +44,7 @@ class Watch:
     door: Door
 
     async def script(self, request: Request) -> Response:
-        return Response(_SCRIPT, media_type="text/javascript", headers={"Cache-Control": "no-cache"})
+        return Response(_SCRIPT, media_type="text/javascript", headers=_KEPT)
 
     async def ask(self, request: Request) -> Response:
         """How long is left, which is no sign of anybody being here."""
