@@ -27,8 +27,8 @@ from tests.fixtures.house import TestHouse, book_thando
 
 # Helpers that sibling verbs call inside their own gate; they take `work` but open no door.
 INNER = {
-    "people.fold", "people.asked_for_by_me", "people.by_login", "people.logins", "people.account_problems", "people.role_problems", "people.new_person",
-    "people.set_roles", "people.void_slips", "people.keep_an_admin", "people.admins_who_can", "people.standing_of",
+    "people.fold", "people.by_login", "people.logins", "people.account_problems", "people.role_problems", "people.new_person",
+    "people.asked_for_by_me", "people.set_roles", "people.void_slips", "people.keep_an_admin", "people.admins_who_can", "people.standing_of",
     "people.card_of", "signin.password_of", "signin.count_wrong_password", "signin.address_rests",
     "signin.count_wrong_at_door", "factors.require", "factors.factors_of", "factors.counts_of", "factors.check_code",
     "factors.check_recovery", "factors.key_options", "factors.check_key", "factors.new_totp", "factors.pending_totp",
