@@ -10,13 +10,16 @@ import streamlit as st
 
 from console import accounts, banners, desk, widgets
 from core import access, changes, groups, patients
+from core.patients import PatientCard
 from core.people import OUTSIDE, SCOPES_OF_STAFF
 from core.ports.directory import Entry
+from core.rules.names import fold
 from core.rules.problems import Problem
 from core.rules.roles import STAFF, Role
 
 _STAFF, _FOUND, _MADE, _PATIENT, _DOCTOR = "staff", "found", "made", "patient", "doctor"
 _PICKED = "new-person-entry"
+_FILE = "new-person-patient"
 
 
 def draw() -> None:
@@ -26,7 +29,7 @@ def draw() -> None:
         "Another admin approves it. Then you print a sign-in slip, and they choose their own password.",
     )
     if st.button("Back to people", icon=":material/arrow_back:", type="tertiary"):
-        st.session_state.pop(_PICKED, None)
+        _forget()
         desk.go("people")
     if not accounts.may_manage():
         widgets.empty(
@@ -98,10 +101,12 @@ def _found_staff(entry: Entry, roles: Sequence[str]) -> None:
 
 def _found_patient(entry: Entry, roles: Sequence[str]) -> None:
     """Their groups make them a patient; whose images that means, only we know."""
-    with st.form(f"new-found-{entry.id}", border=True):
+    card = _whose_file()
+    if card is None:
+        return
+    with st.container(border=True):
         account = _as_found(entry, roles)
-        number = _file_number()
-        _send_for_patient(account, number)
+        _send_for_patient(account, card)
 
 
 def _found_doctor(entry: Entry, roles: Sequence[str]) -> None:
@@ -135,7 +140,7 @@ def _in_directory() -> None:
         names[line.group_id] = line.group_name
     with st.form("new-made", border=True):
         account = _who()
-        chosen = st.multiselect("Groups", list(names), placeholder="At least one",
+        chosen = st.multiselect("Groups", list(names), placeholder="At least one", select_all=False,
                                 format_func=lambda g: f"{names[g]}: {', '.join(by_group[g])}")  # fmt: skip
         account |= {
             "roles": sorted({r for g in chosen for r in by_group[g]}),
@@ -151,25 +156,81 @@ def _in_directory() -> None:
 def _patient() -> None:
     st.caption("A patient's own account signs in at the patients' door and sees their images and signed reports. Links stay the "
                "usual way: they need no account.")  # fmt: skip
-    with st.form("new-patient", border=True):
-        number = _file_number()
-        account = _who() | {"roles": [str(Role.PATIENT)]}
-        account["email"] = st.text_input("E-mail", max_chars=120, key="new-person-email")
-        _send_for_patient(account, number)
+    card = _whose_file()
+    if card is None:
+        return
+    with st.container(border=True):
+        a, b = st.columns(2)
+        name = a.text_input("Name", card.name, max_chars=120, key=f"new-patient-name-{card.id}",
+                            help="As the file has it.")  # fmt: skip
+        login = b.text_input("Signs in as", max_chars=64, placeholder="letters, digits, dots", key=f"new-patient-login-{card.id}",
+                             help="Letters a to z, digits, dots, hyphens and underscores.")  # fmt: skip
+        email = st.text_input(
+            "E-mail", card.particulars.email, max_chars=120, key=f"new-patient-email-{card.id}"
+        )
+        account = {
+            "login": login.strip(),
+            "name": name.strip(),
+            "email": email,
+            "roles": [str(Role.PATIENT)],
+        }
+        _send_for_patient(account, card)
 
 
-def _file_number() -> str:
-    return st.text_input(
-        "File number", max_chars=40, placeholder="Exactly as on the file", key="new-person-file"
-    )
+def _whose_file() -> PatientCard | None:
+    """Whose file it is, read before anything is asked for: a wrong digit would open somebody else's images."""
+    kept = st.session_state.get(_FILE)
+    if kept is None:
+        with st.form("new-patient-file", border=True):
+            left, right = st.columns([4, 1.3], vertical_alignment="bottom")
+            number = left.text_input(
+                "File number", max_chars=40, placeholder="Exactly as on the file", key="new-person-file"
+            )
+            sent = right.form_submit_button("Whose file is it?", type="primary", width="stretch", icon=":material/search:")  # fmt: skip
+        if sent and (done := desk.do(access.look_up, number=number)):
+            st.session_state[_FILE] = done.value
+            st.rerun()
+        st.caption("The next step shows whose file it is. Each look-up is on record.")
+        return None
+    card = desk.glance(patients.open_patient, kept)
+    with st.container(border=True):
+        if card is None:
+            widgets.empty(
+                "This record is closed to you", "An admin who may open it can ask for this account."
+            )
+        else:
+            widgets.heading(card.name)
+            widgets.facts({"Born": widgets.day(card.particulars.born_on), "File": card.file_number,
+                           "Sex": widgets.SEXES.get(card.particulars.sex, card.particulars.sex)})  # fmt: skip
+            st.caption("The account will see the images and signed reports of this person.")
+        if st.button("Another file", icon=":material/arrow_back:", type="tertiary"):
+            st.session_state.pop(_FILE, None)
+            st.rerun()
+    return card
 
 
-def _send_for_patient(account: dict[str, Any], number: str) -> None:
+def _send_for_patient(account: dict[str, Any], card: PatientCard) -> None:
+    """Not a form: a name that is not the file's is marked as soon as it is typed."""
+    agreed = _is_named(account["name"], card)
+    if not agreed:
+        st.error(f"The file belongs to **{desk.plain(card.name)}**, born {widgets.day(card.particulars.born_on)}; this account is for "
+                 f"**{desk.plain(account['name']) or 'nobody'}**. Is it the same person?", icon=":material/person_alert:")  # fmt: skip
+        agreed = st.checkbox("It is the same person under another name", key=f"new-patient-agreed-{card.id}-{account['name']}")  # fmt: skip
     why = accounts.why_field("new-person-why")
-    if st.form_submit_button("Ask for this account", type="primary"):
-        found = desk.do(access.look_up, number=number)
-        if found:
-            _ask(account | {"patient_id": str(found.value)}, why)
+    if st.button("Ask for this account", type="primary"):
+        if not agreed:
+            st.error(
+                "The name is not the one on the file: mend it, or say that it is the same person.",
+                icon=":material/error:",
+            )
+            return
+        _ask(account | {"patient_id": str(card.id)}, why)
+
+
+def _is_named(name: str, card: PatientCard) -> bool:
+    """True when a name says the file's family name, and nothing that the file's own name does not have."""
+    said, known = set(fold(name).split()), set(fold(card.name).split())
+    return set(fold(card.particulars.family_name).split()) <= said <= known
 
 
 def _doctor() -> None:
@@ -210,7 +271,7 @@ def _who() -> dict[str, Any]:
 
 
 def _roles() -> list[str]:
-    chosen = st.multiselect("Roles", list(STAFF), format_func=accounts.role_words, placeholder="At least one",
+    chosen = st.multiselect("Roles", list(STAFF), format_func=accounts.role_words, placeholder="At least one", select_all=False,
                             key="new-person-roles")  # fmt: skip
     return sorted(str(r) for r in chosen)
 
@@ -246,11 +307,19 @@ def _send(account: dict[str, Any]) -> None:
 
 
 def _ask(account: dict[str, Any], why: str) -> None:
+    if not accounts.has_why(why):
+        return
     done = desk.do(changes.ask, kind="add-person", payload=account, why=why, quiet=True)
     if not done:
         widgets.problems(done.problems or (Problem("refused", done.sentence),))
         return
-    st.session_state.pop(_PICKED, None)
+    _forget()
     banners.forget()
     desk.say("Asked for. Another admin approves it next.")
     desk.go("requests", request=done.value)
+
+
+def _forget() -> None:
+    """The next person begins with an empty form."""
+    st.session_state.pop(_PICKED, None)
+    st.session_state.pop(_FILE, None)

@@ -198,19 +198,27 @@ def pick(name: str, rows: Sequence[dict[str, Any]], keys: Sequence[Key], *, colu
 
     The browser reports a choice as a row number. Each table is bound to the keys it was drawn with, so that a
     number is never read against another order: a choice can not slip to the neighbour when the list moves.
+    A click on any cell chooses its row.
     """
     chosen_at, keys = f"pick-{name}", list(keys)
     chosen: Any = st.session_state.get(chosen_at)
     widget = f"pick-{name}-{hash(tuple(keys)):x}"
 
     def choose() -> None:
-        at = st.session_state[widget]["selection"]["rows"]
+        told = st.session_state[widget]["selection"]
+        rows, cells = list(told["rows"]), list(told["cells"])
+        # A cell is a way to its row. Beside a row that has just been ticked, an older cell says nothing.
+        at = [cells[0][0]] if cells and rows in ([], marked) else rows
         st.session_state[chosen_at] = keys[at[0]] if at else None
+        if cells:
+            st.session_state[widget] = {"selection": {"rows": at, "columns": [], "cells": []}}
 
-    start: Any = {"selection": {"rows": [keys.index(chosen)] if chosen in keys else [], "columns": []}}
+    marked = [keys.index(chosen)] if chosen in keys else []
+    start: Any = {"selection": {"rows": marked, "columns": [], "cells": []}}
     frame = pd.DataFrame(list(rows))
     st.dataframe(
-        frame, key=widget, on_select=choose, selection_mode="single-row", selection_default=start, hide_index=True,
+        frame, key=widget, on_select=choose, selection_mode=["single-row", "single-cell"],
+        selection_default=start, hide_index=True,
         column_config=columns, height=_tall(len(keys)) if height == "auto" else height, placeholder="",
     )  # fmt: skip
     return chosen

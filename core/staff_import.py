@@ -180,8 +180,13 @@ def _keep_an_admin(rows: tuple[PlannedRow, ...], accounts: Mapping[str, _Account
 
 
 def _refused(row: PlannedRow, sentence: str, field: str) -> PlannedRow:
+    name = row.wanted.name if row.wanted else row.name
     return replace(
-        row, what="refused", wanted=None, problems=(*row.problems, Problem("held", sentence, field))
+        row,
+        what="refused",
+        wanted=None,
+        name=name,
+        problems=(*row.problems, Problem("held", sentence, field)),
     )
 
 

@@ -8,9 +8,9 @@ from uuid import UUID
 
 import streamlit as st
 
-from console import banners, desk, widgets
+from console import accounts, banners, desk, widgets
 from core import access, changes, people
-from core.access import BLOCKS, LONGEST_GRANT, LONGEST_WHY, PatientAccess, Right
+from core.access import BLOCKS, LONGEST_GRANT, LONGEST_WHY, SHORTEST_REASON, PatientAccess, Right
 from core.changes import RequestCard
 from core.people import OUTSIDE, PersonCard
 from core.rules.roles import Permission
@@ -18,6 +18,7 @@ from core.rules.za_time import day_bounds
 
 _EVERYBODY, _TURN = "Everybody", "access-turn"
 _MOST = 50
+_AT_LEAST = f"At least {SHORTEST_REASON} characters"
 _WHAT = {"grant": "Let in", "block": "Kept out", "glass": "Broke the glass"}
 _FORMS = {"grant": "Give access", "block": "Close the record"}
 
@@ -110,8 +111,10 @@ def _ask_end(right: Right) -> None:
     said = f"{_WHAT[right.what]}: {right.person or _EVERYBODY.lower()}"
     with st.form(f"end-{right.id}", border=True):
         st.write(f"Ask that this ends: **{desk.plain(said)}**")
-        why = st.text_input("Why", max_chars=LONGEST_WHY, placeholder="For example: the locum has left")
-        if st.form_submit_button("Ask for the end", icon=":material/send:"):
+        why = st.text_input(
+            "Why *", max_chars=LONGEST_WHY, placeholder=f"{_AT_LEAST}, for example: the locum has left"
+        )
+        if st.form_submit_button("Ask for the end", icon=":material/send:") and accounts.has_why(why):
             _send(
                 "end-access",
                 {"what": right.what, "id": str(right.id), "patient_id": str(right.patient_id)},
@@ -141,7 +144,9 @@ def _ask_grant(card: PatientAccess) -> None:
                           placeholder="Choose a member of staff")  # fmt: skip
         until = _day(b, widgets.today() + timedelta(days=7), longest=LONGEST_GRANT)
         why = st.text_input(
-            "Why", max_chars=LONGEST_WHY, placeholder="For example: second opinion for Dr Naidoo"
+            "Why *",
+            max_chars=LONGEST_WHY,
+            placeholder=f"{_AT_LEAST}, for example: second opinion for Dr Naidoo",
         )
         if st.form_submit_button("Ask for access", type="primary", icon=":material/send:"):
             _send("grant", {"person_id": str(who or ""), "patient_id": str(card.patient_id), "why": why, "until_at": _end_of(until)},
@@ -149,7 +154,8 @@ def _ask_grant(card: PatientAccess) -> None:
 
 
 def _ask_block(card: PatientAccess) -> None:
-    staff = _staff()
+    # Also who has not signed in yet: a record is closed before the new colleague's first day.
+    staff = _staff("active", "waits")
     with st.form(f"block-{card.patient_id}-{_turn()}", border=True):
         a, b, c = st.columns([2, 2, 1.4])
         kind = a.selectbox("Why it is closed", list(BLOCKS), format_func=BLOCKS.__getitem__, index=1)
@@ -158,23 +164,31 @@ def _ask_block(card: PatientAccess) -> None:
                                "record.")  # fmt: skip
         until = _day(c, None, help="Empty: until somebody ends it")
         why = st.text_input(
-            "In words", max_chars=LONGEST_WHY, placeholder="For example: the mother of our receptionist"
+            "In words *",
+            max_chars=LONGEST_WHY,
+            placeholder=f"{_AT_LEAST}, for example: the mother of our receptionist",
         )
         if st.form_submit_button("Ask to close it", type="primary", icon=":material/send:"):
             _send("block", {"patient_id": str(card.patient_id), "person_id": str(who), "kind": kind, "why": why,
                             "until_at": _end_of(until)}, why)  # fmt: skip
 
 
-def _staff() -> dict[UUID, PersonCard]:
+def _staff(*standings: str) -> dict[UUID, PersonCard]:
     """Members of staff to choose from; in a large practice they are searched for first."""
-    search = ""
-    found, total = desk.ask(people.people, standing="active", size=_MOST)
+    found, total = _people("", standings)
     if total > _MOST:
         search = st.text_input("Find the person", key="access-person", placeholder="A few letters of the name or login",
                                icon=":material/search:")  # fmt: skip
         if search.strip():
-            found, _ = desk.ask(people.people, search=search, standing="active", size=_MOST)
+            found, _ = _people(search, standings)
     return {p.id: p for p in found if not set(OUTSIDE) & set(p.roles)}
+
+
+def _people(search: str, standings: tuple[str, ...]) -> tuple[list[PersonCard], int]:
+    answers = [
+        desk.ask(people.people, search=search, standing=s, size=_MOST) for s in standings or ("active",)
+    ]
+    return [card for cards, _ in answers for card in cards], sum(total for _, total in answers)
 
 
 def _said(person: PersonCard) -> str:

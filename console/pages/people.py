@@ -56,12 +56,12 @@ def _list() -> None:
         )
     else:
         chosen = widgets.pick("people", [_row(c) for c in cards], [c.id for c in cards],
-                              columns={"Roles": st.column_config.ListColumn(), "State": accounts.standing_column()})  # fmt: skip
+                              columns={"Roles": st.column_config.ListColumn(), "State": accounts.state_column(cards)})  # fmt: skip
         widgets.pager("people", total, what="people")
         if chosen:
             widgets.unpick("people")
             desk.go("people", person=chosen)
-        st.caption("Choose a row to open the person.")
+        st.caption("Click a name to open the person.")
     accounts.explain_alone()
     with st.expander("Signed in now", icon=":material/devices:"):
         _sessions(None)
@@ -79,7 +79,7 @@ def _standing_filter(counts: dict[str, int]) -> str:
 
 def _row(c: PersonCard) -> dict[str, object]:
     return {
-        "Name": c.name, "Signs in as": c.login, "Roles": list(c.roles), "State": [accounts.said_standing(c.standing)],
+        "Name": c.name, "Signs in as": c.login, "Roles": list(c.roles), "State": [accounts.said_state(c)],
         "Second factor": accounts.second_factor(c), "Account": accounts.KEPT.get(c.directory, c.directory),
         "Last sign-in": widgets.when(c.last_sign_in_at),
     }  # fmt: skip
@@ -120,11 +120,11 @@ def _back() -> None:
 
 
 def _chips(card: PersonCard) -> None:
-    found = [accounts.STANDINGS[card.standing]]
+    found = [accounts.state_of(card)]
     if card.is_break_glass:
         found.append(("warn", "Sealed account for emergencies"))
     if card.rests_until:
-        found.append(("warn", f"Rests after wrong tries until {widgets.when(card.rests_until)}"))
+        found.append(("warn", "Rests after wrong tries"))
     if card.slip_until:
         found.append(("info", f"Has a slip, good until {widgets.when(card.slip_until)}"))
     accounts.chips(found)
@@ -198,13 +198,12 @@ def _at_once(card: PersonCard, waiting: tuple[RequestCard, ...], *, is_me: bool)
     """What cannot wait for a second admin: handing out a slip, waking, shutting out."""
     may_have_slip = card.needs_slip and not is_me
     if may_have_slip:
-        st.write("This account waits for its owner to choose a password and a second factor." if card.directory == "local" else
-                 "This account waits for its owner, who still has to set up a second factor, or a new password.")  # fmt: skip
+        st.write(f"This account waits for its owner. {accounts.slip_opens(card)}")
         label = "Make a new slip" if card.slip_until else "Make a sign-in slip"
         if st.button(label, type="primary", icon=":material/receipt:", width="stretch") and (
             done := desk.do(people.make_slip, card.id)
         ):
-            accounts.keep_slips([done.value], about=card.id, roles=card.roles)
+            accounts.keep_slips([done.value], about=card.id, card=card)
             desk.again()
     if card.rests_until and st.button("Let them try again now", icon=":material/lock_open:", width="stretch",
                                       help="After wrong passwords or codes an account rests. Be sure that it is them.") \
@@ -231,12 +230,13 @@ def _roles(card: PersonCard) -> None:
         st.expander("Change roles and reach", icon=":material/badge:"),
         st.form(f"roles-{card.id}-{card.roles}-{card.scope}", border=False),
     ):
+        st.caption("Once approved, it holds from their next step on; whoever gets more is signed out and signs in anew.")
         if from_groups:
             st.caption(
                 "The roles come from this person's groups in the directory: change the groups. Reach is set here."
             )
         roles = st.multiselect("Roles", list(STAFF), default=[Role(r) for r in card.roles], disabled=from_groups,
-                               format_func=accounts.role_words)  # fmt: skip
+                               format_func=accounts.role_words, select_all=False)  # fmt: skip
         a, b = st.columns([2, 1])
         scope = a.selectbox("Sees which patients", scopes, index=scopes.index(card.scope),
                             format_func=lambda s: accounts.SCOPES[s])  # fmt: skip
@@ -321,10 +321,10 @@ def _directory_groups(card: PersonCard) -> None:
     with st.form(f"groups-form-{card.id}", border=False):
         names = {g_id: name for g_id, name in found.items()}
         add = st.multiselect(
-            "Put into", list(names), format_func=names.__getitem__, placeholder="Choose groups"
+            "Put into", list(names), format_func=names.__getitem__, placeholder="Choose groups", select_all=False
         )
         remove = st.multiselect(
-            "Take out of", list(names), format_func=names.__getitem__, placeholder="Choose groups"
+            "Take out of", list(names), format_func=names.__getitem__, placeholder="Choose groups", select_all=False
         )
         why = accounts.why_field(f"why-groups-{card.id}")
         if st.form_submit_button("Ask for this change", type="primary"):

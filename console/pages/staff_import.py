@@ -14,6 +14,7 @@ from core.staff_import import Plan
 
 _MOST = 200
 _KEPT = "staff-import-plan"
+_SAID = "Reason or change"
 _WORDS = {
     "new": ("good", "New"),
     "changed": ("info", "Changed"),
@@ -100,13 +101,16 @@ def _rows(found: Plan, counts: dict[str, int]) -> None:
     shown = st.segmented_control("Show", list(words), default="refused" if counts["refused"] else "all", format_func=words.__getitem__,
                                  key=f"staff-import-show-{found.digest[:12]}", label_visibility="collapsed")  # fmt: skip
     rows = [r for r in found.rows if shown in (None, "all", r.what)]
-    widgets.table(
-        [_row(r) for r in rows[:_MOST]],
-        columns={
-            "Row": st.column_config.NumberColumn(width=60),
-            "Reasons": st.column_config.TextColumn(width="large"),
-        },
-    )
+    if shown == "refused":
+        _reasons(rows[:_MOST])
+    else:
+        widgets.table(
+            [_row(r) for r in rows[:_MOST]],
+            columns={
+                "Row": st.column_config.NumberColumn(width=60),
+                _SAID: st.column_config.TextColumn(width="large"),
+            },
+        )
     more = f"The first {_MOST} of {len(rows)} rows. " if len(rows) > _MOST else ""
     left, right = st.columns([3, 1], vertical_alignment="center")
     left.caption(f"{more}Rows are numbered as Excel numbers them.")
@@ -116,6 +120,17 @@ def _rows(found: Plan, counts: dict[str, int]) -> None:
     )  # fmt: skip
 
 
+def _reasons(rows: list[PlannedRow]) -> None:
+    """Refused rows as text: a table would cut the reasons off, and they are what has to be read."""
+    with st.container(border=True):
+        for row in rows:
+            who = " · ".join(filter(None, (_name(row), row.login))) or "no name"
+            st.markdown(
+                f"**Row {row.line}** · {desk.plain(who)}\n"
+                + "".join(f"\n- {desk.plain(r)}" for r in row.reasons)
+            )
+
+
 def _row(row: PlannedRow) -> dict[str, object]:
     tone, word = _WORDS[row.what]
     return {
@@ -123,13 +138,19 @@ def _row(row: PlannedRow) -> dict[str, object]:
         "Login": row.login,
         "Name": _name(row),
         "What": f"{widgets.SIGNS[tone]} {word}",
-        "Reasons": _said(row),
+        "Roles": _roles(row),
+        _SAID: _said(row),
     }
 
 
 def _name(row: PlannedRow) -> str:
     known = row.wanted or row.before
-    return known.name if known else ""
+    return known.name if known else row.name
+
+
+def _roles(row: PlannedRow) -> str:
+    known = row.wanted or row.before
+    return ", ".join(known.roles) if known else ""
 
 
 def _said(row: PlannedRow) -> str:
@@ -138,14 +159,13 @@ def _said(row: PlannedRow) -> str:
         if row.what == "changed"
         else []
     )
-    roles = [", ".join(row.wanted.roles)] if row.what == "new" and row.wanted else []
-    return " · ".join([*row.reasons, *changes, *roles])
+    return " · ".join([*row.reasons, *changes])
 
 
 def _as_csv(found: Plan) -> bytes:
     """Every row with its reasons; written so that nothing in it is a live formula."""
-    return sheets.write_csv(("Row", "Login", "Name", "What", "Reasons"),
-                            [(r.line, r.login, _name(r), _WORDS[r.what][1], _said(r)) for r in found.rows])  # fmt: skip
+    return sheets.write_csv(("Row", "Login", "Name", "What", "Roles", _SAID),
+                            [(r.line, r.login, _name(r), _WORDS[r.what][1], _roles(r), _said(r)) for r in found.rows])  # fmt: skip
 
 
 def _ask(found: Plan, data: bytes, name: str) -> None:
@@ -159,7 +179,7 @@ def _ask(found: Plan, data: bytes, name: str) -> None:
         st.write(f"**{takes}** accounts would be taken in, all of them or none, once another admin approves. Refused and unchanged "
                  "rows are left out. Then you print a sign-in slip for everybody new.")  # fmt: skip
         why = accounts.why_field("staff-import-why")
-        if st.form_submit_button("Ask for this import", type="primary"):
+        if st.form_submit_button("Ask for this import", type="primary") and accounts.has_why(why):
             with st.spinner("Writing the request …"):
                 done = desk.do(staff_import.ask, data=data, name=name, why=why, seen=found.digest)
             st.session_state.pop(_KEPT, None)

@@ -106,7 +106,7 @@ What = Literal["new", "changed", "unchanged", "refused"]
 
 @dataclass(frozen=True)
 class PlannedRow:
-    """What one row would do. before: None for somebody new; wanted: None when refused.
+    """What one row would do. before: None for somebody new; wanted: None when refused; name: as a refused row has it.
 
     id_number: checked, thirteen digits or "". problems: every one at once; of rows not refused, only warnings.
     """
@@ -119,6 +119,7 @@ class PlannedRow:
     changes: tuple[Change, ...] = ()
     problems: tuple[Problem, ...] = ()
     id_number: str = field(default="", repr=False)
+    name: str = ""
 
     @property
     def roles_wait(self) -> bool:
@@ -226,7 +227,7 @@ def _planned(
     line: int, wanted: Known, before: Known | None, problems: tuple[Problem, ...], id_number: str
 ) -> PlannedRow:
     if stops(problems):
-        return PlannedRow(line, _quoted(wanted.login), "refused", None, before, (), problems)
+        return PlannedRow(line, _quoted(wanted.login), "refused", None, before, (), problems, name=wanted.name[:120])
     if before is None:
         return PlannedRow(line, wanted.login, "new", wanted, None, (), problems, id_number)
     before = replace(before, roles=tuple(sorted(before.roles)), sites=tuple(sorted(before.sites)))

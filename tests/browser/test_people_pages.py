@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import date
 
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from console import nav
-from core import activation, changes, people, signin
+from core import activation, changes, patients, people, signin
+from core.patients import Particulars
 from core.rules.roles import Permission, Role
 from tests.browser.test_console import at_desk, settled
 from tests.fixtures.console import Console, early_house, serving
@@ -36,6 +38,12 @@ def office(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Console]:
     test.house.engine.dispose()
 
 
+def cell(page: Page, row: int) -> None:
+    """Click on the name in a row of the page's first table, as somebody does who never saw its small boxes."""
+    at = page.locator("[data-testid=stDataFrame]").first.bounding_box()
+    page.mouse.click(at["x"] + 150, at["y"] + 33 * (row + 1) + 16)
+
+
 def go(page: Page, office: Console, address: str) -> None:
     page.goto(f"{office.url}/{address}")
     settled(page)
@@ -49,6 +57,9 @@ def test_a_colleague_is_asked_for_approved_by_another_admin_and_signs_in_with_th
         go(page, office, "people")
         page.get_by_role("button", name="Add a person").click()
         page.get_by_role("button", name="Ask for this account").click()
+        expect(page.get_by_text("Say why, in at least 5 characters.")).to_be_visible()
+        page.get_by_role("textbox", name="Why").fill("Locum until June")
+        page.get_by_role("button", name="Ask for this account").click()
         expect(page.get_by_text("Write a login.")).to_be_visible()
         expect(page.get_by_text("Choose at least one role.")).to_be_visible()
         page.get_by_label("Name", exact=True).fill("Dr Sipho Dlamini")
@@ -56,7 +67,6 @@ def test_a_colleague_is_asked_for_approved_by_another_admin_and_signs_in_with_th
         page.get_by_role("combobox", name="Roles").click()
         page.get_by_role("option", name="radiologist: images").click()
         page.keyboard.press("Escape")
-        page.get_by_role("textbox", name="Why").fill("Locum until June")
         page.get_by_role("button", name="Ask for this account").click()
         expect(page.get_by_text("Another admin must approve what you asked for.")).to_be_visible()
         address = page.url
@@ -155,7 +165,9 @@ def test_a_thousand_people_are_narrowed_paged_and_opened(browser: Browser, offic
         page.get_by_placeholder("Name or login").fill("crowd 0777")
         page.keyboard.press("Enter")
         expect(page.get_by_text("1–1 of 1")).to_be_visible()
-        go(page, office, f"people?person={person.id}")
+        settled(page)
+        cell(page, 0)
+        expect(page).to_have_url(f"{office.url}/people?person={person.id}")
         expect(page.get_by_text("waits for its owner")).to_be_visible()
         page.get_by_role("button", name="Shut out…").click()
         page.get_by_role("textbox", name="Why?").fill("Never came")
@@ -185,3 +197,31 @@ def test_an_admin_ends_a_session_and_somebody_else_sees_no_way_in(browser: Brows
         expect(page.get_by_role("heading", name="Requests")).to_be_visible()
         assert [] == complaints
     assert office.test.do("admin", signin.sessions, person_id=manager)
+
+
+def test_a_patients_account_is_asked_for_only_after_its_file_was_seen(
+    browser: Browser, office: Console
+) -> None:
+    test = office.test
+    born = Particulars("Nkosi-Müller", "Thandô", date(1980, 1, 1), "F")
+    file = test.do("reception", patients.open_patient, test.do("reception", patients.register, born))
+    with at_desk(browser, office, "admin") as (page, complaints):
+        go(page, office, "people?new=1")
+        page.get_by_text("A patient", exact=True).click()
+        page.get_by_label("File number").fill(file.file_number)
+        page.get_by_role("button", name="Whose file is it?").click()
+        expect(page.get_by_text("01/01/1980")).to_be_visible()
+        expect(page.get_by_role("textbox", name="Name")).to_have_value("Thandô Nkosi-Müller")
+        page.get_by_role("textbox", name="Name").fill("Pieter Botha")
+        page.get_by_role("textbox", name="Signs in as").fill("thando.nkosi")
+        page.get_by_role("textbox", name="Why").fill("She asked for it")
+        page.get_by_role("button", name="Ask for this account").click()
+        expect(page.get_by_text("The name is not the one on the file")).to_be_visible()
+        page.get_by_role("textbox", name="Name").fill("Thando Nkosi-Muller")
+        page.keyboard.press("Tab")
+        expect(page.get_by_text("The file belongs to")).to_have_count(0)
+        page.get_by_role("button", name="Ask for this account").click()
+        expect(page.get_by_text("Another admin must approve what you asked for.")).to_be_visible()
+        assert [] == complaints
+    asked = next(r for r in test.do("admin", changes.requests) if r.kind == "add-person")
+    assert file.id == asked.patient_id
