@@ -1,6 +1,6 @@
 """How often something may be tried: counted in the practice's own tables, so that a restart forgives nothing.
 
-A key is an address, an unknown login, a directory's account, or everybody. Tries during a rest are not counted, so
+A key is an address, an unknown login, a directory's account, a person at an address of theirs, or everybody. Tries during a rest are not counted, so
 that nobody can prolong somebody else's rest.
 """
 
@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 
+from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
 
 from core.store.model import Throttle
@@ -56,3 +57,19 @@ def forget(work: Work, key: str) -> None:
     row = work.db.get(Throttle, key, with_for_update=True)
     if row is not None and (row.rests_until is None or row.rests_until <= work.now()):
         work.db.delete(row)
+
+
+def lift(work: Work, keys_beginning: str) -> None:
+    """Nothing is counted any more under keys that begin so, and none of them rests. For verbs inside their own gate."""
+    for row in work.db.scalars(
+        select(Throttle).where(Throttle.key.startswith(keys_beginning, autoescape=True))
+    ):
+        work.db.delete(row)
+
+
+def rests_until(work: Work, keys_beginning: str) -> dict[str, datetime]:
+    """Which keys that begin so rest now, and until when. For verbs inside their own gate."""
+    query = select(Throttle).where(
+        Throttle.key.startswith(keys_beginning, autoescape=True), Throttle.rests_until > work.now()
+    )
+    return {row.key: row.rests_until for row in work.db.scalars(query) if row.rests_until is not None}

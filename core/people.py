@@ -12,7 +12,7 @@ from uuid import UUID
 
 from sqlalchemy import or_, select
 
-from core import factors
+from core import factors, limits
 from core.alerts import raise_alert
 from core.errors import Refused
 from core.factors import end_sessions_of
@@ -239,6 +239,7 @@ def wake(work: Work, person_id: UUID) -> None:
             )
         person.wrong_answers = person.wrong_codes = 0
         person.locked_until = person.codes_rest_until = None
+        limits.lift(work, own_tries(person.id))
 
 
 def make_slip(work: Work, person_id: UUID) -> Slip:
@@ -376,6 +377,11 @@ def set_roles(work: Work, person: Person, roles: Iterable[str]) -> None:
         end_sessions_of(work, person, why="new roles")
 
 
+def own_tries(person_id: UUID) -> str:
+    """How the keys begin under which a person's tries at addresses of their own are counted (core.limits)."""
+    return f"person:{person_id}@"
+
+
 def void_slips(work: Work, person_id: UUID) -> None:
     """Slips that were given out open nothing any more."""
     for slip in work.db.scalars(
@@ -442,7 +448,10 @@ def asked_for_by_me(work: Work, person: Person) -> bool:
     Else one admin could hold the second one's slip, and approve with it whatever they ask for.
     """
     me = work.actor.person
-    if Role.ADMIN not in person.roles or not {p.id for p in admins_who_can(work, lock=False)} - {me, person.id}:
+    if Role.ADMIN not in person.roles or not {p.id for p in admins_who_can(work, lock=False)} - {
+        me,
+        person.id,
+    }:
         return False
     kinds = ("add-person", "set-roles", "import")
     asked = work.db.scalars(
@@ -472,17 +481,20 @@ def card_of(work: Work, p: Person) -> PersonCard:
 
 
 def _cards_of(work: Work, rows: list[Person]) -> tuple[PersonCard, ...]:
-    """The accounts as pages see them, in three questions for all of them."""
+    """The accounts as pages see them, in four questions for all of them."""
     proofs = factors.counts_of(work, [p.id for p in rows])
     waiting = select(Activation.person_id, Activation.ends_at).where(
         Activation.person_id.in_([p.id for p in rows]), Activation.used_at.is_(None), Activation.ends_at > work.now()
     )  # fmt: skip
     slips = {person_id: ends_at for person_id, ends_at in work.db.execute(waiting)}
-    return tuple(_card(work, p, *proofs.get(p.id, (0, 0)), slips.get(p.id)) for p in rows)
+    resting = limits.rests_until(work, "person:")
+    return tuple(_card(work, p, *proofs.get(p.id, (0, 0)), slips.get(p.id),
+                       [t for key, t in resting.items() if key.startswith(own_tries(p.id))]) for p in rows)  # fmt: skip
 
 
-def _card(work: Work, p: Person, keys: int, recovery_codes: int, slip: datetime | None) -> PersonCard:
-    resting = [t for t in (p.locked_until, p.codes_rest_until) if t is not None and t > work.now()]
+def _card(work: Work, p: Person, keys: int, recovery_codes: int, slip: datetime | None,
+          at_home: list[datetime]) -> PersonCard:  # fmt: skip
+    resting = [t for t in (p.locked_until, p.codes_rest_until, *at_home) if t is not None and t > work.now()]
     return PersonCard(
         p.id, p.login, p.name, tuple(p.roles), p.registration, p.practice_number, p.email, p.is_active,
         p.totp_box is not None or keys > 0, p.last_sign_in_at, standing_of(work, p), p.directory, p.scope,

@@ -2,6 +2,10 @@
 
 Every refusal of the first half says one sentence, costs one argon2 or one question to the directory, and keeps its true
 reason for the record. A wrong password never opens anything, whether the directory answers or not.
+
+Strangers who guess make an account rest everywhere but where its owner signed in lately: there it has tries of its own
+(docs/decisions/085-directory.md). The sealed account never rests, since 80 random bits are not guessed and it must open
+on the day of an attack; what counts an address, or everybody, counts for it, too.
 """
 
 from __future__ import annotations
@@ -22,7 +26,7 @@ from core.errors import Away, Denied, Outside, Refused, WrongAnswer
 from core.factors import end_sessions_of
 from core.groups import roles_for
 from core.limits import Limit
-from core.people import OUTSIDE, by_login, fold, new_person, set_roles
+from core.people import OUTSIDE, by_login, fold, new_person, own_tries, set_roles
 from core.ports.directory import LONGEST_LOGIN, LONGEST_PASSWORD, AccountState, Answer, Entry, Verdict
 from core.ports.oidc import PUBLIC as UNPROVEN
 from core.ports.oidc import Claims
@@ -45,6 +49,9 @@ _DIRECTORY_REST = timedelta(minutes=31)
 _ADDRESS = Limit(most=20, window=timedelta(minutes=10), rest=timedelta(minutes=10))
 _EVERYBODY = Limit(most=200, window=timedelta(minutes=10), rest=timedelta(minutes=5))
 _KNOWN_ADDRESS = timedelta(days=30)
+# What an account of the directory has left for its owner's own addresses, all together, while strangers made it rest.
+_DIRECTORY_RESERVE = 2
+_COUNTED, _IN_RESERVE = "counted", "in reserve"
 _AWAY_TRIES = 5
 _CLOCKS_DIFFER = timedelta(minutes=5)
 # The door asks at most every half minute (console.door), so that five minutes are never passed.
@@ -125,6 +132,7 @@ class _Word:
     entry: Entry | None = None
     verifier: str = field(default="", repr=False)
     is_counted: bool = False  # as a wrong one, before the directory was asked
+    in_reserve: bool = False  # at home, while strangers made the account rest
 
 
 # The first half -------------------------------------------------------------------------------------------------
@@ -429,13 +437,13 @@ def password_of(work: Work, person_id: UUID, password: str) -> bool:
     entry = work.ports.directory.look_up(entry_id)
     if entry is None or not password or len(password) > LONGEST_PASSWORD:
         return False
-    if not _count_ahead(work, entry):
+    counted = _count_ahead(work, entry)
+    if not counted:
         return False
     if work.ports.directory.password_is_right(entry, password).verdict is not Verdict.RIGHT:
         return False
     with work.house.work(work.actor) as after, after.tend(Permission.SIGN_IN):
-        person = after.get(Person, person_id, lock=True)
-        person.wrong_answers, person.locked_until = 0, None
+        _forgive(after, after.get(Person, person_id, lock=True), ends_rest=counted == _COUNTED)
     return True
 
 
@@ -484,7 +492,7 @@ def _look_for(work: Work, login: str) -> _Seen:
         rests = "wrong door"
     elif person is None and limits.rests(work, _unknown(login)):
         rests = "login-rests"
-    elif person is not None and person.locked_until is not None and person.locked_until > work.now():
+    elif person is not None and _rests(work, person):
         rests = "account-rests"
     if person is None:
         return _Seen(rests=rests)
@@ -550,7 +558,7 @@ def _ask_directory(work: Work, login: str, password: str) -> _Word:
         return _Word("wrong", "not in the directory")
     with work.look(Permission.SIGN_IN):
         known = _by_entry(work, entry)
-        if known is not None and known.locked_until is not None and known.locked_until > work.now():
+        if known is not None and _rests(work, known):
             return _Word("rests", "account-rests", entry)
         if known is None and limits.rests(work, f"entry:{entry.id}"):
             return _Word("rests", "account-rests", entry)
@@ -558,7 +566,8 @@ def _ask_directory(work: Work, login: str, password: str) -> _Word:
     if at_wrong_door and work.actor.channel == GATEWAY:
         accounts.password_is_right("", password, verifier="")
         return _Word("rests", "wrong door", entry)
-    if not _count_ahead(work, entry):
+    counted = _count_ahead(work, entry)
+    if not counted:
         return _Word("rests", "account-rests", entry)
     try:
         answer: Answer = directory.password_is_right(entry, password)
@@ -568,13 +577,14 @@ def _ask_directory(work: Work, login: str, password: str) -> _Word:
         # It said no a moment ago; what it said before that opens nothing.
         return _Word("refused", entry.state, entry, is_counted=True)
     if answer.verdict is Verdict.RIGHT:
-        return _Word("right", answer.reason, entry, accounts.new_verifier(password), is_counted=True)
+        return _Word("right", answer.reason, entry, accounts.new_verifier(password), is_counted=True,
+                     in_reserve=counted == _IN_RESERVE)  # fmt: skip
     outcome = "refused" if answer.verdict is Verdict.REFUSED else "wrong"
     return _Word(outcome, answer.reason or answer.state, entry, is_counted=True)
 
 
-def _count_ahead(work: Work, entry: Entry) -> bool:
-    """Count the try as a wrong one before the directory hears of it, on record at once; False when that was one too many.
+def _count_ahead(work: Work, entry: Entry) -> str:
+    """Count the try as a wrong one before the directory hears of it, on record at once; empty when that was one too many.
 
     Of many guesses sent at the same moment all but a few stay here, so that none can use us to lock somebody out of
     Windows. A right answer takes the count away again.
@@ -583,17 +593,16 @@ def _count_ahead(work: Work, entry: Entry) -> bool:
         known = _by_entry(ahead, entry, lock=True)
         if known is None:
             if limits.rests(ahead, f"entry:{entry.id}"):
-                return False
+                return ""
             limits.count_wrong(
                 ahead,
                 f"entry:{entry.id}",
                 Limit(ahead.rule("sign_in_tries"), _DIRECTORY_REST, _DIRECTORY_REST),
             )
-            return True
-        if known.locked_until is not None and known.locked_until > ahead.now():
-            return False
-        count_wrong_password(ahead, known)
-        return True
+            return _COUNTED
+        if _rests(ahead, known):
+            return ""
+        return _count_try(ahead, known)
 
 
 def _by_entry(work: Work, entry: Entry, *, lock: bool = False) -> Person | None:
@@ -615,8 +624,7 @@ def _why_not(work: Work, seen: _Seen, word: _Word, person: Person | None) -> str
     if person is None and word.entry is None:
         return "unknown"
     # A provider has limits of its own: who guesses passwords here must not keep out somebody who has none here.
-    rests = person.locked_until if person is not None and person.directory != "sso" else None
-    if not word.is_counted and rests is not None and rests > work.now():
+    if person is not None and person.directory != "sso" and not word.is_counted and _rests(work, person):
         return "account-rests"
     if person is not None and not person.is_active:
         return "shut out"
@@ -669,13 +677,75 @@ def _count(work: Work, login: str, word: _Word, person: Person | None) -> None:
         return
     tries = Limit(work.rule("sign_in_tries"), _REST, _REST)
     if person is not None:
-        count_wrong_password(work, person)
+        _count_try(work, person)
     else:
         limits.count_wrong(work, _unknown(login), tries)
 
 
 def _unknown(login: str) -> str:
     return "login:" + hashlib.sha256(fold(login[:LONGEST_LOGIN]).encode("utf-8", "replace")).hexdigest()[:32]
+
+
+def _rests(work: Work, person: Person) -> bool:
+    """True while no password of this account is tried from this address."""
+    if person.is_break_glass:
+        return False
+    everywhere = _rests_everywhere(work, person)
+    if not _is_at_home(work, person):
+        return everywhere
+    return (everywhere or person.directory == "local") and limits.rests(work, _at_home(work, person))
+
+
+def _count_try(work: Work, person: Person) -> str:
+    """One more wrong password at the door, of this account and from this address.
+
+    A local account counts strangers and its owner's addresses apart. Of the directory's, all that is passed on counts
+    together, and its owner's addresses have a few tries more than strangers; each of them prolongs the rest, so that the
+    directory, too, has forgotten every one when it ends.
+    """
+    if person.is_break_glass:
+        return _COUNTED
+    at_home = _is_at_home(work, person)
+    if person.directory == "local" and at_home:
+        limits.count_wrong(work, _at_home(work, person), Limit(work.rule("sign_in_tries"), _REST, _REST))
+    elif at_home and _rests_everywhere(work, person):
+        limits.count_wrong(
+            work, _at_home(work, person), Limit(_DIRECTORY_RESERVE, _DIRECTORY_REST, _DIRECTORY_REST)
+        )
+        person.locked_until = work.now() + _DIRECTORY_REST
+        return _IN_RESERVE
+    else:
+        count_wrong_password(work, person)
+    return _COUNTED
+
+
+def _forgive(work: Work, person: Person, *, ends_rest: bool) -> None:
+    """The password was right: what was counted is forgotten. ends_rest: the try itself had begun it, ahead of the answer."""
+    if _is_at_home(work, person):
+        limits.lift(work, _at_home(work, person))
+    person.wrong_answers = 0
+    if ends_rest:
+        person.locked_until = None
+
+
+def _rests_everywhere(work: Work, person: Person) -> bool:
+    return person.locked_until is not None and person.locked_until > work.now()
+
+
+def _is_at_home(work: Work, person: Person) -> bool:
+    """True where this person signed in, both halves, during the last thirty days."""
+    if not work.actor.address:
+        return False
+    query = select(SignInSession.id).where(
+        SignInSession.person_id == person.id, SignInSession.from_address == work.actor.address[:64],
+        SignInSession.stage == "open", SignInSession.begun_at > work.now() - _KNOWN_ADDRESS,
+    )  # fmt: skip
+    return work.db.scalars(query.limit(1)).first() is not None
+
+
+def _at_home(work: Work, person: Person) -> str:
+    """The key of what is counted there; the directory knows no addresses, so all of them are one for its people."""
+    return f"{own_tries(person.id)}{work.actor.address[:50] if person.directory == 'local' else 'home'}"
 
 
 def _address(work: Work) -> str:
@@ -700,9 +770,10 @@ def _newcomer(work: Work, entry: Entry | None, *, directory: str = "directory") 
 
 
 def _remember(work: Work, person: Person, word: _Word, login: str) -> None:
-    person.wrong_answers, person.away_tries = 0, 0 if word.outcome == "right" else person.away_tries
-    if word.is_counted:
-        person.locked_until = None
+    # What opened while the directory was away, the directory never heard: its own count goes on, and so does ours.
+    if word.outcome == "right":
+        person.away_tries = 0
+        _forgive(work, person, ends_rest=word.is_counted and not word.in_reserve)
     if word.verifier and word.entry is None:
         person.password_hash = word.verifier
     if word.entry is None:

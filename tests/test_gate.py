@@ -34,7 +34,7 @@ INNER = {
     "factors.check_recovery", "factors.key_options", "factors.check_key", "factors.new_totp", "factors.pending_totp",
     "factors.adopt_totp", "factors.new_recovery_codes", "factors.forget_all", "factors.end_sessions_of", "groups.roles_for",
     "groups.mapping_problems", "groups.set_mapping", "alerts.raise_alert", "alerts.take_note", "limits.rests", "limits.count_wrong",
-    "limits.forget", "tokens.new_code", "tokens.seal", "tokens.unseal", "tokens.new_token", "changes.purpose_of",
+    "limits.forget", "limits.lift", "limits.rests_until", "tokens.new_code", "tokens.seal", "tokens.unseal", "tokens.new_token", "changes.purpose_of",
     "workflow.move", "workflow.hold", "workflow.rows_of", "workflow.list_studies", "workflow.card_of", "workflow.name_of",
     "workflow.new_study_uid",
     "pacs.image_set_of", "pacs.image_source_of", "pacs.sealed_report", "practice.card", "reporting.signed_report", "reporting.is_intact", "reporting.digest_of",

@@ -168,6 +168,67 @@ def test_four_wrong_passwords_rest_the_account_and_time_alone_wakes_it(either_sh
     assert guest.says()
 
 
+def test_strangers_who_guess_keep_nobody_out_where_they_signed_in_lately(either_shared):
+    guest = hire(either_shared)
+    guest.enters()
+    home, elsewhere = guest.address, "203.0.113.9"
+    guest.address = elsewhere
+    said = {told(guest) for _ in range(4)} | {told(guest, PASSWORD)}
+    assert ({signin.WRONG}, "account-rests") == (said, newest(either_shared)[0].facts["why"])
+    guest.address = home
+    assert guest.says()
+    # That somebody came in at home ends no rest elsewhere, and at home tries come to an end, too.
+    guest.address = elsewhere
+    told(guest, PASSWORD)
+    guest.address = home
+    said = {told(guest) for _ in range(4)} | {told(guest, PASSWORD)}
+    assert ({signin.WRONG}, "account-rests") == (said, newest(either_shared)[0].facts["why"])
+    either_shared.clock.pass_(minutes=15)
+    assert guest.says()
+
+
+def test_wrong_tries_at_home_rest_home_alone_are_seen_by_an_admin_and_end_when_they_wake_the_account(
+    shared_house,
+):
+    guest = hire(shared_house)
+    guest.enters()
+    home = guest.address
+    for _ in range(4):
+        told(guest)
+    assert shared_house.clock.at < guest.card().rests_until
+    told(guest, PASSWORD)
+    guest.address = "203.0.113.10"
+    assert guest.says()
+    guest.address = home
+    shared_house.do("admin", people.wake, guest.id)
+    assert None is guest.card().rests_until
+    assert guest.says()
+
+
+def test_an_address_where_somebody_signed_in_a_month_ago_or_half_way_is_a_strangers(shared_house):
+    late, half = hire(shared_house), hire(shared_house)
+    late.enters()
+    shared_house.clock.pass_(days=30)
+    half.says()
+    for guest in (late, half):
+        home, guest.address = guest.address, "203.0.113.11"
+        for _ in range(4):
+            told(guest)
+        guest.address = home
+        told(guest, PASSWORD)
+        assert "account-rests" == newest(shared_house)[0].facts["why"]
+
+
+def test_guesses_sent_at_once_from_home_are_all_counted(either_shared):
+    guest = hire(either_shared)
+    guest.enters()
+    assert [WrongAnswer] * 8 == at_once(lambda n: guest.says(f"{WRONG} {n}"), times=8)
+    told(guest, PASSWORD)
+    assert "account-rests" == newest(either_shared)[0].facts["why"]
+    either_shared.clock.pass_(minutes=15)
+    assert guest.says()
+
+
 def test_all_spellings_share_one_count(shared_house):
     guest = hire(shared_house, login="sipho.m")
     for spelling in ("sipho.m", "SIPHO.M", " Sipho.m", "ｓｉｐｈｏ.m"):
@@ -372,6 +433,18 @@ def test_the_sealed_account_needs_a_reason_lasts_an_hour_and_is_loud(either_shar
     # It is open once: the same envelope opens nothing an hour later.
     told(guest, PASSWORD)
     assert "closed" == newest(either_shared)[0].facts["why"]
+
+
+def test_guessing_never_rests_the_sealed_account_and_rests_the_address_all_the_same(either_shared):
+    login = f"shut-glass-{either_shared.house.engine.dialect.name}"
+    with either_shared.house.work(system()) as work:
+        sealed = people.seal_break_glass(work, login=login, password=PASSWORD)
+    guest = Guest(either_shared, login, sealed.person.id, sealed.secret, "203.0.113.12")
+    assert {signin.WRONG} == {told(guest) for _ in range(20)}
+    told(guest, PASSWORD)
+    assert "address-rests" == newest(either_shared)[0].facts["why"]
+    guest.address = "10.7.7.8"
+    assert guest.says()
 
 
 # Who guesses tokens -----------------------------------------------------------------------------------------------

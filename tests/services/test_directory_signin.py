@@ -107,6 +107,41 @@ def test_every_spelling_is_one_person_with_one_count_and_none_locks_the_account_
     )
 
 
+def test_strangers_who_guess_keep_nobody_out_at_home_and_nobody_is_locked_out_of_windows(
+    practice, monkeypatch
+):
+    monkeypatch.setitem(practice.test.house.rules, "sign_in_tries", 2)
+    login = practice.somebody("PACS-Reception", person=True)
+    practice.sign_in(login)
+    home, elsewhere = practice.address, "203.0.113.7"
+    practice.address = elsewhere
+    wrong = "wrong: data 52e"
+    assert [wrong, wrong, "account-rests"] == [practice.refused(login, OTHER) for _ in range(3)]
+    practice.address = home
+    practice.sign_in(login)  # Active Directory begins its count anew.
+    practice.address = elsewhere
+    assert ("account-rests", 0) == (practice.refused(login), bad_passwords(practice, login))
+    practice.test.clock.pass_(minutes=31)
+    assert [wrong, wrong] == [practice.refused(login, OTHER) for _ in range(2)]
+    practice.test.clock.pass_(minutes=29)
+    practice.address = home
+
+    def guess(number: int) -> None:
+        with pytest.raises(WrongAnswer):
+            practice.password(login, f"{OTHER}{number}")
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(guess, range(8)))
+    assert ("account-rests", 4) == (practice.refused(login), bad_passwords(practice, login))
+    # The rest goes on for half an hour from the last try that was passed on, whoever made it.
+    for practice.address in (elsewhere, home):
+        practice.test.clock.pass_(minutes=15)
+        assert "account-rests" == practice.refused(login)
+    practice.test.clock.pass_(minutes=1)
+    assert "ok" == practice.directory.find(login).state
+    practice.sign_in(login)
+
+
 def test_somebody_who_never_came_in_has_one_count_over_every_spelling_too(practice):
     login = practice.somebody("PACS-Reception")
     for spelling in (login, f"CLINIC\\{login}", login.upper(), f"{login}@clinic.test"):
