@@ -77,8 +77,10 @@ def test_whoever_sits_at_an_open_window_guesses_the_password_no_more_often_than_
     with pytest.raises(WrongAnswer, match="rests"):
         change(guest)
     assert ("account-rests", "refused") == ((entry := newest(guest.test)[0]).facts["why"], entry.outcome)
+    # The door counts the same tries; where its owner signed in lately, the account has some of its own.
+    guest.address = "10.99.9.9"
     with pytest.raises(WrongAnswer):
-        guest.says()  # The door counts the same tries.
+        guest.says()
     guest.test.clock.pass_(minutes=14)
     fresh = guest.proof()
     guest.test.clock.pass_(minutes=1)
