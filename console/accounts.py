@@ -89,8 +89,10 @@ def said_state(card: PersonCard) -> str:
     return f"{widgets.SIGNS[tone]} {word}"
 
 
-def slip_opens(card: PersonCard) -> str:
-    """What the owner of this account does with a slip, and what they need beside it."""
+def slip_opens(card: PersonCard, slip: Slip | None = None) -> str:
+    """What the owner of this account does with a slip, and what they need beside it. slip: the one that was made, if it was."""
+    if slip is not None and slip.sets_password and not card.has_app:
+        return "With the slip they choose their own password and second factor."
     if card.has_app:
         return "With the slip and their app they choose a new password."
     if card.last_sign_in_at and card.directory == "local":
@@ -198,7 +200,7 @@ def sites_of(text: str) -> list[str]:
 
 def keep_slips(slips: Sequence[Slip], *, about: UUID, card: PersonCard | None = None) -> None:
     """For the very next drawing of the page that is about this, and no longer. card: of the one person, when it is one."""
-    opens = slip_opens(card) if card else "With it they choose their own password and second factor."
+    opens = slip_opens(card, slips[0]) if card else "With it they choose their own password and second factor."
     st.session_state[_SLIP] = (about, tuple(slips), _address(card.roles if card else ()), opens)
 
 

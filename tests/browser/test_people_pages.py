@@ -12,6 +12,7 @@ from console import nav
 from core import activation, changes, patients, people, signin
 from core.patients import Particulars
 from core.rules.roles import Permission, Role
+from core.store.model import SecurityKey
 from tests.browser.test_console import at_desk, settled
 from tests.fixtures.console import Console, early_house, serving
 from tests.test_staff_import import second_admin
@@ -42,6 +43,12 @@ def cell(page: Page, row: int) -> None:
     """Click on the name in a row of the page's first table, as somebody does who never saw its small boxes."""
     at = page.locator("[data-testid=stDataFrame]").first.bounding_box()
     page.mouse.click(at["x"] + 150, at["y"] + 33 * (row + 1) + 16)
+
+
+def a_key_of(office: Console, login: str) -> None:
+    with office.test.does(login) as work, work.act(Permission.ACCOUNT_SELF):
+        work.db.add(SecurityKey(id=work.new_id(), origin="test", person_id=work.actor.person, credential_id=b"k",
+                                public_key=b"k", name="Blue key", made_at=work.now()))  # fmt: skip
 
 
 def go(page: Page, office: Console, address: str) -> None:
@@ -106,6 +113,10 @@ def test_a_proof_by_key_lets_an_admin_approve_without_a_code(browser: Browser, o
         "admin", changes.ask, kind="reset-factor", payload={"person_id": str(analyst)}, why="Lost phone"
     )
     with at_desk(browser, office, "second") as (page, _):
+        go(page, office, f"requests?request={request}")
+        expect(page.get_by_text("Be sure that it is them")).to_be_visible()
+        assert 0 == page.get_by_role("link", name="Use my key instead").count()
+        a_key_of(office, "second")
         go(page, office, f"requests?request={request}")
         way = page.get_by_role("link", name="Use my key instead").get_attribute("href")
         assert (
