@@ -26,6 +26,7 @@ from core.alerts import raise_alert
 from core.errors import Denied, Refused, Stale, Turned, Unfit, WrongAnswer
 from core.rules.problems import Problem
 from core.rules.roles import Permission, Role
+from core.rules.za_time import say_time
 from core.store.model import ChangeRequest, GroupRole, Patient, PatientBlock, PatientGrant, Person, Referrer
 from core.store.work import House, Subject, Work, system
 
@@ -1017,7 +1018,11 @@ def _lines(work: Work, row: ChangeRequest) -> tuple[Line, ...]:
         lines.insert(0, Line("whom", "", _name_and_login(work, row.person_id) or "everybody"))
     if row.kind == "block":
         lines += [
-            Line("access that ends with it", f"until {grant['until'][:10]}: {grant['why']}", "")
+            Line(
+                "access that ends with it",
+                f"until {_said(work, 'until_at', grant['until'])}: {grant['why']}",
+                "",
+            )
             for grant in row.before.get("grants", ())
         ]
     if row.kind in ("reset-password", "reset-factor", "let-in"):
@@ -1089,6 +1094,8 @@ def _said(work: Work, key: str, value: Any, names: dict[str, str] | None = None)
     if key == "referrer_id" and value:
         doctor = work.db.get(Referrer, UUID(str(value)))
         return doctor.name if doctor else ""
+    if key == "until_at" and value:
+        return say_time(datetime.fromisoformat(value))
     if key == "directory_id" and value:
         return f"yes ({value})"  # The id decides whose account it is; the login and name above are only said.
     return "" if value is None else str(value)

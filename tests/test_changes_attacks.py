@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -11,6 +11,7 @@ import pytest
 from core import access, alerts, changes, groups, patients, people, staff_import
 from core.errors import Denied, Missing, Refused
 from core.rules.roles import Permission
+from core.rules.za_time import say_time
 from core.store.model import ChangeRequest, Person
 from core.store.work import system
 from tests.fixtures.guests import Guest, hire
@@ -186,7 +187,11 @@ def test_a_later_block_ends_the_persons_own_access_and_says_so(trio):
     until = in_days(a.test, 30)
     approve(b, about_patient(a, "grant", **who, until_at=until))
     block = about_patient(a, "block", **who, kind="family", until_at="")
-    assert ("access that ends with it", f"until {until[:10]}: {WHY}", "") == lines(b, block)[-1]
+    assert (
+        "access that ends with it",
+        f"until {say_time(datetime.fromisoformat(until))}: {WHY}",
+        "",
+    ) == lines(b, block)[-1]
     approve(b, block)
     a.test.clock.pass_(seconds=1)
     with pytest.raises(Missing):
