@@ -210,6 +210,7 @@ def test_out_of_one_group_and_into_another_the_roles_follow(practice):
     assert {"billing"} == practice.who(token).roles
     swap = {**about, "add": [ids["PACS-Managers"]], "remove": [ids["PACS-Reception"]]}
     assert ("done", "") == carried(practice, practice.approved("directory-groups", swap))
+    assert practice.who(token) is None  # A new role is used in a session of its own.
     assert {"billing", "manager"} == practice.who(practice.sign_in(login)).roles
     gone = practice.approved("directory-groups", {**about, "add": ["S-1-5-21-1-2-3-99999"], "remove": []})
     state, said = carried(practice, gone)

@@ -417,6 +417,9 @@ def test_out_of_one_group_the_roles_of_the_others_stay_and_a_new_one_counts_from
     facts = practice.facts()
     assert ("roles", ["admin", "reception"], ["reception"]) == (facts["why"], facts["before"], facts["after"])
     practice.trial.add_to_group("PACS-Billing", login)
+    practice.test.clock.pass_(minutes=5)
+    # With fewer roles a session goes on; with a new one they sign in anew.
+    assert practice.who(token) is None
     assert {"reception", "billing"} == practice.who(practice.sign_in(login)).roles
 
 
@@ -452,7 +455,7 @@ def test_sessions_go_on_while_the_directory_refuses_our_own_account(practice):
         practice.trial.enable("sorg.reader")
 
 
-def test_another_mapping_counts_at_the_next_step(practice):
+def test_another_mapping_narrows_a_session_at_the_next_step_and_ends_it_where_it_gives_more(practice):
     login = practice.somebody("PACS-Managers", "PACS-Reception", person=True)
     token = practice.sign_in(login)
     practice.map_groups({group: role for group, role in MAPPING.items() if group != "PACS-Managers"})
@@ -460,6 +463,8 @@ def test_another_mapping_counts_at_the_next_step(practice):
         assert {"reception"} == practice.who(token).roles
     finally:
         practice.map_groups(MAPPING)
+    practice.test.clock.pass_(minutes=5)
+    assert practice.who(token) is None
     assert {"manager", "reception"} == practice.who(practice.sign_in(login)).roles
 
 
