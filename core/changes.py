@@ -26,7 +26,7 @@ from core.alerts import raise_alert
 from core.errors import Denied, Refused, Stale, Turned, Unfit, WrongAnswer
 from core.rules.problems import Problem
 from core.rules.roles import Permission, Role
-from core.rules.za_time import say_time
+from core.rules.za_time import say_day, say_time
 from core.store.model import ChangeRequest, GroupRole, Patient, PatientBlock, PatientGrant, Person, Referrer
 from core.store.work import House, Subject, Work, system
 
@@ -968,8 +968,17 @@ def _card(work: Work, row: ChangeRequest) -> RequestCard:
 
 def _about(work: Work, row: ChangeRequest) -> str:
     person = _name(work, row.person_id) or str(row.payload.get("name", ""))
-    number = _file_number(work, row.patient_id) if row.patient_id else str(row.before.get("patient", ""))
+    number = _whose_file(work, row.patient_id) if row.patient_id else str(row.before.get("patient", ""))
     return " · ".join(t for t in (person, number) if t)
+
+
+def _whose_file(work: Work, patient_id: UUID) -> str:
+    """Number, name and birth date, so that a mistyped number is seen; of a record closed to whoever decides, the number."""
+    number = _file_number(work, patient_id)
+    patient = work.db.scalars(select(Patient).where(Patient.id == patient_id)).one_or_none()
+    if patient is None:
+        return number
+    return f"{number}: {patient.family_name}, {patient.given_names}, born {say_day(patient.born_on)}"
 
 
 def _file_number(work: Work, patient_id: UUID) -> str:
@@ -1090,7 +1099,7 @@ def _said(work: Work, key: str, value: Any, names: dict[str, str] | None = None)
     if isinstance(value, list):
         return ", ".join((names or {}).get(str(v), str(v)) for v in value)
     if key == "patient_id" and value:
-        return _file_number(work, UUID(str(value)))
+        return _whose_file(work, UUID(str(value)))
     if key == "referrer_id" and value:
         doctor = work.db.get(Referrer, UUID(str(value)))
         return doctor.name if doctor else ""
