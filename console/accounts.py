@@ -200,7 +200,9 @@ def sites_of(text: str) -> list[str]:
 
 def keep_slips(slips: Sequence[Slip], *, about: UUID, card: PersonCard | None = None) -> None:
     """For the very next drawing of the page that is about this, and no longer. card: of the one person, when it is one."""
-    opens = slip_opens(card, slips[0]) if card else "With it they choose their own password and second factor."
+    opens = (
+        slip_opens(card, slips[0]) if card else "With it they choose their own password and second factor."
+    )
     st.session_state[_SLIP] = (about, tuple(slips), _address(card.roles if card else ()), opens)
 
 

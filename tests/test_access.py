@@ -798,7 +798,9 @@ def test_misuse_needs_a_note_and_shuts_the_glass_at_once(house):
     )
     assert not can_open(house, "radiologist", patient)
     # The first alert was seen by the review; what the review said is new.
-    assert ["Admin Person judged a broken glass to be misuse."] == [a.sentence for a in house.do("admin", alerts)]
+    assert ["Admin Person judged a broken glass to be misuse."] == [
+        a.sentence for a in house.do("admin", alerts)
+    ]
     assert 2 == len(house.do("admin", alerts, unseen=False))
 
 

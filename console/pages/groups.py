@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-from console import banners, desk, widgets
+from console import accounts, banners, desk, widgets
 from console.door import door
 from core import changes, groups
 from core.changes import RequestCard
@@ -112,9 +112,9 @@ def _send(lines: tuple[Line, ...], draft: tuple[Line, ...], added: int, gone: in
             f"**The draft**: {added} new, {gone} taken out. After it {len(draft)} lines stand, today {len(lines)}."
         )
         why = st.text_input(
-            "Why",
+            "Why *",
             max_chars=changes.LONGEST_WHY,
-            placeholder="For example: the locums have a group of their own",
+            placeholder=f"At least {accounts.SHORTEST_WHY} characters, for example: the locums have a group of their own",
         )
         row = st.container(horizontal=True)
         sent = row.form_submit_button("Ask for this change", type="primary", icon=":material/send:")
@@ -124,7 +124,7 @@ def _send(lines: tuple[Line, ...], draft: tuple[Line, ...], added: int, gone: in
     st.caption(
         "Another admin approves it as a whole. Whoever is signed in gets it within five minutes after that."
     )
-    if sent:
+    if sent and accounts.has_why(why):
         payload = {"lines": [{"group_id": i, "group_name": n, "role": r} for i, n, r in _sorted(draft)]}
         if desk.do(changes.ask, kind="group-roles", payload=payload, why=why):
             st.session_state.pop(_DRAFT, None)

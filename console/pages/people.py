@@ -230,7 +230,9 @@ def _roles(card: PersonCard) -> None:
         st.expander("Change roles and reach", icon=":material/badge:"),
         st.form(f"roles-{card.id}-{card.roles}-{card.scope}", border=False),
     ):
-        st.caption("Once approved, it holds from their next step on; whoever gets more is signed out and signs in anew.")
+        st.caption(
+            "Once approved, it holds from their next step on; whoever gets more is signed out and signs in anew."
+        )
         if from_groups:
             st.caption(
                 "The roles come from this person's groups in the directory: change the groups. Reach is set here."
@@ -321,10 +323,18 @@ def _directory_groups(card: PersonCard) -> None:
     with st.form(f"groups-form-{card.id}", border=False):
         names = {g_id: name for g_id, name in found.items()}
         add = st.multiselect(
-            "Put into", list(names), format_func=names.__getitem__, placeholder="Choose groups", select_all=False
+            "Put into",
+            list(names),
+            format_func=names.__getitem__,
+            placeholder="Choose groups",
+            select_all=False,
         )
         remove = st.multiselect(
-            "Take out of", list(names), format_func=names.__getitem__, placeholder="Choose groups", select_all=False
+            "Take out of",
+            list(names),
+            format_func=names.__getitem__,
+            placeholder="Choose groups",
+            select_all=False,
         )
         why = accounts.why_field(f"why-groups-{card.id}")
         if st.form_submit_button("Ask for this change", type="primary"):

@@ -227,7 +227,9 @@ def _planned(
     line: int, wanted: Known, before: Known | None, problems: tuple[Problem, ...], id_number: str
 ) -> PlannedRow:
     if stops(problems):
-        return PlannedRow(line, _quoted(wanted.login), "refused", None, before, (), problems, name=wanted.name[:120])
+        return PlannedRow(
+            line, _quoted(wanted.login), "refused", None, before, (), problems, name=wanted.name[:120]
+        )
     if before is None:
         return PlannedRow(line, wanted.login, "new", wanted, None, (), problems, id_number)
     before = replace(before, roles=tuple(sorted(before.roles)), sites=tuple(sorted(before.sites)))

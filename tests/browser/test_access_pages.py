@@ -92,6 +92,7 @@ def test_a_group_is_searched_given_a_role_and_counts_once_another_admin_approved
         page.keyboard.press("Escape")
         page.get_by_role("button", name="Add to the draft").click()
         expect(page.get_by_text("1 new, 0 taken out")).to_be_visible(timeout=WAIT_MS)
+        page.get_by_role("textbox", name="Why").fill("The first table")
         page.get_by_role("button", name="Ask for this change").click()
         expect(page.get_by_text("A change of this table waits for approval")).to_be_visible(timeout=WAIT_MS)
         assert () == office.test.do("admin", groups.mapping)

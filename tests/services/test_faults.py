@@ -369,7 +369,10 @@ def state_of(home: Path) -> dict[str, bytes]:
 @pytest.mark.parametrize("wrong", ["the database's key", "the wrapping key", "no keys at all"])
 def test_with_a_wrong_key_nothing_opens_and_nothing_is_written(tmp_path, wrong):
     mine, other = tmp_path / "mine", tmp_path / "other"
-    for home in (mine, other):  # a clock of its own: no copy of the one practice, whose keys would be the same
+    for home in (
+        mine,
+        other,
+    ):  # a clock of its own: no copy of the one practice, whose keys would be the same
         open_test_house(home, clock=Clock()).house.engine.dispose()
     if wrong == "the database's key":
         shutil.rmtree(mine / "keys")
