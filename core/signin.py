@@ -50,7 +50,7 @@ _ADDRESS = Limit(most=20, window=timedelta(minutes=10), rest=timedelta(minutes=1
 _EVERYBODY = Limit(most=200, window=timedelta(minutes=10), rest=timedelta(minutes=5))
 _KNOWN_ADDRESS = timedelta(days=30)
 # What an account of the directory has left for its owner's own addresses, all together, while strangers made it rest.
-_DIRECTORY_RESERVE = 2
+_DIRECTORY_RESERVE = 1
 _COUNTED, _IN_RESERVE = "counted", "in reserve"
 _AWAY_TRIES = 5
 _CLOCKS_DIFFER = timedelta(minutes=5)
@@ -452,9 +452,15 @@ def count_wrong_password(work: Work, person: Person) -> None:
     if person.locked_until is not None and person.locked_until > work.now():
         return
     person.wrong_answers += 1
-    if person.wrong_answers >= work.rule("sign_in_tries"):
+    if person.wrong_answers >= _tries(work, of_directory=person.directory == "directory"):
         rest = _DIRECTORY_REST if person.directory == "directory" else _REST
         person.wrong_answers, person.locked_until = 0, work.now() + rest
+
+
+def _tries(work: Work, *, of_directory: bool) -> int:
+    """Wrong passwords before an account rests; of the directory's, those for its owner's addresses are kept back."""
+    tries: int = work.rule("sign_in_tries")
+    return max(1, tries - _DIRECTORY_RESERVE) if of_directory else tries
 
 
 def address_rests(work: Work) -> bool:
@@ -597,7 +603,7 @@ def _count_ahead(work: Work, entry: Entry) -> str:
             limits.count_wrong(
                 ahead,
                 f"entry:{entry.id}",
-                Limit(ahead.rule("sign_in_tries"), _DIRECTORY_REST, _DIRECTORY_REST),
+                Limit(_tries(ahead, of_directory=True), _DIRECTORY_REST, _DIRECTORY_REST),
             )
             return _COUNTED
         if _rests(ahead, known):

@@ -96,11 +96,11 @@ def test_every_spelling_is_one_person_with_one_count_and_none_locks_the_account_
         f"CLINIC\\{login}",
         f"clinic.test\\{login.upper()}",
     )
-    for spelling in spellings[:4]:
+    for spelling in spellings[:3]:
         assert "wrong: data 52e" == practice.refused(spelling, OTHER)
     assert ["account-rests"] * 5 == [practice.refused(spelling) for spelling in spellings]
     assert "ok" == practice.directory.find(login).state
-    assert 4 == bad_passwords(practice, login)
+    assert 3 == bad_passwords(practice, login)
     practice.test.clock.pass_(minutes=31)
     assert 1 == len(
         {practice.nobody(signin.second_half, token=practice.password(s)).login for s in spellings}
@@ -110,7 +110,7 @@ def test_every_spelling_is_one_person_with_one_count_and_none_locks_the_account_
 def test_strangers_who_guess_keep_nobody_out_at_home_and_nobody_is_locked_out_of_windows(
     practice, monkeypatch
 ):
-    monkeypatch.setitem(practice.test.house.rules, "sign_in_tries", 2)
+    monkeypatch.setitem(practice.test.house.rules, "sign_in_tries", 3)
     login = practice.somebody("PACS-Reception", person=True)
     practice.sign_in(login)
     home, elsewhere = practice.address, "203.0.113.7"
@@ -132,7 +132,7 @@ def test_strangers_who_guess_keep_nobody_out_at_home_and_nobody_is_locked_out_of
 
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(guess, range(8)))
-    assert ("account-rests", 4) == (practice.refused(login), bad_passwords(practice, login))
+    assert ("account-rests", 3) == (practice.refused(login), bad_passwords(practice, login))
     # The rest goes on for half an hour from the last try that was passed on, whoever made it.
     for practice.address in (elsewhere, home):
         practice.test.clock.pass_(minutes=15)
@@ -161,7 +161,7 @@ def test_guesses_sent_all_at_once_do_not_lock_the_account_in_windows_either(prac
 
     with ThreadPoolExecutor(12) as pool:
         list(pool.map(guess, range(12)))
-    assert 4 == bad_passwords(practice, login)
+    assert 3 == bad_passwords(practice, login)
     assert "ok" == practice.directory.find(login).state
 
 
@@ -254,7 +254,7 @@ def test_guesses_at_a_slip_rest_the_account_before_windows_locks_it(practice):
     for _ in range(8):
         with pytest.raises(WrongAnswer):
             practice.nobody(activation.begin, slip=slip.code, password=OTHER)
-    assert 4 == bad_passwords(practice, login)
+    assert 3 == bad_passwords(practice, login)
 
 
 # While the directory is away.
@@ -295,11 +295,12 @@ def test_the_cache_is_over_after_three_days_and_after_five_wrong_tries(practice)
     practice.back()
     practice.password(guessed)
     practice.away()
-    for _ in range(4):
+    for _ in range(3):
         practice.refused(guessed, OTHER)
     practice.test.clock.pass_(minutes=32)
     practice.password(guessed)
-    practice.refused(guessed, OTHER)
+    for _ in range(2):
+        practice.refused(guessed, OTHER)
     assert "away" == practice.refused(guessed)
     practice.back()
     practice.password(guessed)
@@ -522,12 +523,12 @@ def test_fifty_people_sign_in_at_once_and_all_come_in(practice, database, reques
     crowd = open_practice(
         tmp_path / "home", practice.trial, url=url, mapping={"Everybody": "reception", **MAPPING}
     )
-    logins = [f"p{number:04}" for number in range(1, WITH_PASSWORD)] + list(PEOPLE)[:2]
+    logins = [f"p{number:04}" for number in range(1, WITH_PASSWORD)] + list(PEOPLE)[:6]
     try:
         for login in logins:
             crowd.set_up(login)
         # Each code opens once, so somebody's other browsers take a recovery code.
-        tasks = [(login, turn) for turn in range(4) for login in logins][:50]
+        tasks = [(login, turn) for turn in range(3) for login in logins][:50]
 
         def sign_in(task: tuple[str, int]) -> Actor | None:
             login, turn = task
@@ -585,12 +586,15 @@ def test_openldap_keeps_out_every_state_with_one_sentence(openldap_practice):
 def test_guesses_do_not_lock_an_account_in_openldap_and_one_locked_there_stays_out(openldap_practice):
     practice = openldap_practice
     login = practice.somebody("PACS-Reception", person=True)
-    for spelling in (login, f"{login}@clinic.test", login.upper(), f"clinic\\{login}"):
+    for spelling in (login, f"{login}@clinic.test", f"clinic\\{login}"):
         practice.refused(spelling, OTHER)
     assert "account-rests" == practice.refused(login)
     assert "ok" == practice.directory.find(login).state
     practice.test.clock.pass_(minutes=31)
-    practice.refused(login, OTHER)  # The fifth that OpenLDAP hears of.
+    for _ in range(2):
+        practice.refused(
+            login, OTHER
+        )  # The fourth and fifth that OpenLDAP hears of: it forgets none by itself.
     assert "refused: 49, locked" == practice.refused(login)
 
 
