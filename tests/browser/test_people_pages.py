@@ -123,8 +123,12 @@ def test_a_proof_by_key_lets_an_admin_approve_without_a_code(browser: Browser, o
             way
             == f"/stepup?for=change%3A{request}%3A{way.split('%3A')[2].split('&')[0]}&next=%2Frequests%3Frequest%3D{request}"
         )
+        settled(page)
         page.get_by_text("Refuse it").click()
-        page.get_by_label("What should they know?").fill("Call her first")
+        remark = page.get_by_label("What should they know?")
+        remark.fill("Call her first")
+        remark.press("Tab")
+        expect(remark).to_have_value("Call her first")
         page.get_by_role("button", name="Refuse", exact=True).click()
         expect(page.get_by_text("Call her first")).to_be_visible()
     assert "refused" == test.do("admin", changes.request, request).state
