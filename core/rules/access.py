@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from core.rules.roles import ROLES, SCOPES, UNNAMED, Permission, Role, Scope
+from core.rules.roles import SCOPES, UNNAMED, Permission, Role, Scope, granted
 
 OUTSIDERS = frozenset({Role.PATIENT, Role.REFERRER})
 # What a person's own setting may say; the other scopes belong to outsiders.
@@ -34,7 +34,7 @@ class Bounds:
     """What is set for one person. scope None: what their roles say. sites empty: the house's own.
 
     patient_id: whose account this is; of staff, their own record, which is shut to them. reduced: signed in while the
-    directory was away.
+    directory was away. keyless: needs a key for what their role may do, and this session was not opened by one.
     """
 
     scope: Scope | None = None
@@ -42,6 +42,7 @@ class Bounds:
     patient_id: UUID | None = None
     referrer_id: UUID | None = None
     reduced: bool = False
+    keyless: bool = False
 
 
 @dataclass(frozen=True)
@@ -116,7 +117,7 @@ def scope_of(
         return Scope.LINK if by_link else Scope.OWN if Role.PATIENT in roles else Scope.REFERRER
     if permission in UNNAMED:
         return Scope.ALL
-    given = {SCOPES[role] for role in roles if permission in ROLES[role]}
+    given = {SCOPES[role] for role in roles if permission in granted(role, keyless=bounds.keyless)}
     widest = next((scope for scope in Scope if scope in given), Scope.NONE)
     if bounds.scope is None or not given or roles & {Role.SYSTEM, Role.NOBODY}:
         return widest

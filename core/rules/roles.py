@@ -187,6 +187,15 @@ NOT_WHILE_AWAY = frozenset(
 )
 
 
-def allowed(roles: frozenset[Role], permission: Permission) -> bool:
+# What is left of a role, where admins need keys, in a session that no key has opened (docs/decisions/089).
+WITHOUT_KEY: dict[Role, frozenset[Permission]] = {Role.ADMIN: frozenset({P.ACCOUNT_SELF})}
+
+
+def granted(role: Role, *, keyless: bool = False) -> frozenset[Permission]:
+    """What the role carries; keyless: in a session that lacks the key its owner needs."""
+    return WITHOUT_KEY.get(role, ROLES[role]) if keyless else ROLES[role]
+
+
+def allowed(roles: frozenset[Role], permission: Permission, *, keyless: bool = False) -> bool:
     """True when any of the roles carries the permission."""
-    return any(permission in ROLES[role] for role in roles)
+    return any(permission in granted(role, keyless=keyless) for role in roles)

@@ -66,6 +66,11 @@ AWAY = (
     "Sign in again once it answers."
 )
 
+KEY_FIRST = (
+    "What admins do needs your key, and you are signed in without it. Touch it, or add your first one: both are under "
+    "My account."
+)
+
 
 @dataclass(frozen=True)
 class Actor:
@@ -90,6 +95,14 @@ class Actor:
             return UUID(self.id)
         except ValueError:
             raise Denied("Only a member of staff can do this.") from None
+
+    def may(self, permission: Permission) -> bool:
+        """What their roles carry in this session: for drawing, never instead of the gate."""
+        return allowed(self.roles, permission, keyless=self.bounds.keyless)
+
+    def lacks_key_for(self, permission: Permission) -> bool:
+        """True for what their roles would carry, had a key opened this session."""
+        return not self.may(permission) and allowed(self.roles, permission)
 
 
 def nobody(*, channel: str, address: str = "") -> Actor:
@@ -190,7 +203,7 @@ class Work:
     @property
     def may(self) -> frozenset[Permission]:
         """Everything this actor may do: for drawing buttons, never instead of the gate."""
-        return frozenset(p for p in Permission if allowed(self.actor.roles, p))
+        return frozenset(p for p in Permission if self.actor.may(p))
 
     # The four doors ---------------------------------------------------------------------------------------------
 
@@ -270,7 +283,7 @@ class Work:
     def _missing(self, what: str, of_a_patient: bool = True) -> Missing:
         """One sentence for what is not there and for what is somebody else's."""
         sentence = f"This {what} does not exist, or is not yours to see."
-        if of_a_patient and allowed(self.actor.roles, Permission.GLASS_BREAK):
+        if of_a_patient and self.actor.may(Permission.GLASS_BREAK):
             sentence += " If care depends on it, you can break the glass."
         return Missing(sentence)
 
@@ -343,8 +356,8 @@ class Work:
     def _require(self, permission: Permission, subject: Subject) -> None:
         if self._depth == 0:
             self._refused = (permission, subject)
-        if not allowed(self.actor.roles, permission):
-            raise Denied(NOT_YOURS)
+        if not self.actor.may(permission):
+            raise Denied(KEY_FIRST if self.actor.lacks_key_for(permission) else NOT_YOURS)
         if self.actor.bounds.reduced and permission in NOT_WHILE_AWAY:
             raise Denied(AWAY)
 
