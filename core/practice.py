@@ -32,7 +32,7 @@ def describe(work: Work, *, name: str, address: str, phone: str, email: str, pcn
     with work.act(Permission.SYSTEM_MANAGE, Subject("practice")) as facts:
         if not name.strip():
             raise Refused("Write the practice's name.")
-        if not (pcns.isdigit() and len(pcns) == 13):
+        if not (pcns.isascii() and pcns.isdigit() and len(pcns) == 13):
             raise Refused("The practice number has 13 digits, leading zeros included.")
         row = work.db.scalars(select(Practice)).first()
         if row is None:
@@ -49,7 +49,7 @@ def describe(work: Work, *, name: str, address: str, phone: str, email: str, pcn
 
 def particulars(work: Work) -> PracticeCard:
     """Who we are."""
-    with work.look(Permission.ACCOUNT_SELF):
+    with work.look(Permission.STAFF_SELF):
         return card(work)
 
 
