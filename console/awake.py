@@ -16,7 +16,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from console.door import Door
-from core import signin
+from core import sessions
 from core.store.work import Actor
 
 _SCRIPT = (Path(__file__).parent / "awake.js").read_text()
@@ -57,7 +57,7 @@ class Watch:
 
     def _left(self, actor: Actor) -> dict[str, float | bool]:
         with self.door.work(actor) as work:
-            mine = next((s for s in signin.my_sessions(work) if s.is_mine), None)
+            mine = next((s for s in sessions.my_sessions(work) if s.is_mine), None)
         idle: timedelta = self.door.house.rules["session_idle"]
         now = self.door.house.clock()
         rests_at = mine.seen_at + idle if mine else now

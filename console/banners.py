@@ -16,13 +16,13 @@ import streamlit as st
 
 from console import desk, widgets
 from console.signin.forms import why_no_keys_at
-from core import access, alerts, changes, groups, people, signin
+from core import access, alerts, changes, groups, people, sessions
 from core.access import Glass
 from core.alerts import AlertCard
 from core.people import PersonCard
 from core.rules.roles import Permission as P
 from core.rules.roles import Role, allowed
-from core.signin import SignIn
+from core.sessions import SignIn
 from core.store.work import Actor
 
 Answer = TypeVar("Answer")
@@ -109,7 +109,7 @@ def _if_may(actor: Actor, permission: P, question: Callable[..., Answer], **how:
 def _sealed(me: PersonCard | None) -> SignIn | None:
     if me is None or not me.is_break_glass:
         return None
-    return next(iter(desk.glance(signin.my_sign_ins, size=1) or ()), None)
+    return next(iter(desk.glance(sessions.my_sign_ins, size=1) or ()), None)
 
 
 # A directory that hangs takes seconds to say nothing: one session asks for all of them.

@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from uuid import UUID
 
 from console.drafts import Drafts
-from core import signin
+from core import sessions
 from core.store.work import Actor, House, Openings, Work, nobody
 
 CHANNEL = "console"
@@ -44,14 +44,14 @@ class Door:
         if not token or len(token) > 100:
             return None
         with self.stranger(address) as work:
-            actor = signin.actor_of(work, token=token, channel=CHANNEL, address=address)
+            actor = sessions.actor_of(work, token=token, channel=CHANNEL, address=address)
         if actor is None or not self._is_due(actor):
             return actor
         # The directory is asked again between two pieces of work; what it says counts for this very request.
         with self.stranger(address) as work:
-            signin.recheck(work, token=token)
+            sessions.recheck(work, token=token)
         with self.stranger(address) as work:
-            return signin.actor_of(work, token=token, channel=CHANNEL, address=address)
+            return sessions.actor_of(work, token=token, channel=CHANNEL, address=address)
 
     def _is_due(self, actor: Actor) -> bool:
         """At most every half minute, and at each step while the session stands on the directory's silence."""
@@ -93,7 +93,7 @@ class Door:
             self._touched[actor.session] = now
             _shorten(self._touched)
         with self.stranger(actor.address) as work:
-            signin.keep_awake(work, token=token)
+            sessions.keep_awake(work, token=token)
 
     def _openings_of(self, actor: Actor) -> Openings:
         if actor.session is None:

@@ -15,13 +15,14 @@ from uuid import UUID
 from sqlalchemy import select
 
 from core import factors
+from core.door_limits import GATEWAY, address_rests, count_wrong_at_door, count_wrong_password
 from core.errors import Denied, Outside, Refused, Stale, Turned, WrongAnswer
 from core.factors import NewTotp, end_sessions_of
 from core.people import OUTSIDE
 from core.ports.directory import Entry
 from core.rules import passwords
 from core.rules.roles import Permission, Role
-from core.signin import GATEWAY, address_rests, count_wrong_at_door, count_wrong_password, password_of
+from core.signin import password_of
 from core.store.model import Activation, Person
 from core.store.work import Subject, Work, nobody
 from core.tokens import Unsealable, hash_token, plain_code, seal, unseal
@@ -162,9 +163,14 @@ def change_password(work: Work, *, old: str, new: str, code: str = "") -> int:
         raise Refused(problems[0].sentence, problems=problems)
     if new == old:
         raise Refused("That is the password you have. Choose another one.")
+    # Asked as at the door, with its limits, and outside any transaction.
     with work.house.work(nobody(channel=work.actor.channel, address=work.actor.address)) as door:
-        # Asked as at the door, with its limits, and outside any transaction.
-        right = password_of(door, work.actor.person, old)
+        with door.look(Permission.SIGN_IN):
+            rests = address_rests(door)
+        right = not rests and password_of(door, work.actor.person, old)
+        if not right and not rests:
+            with door.tend(Permission.SIGN_IN):
+                count_wrong_at_door(door)
     # A piece of work of its own: the directory is asked outside any transaction, and the used code stays used.
     with (
         work.house.work(work.actor) as first,
@@ -172,12 +178,11 @@ def change_password(work: Work, *, old: str, new: str, code: str = "") -> int:
     ):
         facts["step"] = "password-proved"
         person = first.get(Person, work.actor.person, lock=True)
-        if address_rests(first) or (person.locked_until is not None and person.locked_until > first.now()):
+        if rests or (person.locked_until is not None and person.locked_until > first.now()):
             raise WrongAnswer(RESTS, why="account-rests")
         if not right or person.password_hash != verifier_before:
             if person.directory == "local":
                 count_wrong_password(first, person)
-            count_wrong_at_door(first)
             raise WrongAnswer(WRONG_OLD, why="wrong password")
         facts["by"] = factors.require(first, "factors", code=code)
         person.wrong_answers = 0

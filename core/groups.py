@@ -8,7 +8,7 @@ from uuid import UUID
 from sqlalchemy import select
 
 from core.errors import Refused
-from core.people import by_login
+from core.people import by_login, fold, set_roles
 from core.ports.directory import AccountState, Entry, Group
 from core.rules.logins import problem_of
 from core.rules.problems import Problem
@@ -70,7 +70,7 @@ def search_people(work: Work, text: str, *, most: int = 20) -> tuple[Entry, ...]
 
 def directory_is_there(work: Work) -> str:
     """none, answers or away: for the pages' banners."""
-    with work.look(Permission.ACCOUNT_SELF):
+    with work.look(Permission.STAFF_SELF):
         directory = work.ports.directory
     if directory is None:
         return "none"
@@ -140,6 +140,23 @@ def set_mapping(work: Work, lines: list[dict[str, str]]) -> None:
     )
     for person in work.db.scalars(select(Person).where(Person.directory_id.is_not(None))):
         person.checked_at = None
+
+
+def take_over(work: Work, person: Person, entry: Entry) -> None:
+    """What the directory says of a person holds here: name, e-mail, groups, and the roles that those give."""
+    person.name, person.email = (entry.name or person.name)[:120], entry.email[:120]
+    login = fold(entry.login)
+    # Under the new login they come in while the directory is away, and the old one is free for somebody else.
+    if (
+        person.directory == "directory"
+        and login != person.login
+        and problem_of(login) is None
+        and by_login(work, login) is None
+    ):
+        person.login = login
+    person.groups = sorted(entry.groups)
+    set_roles(work, person, roles_for(work, entry.groups))
+    person.password_set_at, person.checked_at = entry.password_set_at, work.now()
 
 
 def _directory(work: Work):

@@ -3,9 +3,7 @@
 Every refusal of the first half says one sentence, costs one argon2 or one question to the directory, and keeps its true
 reason for the record. A wrong password never opens anything, whether the directory answers or not.
 
-Strangers who guess make an account rest everywhere but where its owner signed in lately: there it has tries of its own
-(docs/decisions/085-directory.md). The sealed account never rests, since 80 random bits are not guessed and it must open
-on the day of an attack; what counts an address, or everybody, counts for it, too.
+What is counted where is in core.door_limits, what becomes of a session in core.sessions.
 """
 
 from __future__ import annotations
@@ -14,28 +12,42 @@ import base64
 import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
 from sqlalchemy import select
 
-from core import factors, limits
+from core import factors
 from core.alerts import raise_alert
+from core.door_limits import (
+    COUNTED,
+    GATEWAY,
+    IN_RESERVE,
+    account_rests,
+    address_rests,
+    count_entry,
+    count_try,
+    count_unknown,
+    count_wrong_at_door,
+    entry_rests,
+    everybody_rests,
+    forget_entry,
+    forgive,
+    login_rests,
+)
 from core.errors import Away, Denied, Outside, Refused, WrongAnswer
-from core.factors import end_sessions_of
-from core.groups import roles_for
-from core.limits import Limit
-from core.people import OUTSIDE, by_login, fold, new_person, own_tries, set_roles
+from core.groups import roles_for, take_over
+from core.people import OUTSIDE, by_login, new_person
 from core.ports.directory import LONGEST_LOGIN, LONGEST_PASSWORD, AccountState, Answer, Entry, Verdict
 from core.ports.oidc import PUBLIC as UNPROVEN
 from core.ports.oidc import Claims
-from core.rules.access import Bounds
 from core.rules.logins import problem_of
-from core.rules.roles import Permission, Role, Scope
+from core.rules.roles import Permission
+from core.sessions import may_stay, new_session, session_of
 from core.store.model import Person, SignInSession
-from core.store.work import Actor, Subject, Work
-from core.tokens import Unsealable, hash_token, new_token, seal, unseal
+from core.store.work import Subject, Work
+from core.tokens import Unsealable, seal, unseal
 
 WRONG = (
     "That did not match. Check the name and the password, and try again. "
@@ -43,21 +55,8 @@ WRONG = (
 )
 TOO_LONG = "Sign in again: that took too long."
 _PASSWORD_STAGE = timedelta(minutes=5)
-_REST = timedelta(minutes=15)
-# Longer than the half hour in which Active Directory forgets wrong tries: rounds of guessing here never add up there.
-_DIRECTORY_REST = timedelta(minutes=31)
-_ADDRESS = Limit(most=20, window=timedelta(minutes=10), rest=timedelta(minutes=10))
-_EVERYBODY = Limit(most=200, window=timedelta(minutes=10), rest=timedelta(minutes=5))
-_KNOWN_ADDRESS = timedelta(days=30)
-# What an account of the directory has left for its owner's own addresses, all together, while strangers made it rest.
-_DIRECTORY_RESERVE = 1
-_COUNTED, _IN_RESERVE = "counted", "in reserve"
 _AWAY_TRIES = 5
-_CLOCKS_DIFFER = timedelta(minutes=5)
-# The door asks at most every half minute (console.door), so that five minutes are never passed.
-_CHECK_EVERY = timedelta(minutes=4, seconds=30)
 _BREAK_GLASS = timedelta(hours=1)
-GATEWAY = "gateway"
 
 
 @dataclass(frozen=True)
@@ -69,46 +68,6 @@ class SecondHalf:
     key: bool
     recovery: bool
     needs_reason: bool
-
-
-@dataclass(frozen=True)
-class SessionCard:
-    """A browser signed in: whose, from where, how, since when. is_mine: the one that asks."""
-
-    id: UUID
-    person_id: UUID
-    name: str
-    from_address: str
-    channel: str
-    method: str
-    is_away: bool
-    begun_at: datetime
-    seen_at: datetime
-    ends_at: datetime
-    is_mine: bool
-
-
-@dataclass(frozen=True)
-class SignIn:
-    """One time that somebody signed in, and how that session ended. reason: why the sealed account was used."""
-
-    at: datetime
-    from_address: str
-    method: str
-    is_away: bool
-    reason: str
-    ends_at: datetime
-    ended_at: datetime | None
-    ended_why: str
-
-
-@dataclass(frozen=True)
-class HalfSignIn:
-    """One time that the password was right, and the second question was not answered in time."""
-
-    at: datetime
-    from_address: str
-    channel: str
 
 
 @dataclass(frozen=True)
@@ -164,7 +123,7 @@ def check_password(work: Work, *, login: str, password: str) -> str:
         facts |= {"person": person.id, "roles": person.roles}
         if word.outcome == "away-right":
             facts["away"] = True
-        return _new_session(
+        return new_session(
             work, person, stage="password", lasts=_PASSWORD_STAGE, is_away=word.outcome == "away-right"
         )
 
@@ -190,7 +149,7 @@ def check_identity(work: Work, claims: Claims) -> tuple[str, bool]:
         facts |= {"person": person.id, "roles": person.roles}
         if claims.has_second_factor:
             return _open(work, person, method="sso", facts=facts), True
-        return _new_session(work, person, stage="password", lasts=_PASSWORD_STAGE), False
+        return new_session(work, person, stage="password", lasts=_PASSWORD_STAGE), False
 
 
 def note_unproven(work: Work, *, reason: str, detail: str = "") -> None:
@@ -252,171 +211,6 @@ def check_key(work: Work, *, token: str, answer: dict[str, Any], origin: str, re
         return _exchange(work, session, person, method="key", facts=facts, reason=reason)
 
 
-# Sessions -------------------------------------------------------------------------------------------------------
-
-
-def actor_of(work: Work, *, token: str, channel: str, address: str = "") -> Actor | None:
-    """The actor behind a session token, or None when it is unknown, ended, idle too long, or the person is out."""
-    with work.look(Permission.SIGN_IN):
-        session = _session(work, token)
-        if session is None or session.stage != "open" or (session.channel == GATEWAY) != (channel == GATEWAY):
-            return None
-        person = work.db.get(Person, session.person_id)
-        if person is None or not _may_stay(work, person):
-            return None
-        roles = frozenset(Role(r) for r in person.roles)
-        if bool(roles & set(OUTSIDE)) != (channel == GATEWAY):
-            return None  # What somebody is may change while they are signed in; a session stays at its door.
-        bounds = Bounds(Scope(person.scope) if person.scope else None, frozenset(person.sites), person.patient_id,
-                        person.referrer_id, session.is_away)  # fmt: skip
-        return Actor(str(person.id), person.name, roles, channel, address, session.id, bounds=bounds)
-
-
-def recheck(work: Work, *, token: str) -> None:
-    """Ask the directory again about the person behind a session, when five minutes have passed since it last said yes.
-
-    Out there is out here: disabled, expired or without a group that gives a role ends every session, and so does a
-    password set since. A session of a time when the directory was away is asked about until it answers.
-    """
-    with work.look(Permission.SIGN_IN):
-        session = _session(work, token)
-        person = work.db.get(Person, session.person_id) if session else None
-        if session is None or person is None or not _is_due(work, session, person):
-            return
-        person_id, entry_id, directory = person.id, person.directory_id or "", work.ports.directory
-    try:
-        entry = directory.look_up(entry_id)
-    except Outside:
-        # Away, or it refuses our own account: nobody can say anything of this person now.
-        return
-    with work.look(Permission.SIGN_IN):
-        news = _news(work, work.get(Person, person_id), entry)
-    if not news:
-        with work.tend(Permission.SIGN_IN):
-            work.get(Person, person_id, lock=True).checked_at = work.now()
-        return
-    with work.act(Permission.SIGN_IN, Subject("person", str(person_id))) as facts:
-        person = work.get(Person, person_id, lock=True)
-        facts |= {"stage": "directory", "person": person.id, "why": news}
-        if news == "roles":
-            facts |= {"before": person.roles, "after": list(roles_for(work, entry.groups))}
-            _take_over(work, person, entry)
-        else:
-            facts["sessions"] = end_sessions_of(work, person, why=news)
-            person.away_until = None
-            if news == "no group gives a role" and entry is not None:
-                # Who was an admin there is none here any more, and does not count as one.
-                _take_over(work, person, entry)
-        person.checked_at = work.now()
-
-
-def keep_awake(work: Work, *, token: str) -> None:
-    """Note that the session is in use. Called at most once a minute, since it takes the writer's lock."""
-    with work.tend(Permission.SIGN_IN):
-        if session := _session(work, token):
-            session.seen_at = work.now()
-
-
-def rotate(work: Work, *, token: str) -> str:
-    """A new token for the same session at a rise in rights; the old one is dead at once (ASVS 5.0, 7.2.4). Raises Denied."""
-    with work.act(Permission.SIGN_IN, Subject("session")) as facts:
-        session = _session(work, token, lock=True)
-        gateway = work.actor.channel == GATEWAY
-        if session is None or session.stage != "open" or (session.channel == GATEWAY) != gateway:
-            raise Denied("Sign in first.")
-        facts |= {"stage": "rotated", "person": session.person_id, "session": session.id}
-        fresh = new_token(work)
-        session.token_hash, session.seen_at = hash_token(fresh), work.now()
-        return fresh
-
-
-def sign_out(work: Work, *, token: str) -> None:
-    """End this session; an unknown token is no error, and leaves no entry."""
-    with work.look(Permission.SIGN_IN):
-        known = _session(work, token)
-    if known is None:
-        return
-    with work.act(Permission.SIGN_IN, Subject("session", str(known.id))) as facts:
-        facts |= {"stage": "out", "person": known.person_id}
-        if session := _session(work, token):
-            session.ended_at, session.ended_why = work.now(), "signed out"
-
-
-def end_session(work: Work, session_id: UUID) -> None:
-    """An admin ends somebody's session: it is over at that browser's next step."""
-    with work.act(Permission.PEOPLE_MANAGE, Subject("session", str(session_id))) as facts:
-        session = work.get(SignInSession, session_id, what="session")
-        if session.ended_at is None:
-            session.ended_at, session.ended_why = work.now(), "ended by an admin"
-        facts["person"] = session.person_id
-
-
-def end_my_session(work: Work, session_id: UUID) -> None:
-    """End another session of one's own: the browser that was left open elsewhere."""
-    with work.act(Permission.ACCOUNT_SELF, Subject("session", str(session_id))) as facts:
-        session = work.get(SignInSession, session_id, what="session")
-        if session.person_id != work.actor.person:
-            raise Denied("Only one's own sessions.")
-        if session.ended_at is None:
-            session.ended_at, session.ended_why = work.now(), "ended by its owner"
-        facts["person"] = session.person_id
-
-
-def end_my_other_sessions(work: Work) -> int:
-    """End every session of one's own but the one that asks (ASVS 5.0, 7.4.3); how many there were."""
-    with work.act(Permission.ACCOUNT_SELF, Subject("person", work.actor.id)) as facts:
-        if work.actor.session is None:
-            raise Denied("Sign in first.")
-        me = work.get(Person, work.actor.person, lock=True)
-        facts["sessions"] = end_sessions_of(work, me, why="ended by its owner", but=work.actor.session)
-        return facts["sessions"]
-
-
-def sessions(work: Work, *, person_id: UUID | None = None) -> tuple[SessionCard, ...]:
-    """Open sessions, newest first: everyone's, or one person's."""
-    with work.look(Permission.PEOPLE_SEE):
-        return _open_sessions(work, person_id)
-
-
-def my_sessions(work: Work) -> tuple[SessionCard, ...]:
-    """One's own open sessions, newest first."""
-    with work.look(Permission.ACCOUNT_SELF):
-        return _open_sessions(work, work.actor.person)
-
-
-def my_sign_ins(work: Work, *, size: int = 10) -> tuple[SignIn, ...]:
-    """When and from where this account was signed in, newest first: its owner sees what was not them."""
-    with work.look(Permission.ACCOUNT_SELF):
-        return _sign_ins(work, work.actor.person, size)
-
-
-def my_half_sign_ins(work: Work, *, size: int = 5) -> tuple[HalfSignIn, ...]:
-    """When and from where this account's password was right and no second factor followed, newest first.
-
-    Its owner alone can tell a password that somebody else knows from a phone that was not at hand.
-    """
-    with work.look(Permission.ACCOUNT_SELF):
-        query = select(SignInSession).where(
-            SignInSession.person_id == work.actor.person, SignInSession.stage == "password",
-            SignInSession.ended_why != "exchanged", SignInSession.ends_at <= work.now(),
-        ).order_by(SignInSession.begun_at.desc()).limit(size)  # fmt: skip
-        return tuple(HalfSignIn(s.begun_at, s.from_address, s.channel) for s in work.db.scalars(query))
-
-
-def sign_ins(work: Work, person_id: UUID, *, size: int = 10) -> tuple[SignIn, ...]:
-    """When and from where somebody signed in, newest first."""
-    with work.look(Permission.PEOPLE_SEE):
-        return _sign_ins(work, person_id, size)
-
-
-def _sign_ins(work: Work, person_id: UUID, size: int) -> tuple[SignIn, ...]:
-    query = select(SignInSession).where(SignInSession.person_id == person_id, SignInSession.stage == "open")
-    return tuple(
-        SignIn(s.begun_at, s.from_address, s.method, s.is_away, s.reason, s.ends_at, s.ended_at, s.ended_why)
-        for s in work.db.scalars(query.order_by(SignInSession.begun_at.desc()).limit(size))
-    )
-
-
 # For sibling verbs inside their own gate --------------------------------------------------------------------------
 
 
@@ -443,42 +237,8 @@ def password_of(work: Work, person_id: UUID, password: str) -> bool:
     if work.ports.directory.password_is_right(entry, password).verdict is not Verdict.RIGHT:
         return False
     with work.house.work(work.actor) as after, after.tend(Permission.SIGN_IN):
-        _forgive(after, after.get(Person, person_id, lock=True), ends_rest=counted == _COUNTED)
+        forgive(after, after.get(Person, person_id, lock=True), ends_rest=counted == COUNTED)
     return True
-
-
-def count_wrong_password(work: Work, person: Person) -> None:
-    """One more wrong password of this account; the last one of a few begins its rest."""
-    if person.locked_until is not None and person.locked_until > work.now():
-        return
-    person.wrong_answers += 1
-    if person.wrong_answers >= _tries(work, of_directory=person.directory == "directory"):
-        rest = _DIRECTORY_REST if person.directory == "directory" else _REST
-        person.wrong_answers, person.locked_until = 0, work.now() + rest
-
-
-def _tries(work: Work, *, of_directory: bool) -> int:
-    """Wrong passwords before an account rests; of the directory's, those for its owner's addresses are kept back."""
-    tries: int = work.rule("sign_in_tries")
-    return max(1, tries - _DIRECTORY_RESERVE) if of_directory else tries
-
-
-def address_rests(work: Work) -> bool:
-    """True while nothing is taken from this address."""
-    return limits.rests(work, _address(work))
-
-
-def count_wrong_at_door(work: Work) -> None:
-    """One more wrong answer from this address, and in all; a rest that begins is an alert."""
-    if limits.count_wrong(work, _address(work), _ADDRESS):
-        raise_alert(
-            work,
-            "guessing",
-            f"Many wrong sign-ins came from {work.actor.address or 'one address'}: it rests for ten minutes.",
-        )
-    if limits.count_wrong(work, _everybody(work), _EVERYBODY):
-        raise_alert(work, "guessing", "Very many wrong sign-ins came from everywhere: for five minutes only addresses that "
-                    "staff used before are heard.")  # fmt: skip
 
 
 # Inside: the password -------------------------------------------------------------------------------------------
@@ -492,13 +252,13 @@ def _look_for(work: Work, login: str) -> _Seen:
     rests = ""
     if address_rests(work):
         rests = "address-rests"
-    elif limits.rests(work, _everybody(work)) and not _is_known_address(work):
+    elif everybody_rests(work):
         rests = "everybody-rests"
     elif strays and person is not None and person.directory != "directory":
         rests = "wrong door"
-    elif person is None and limits.rests(work, _unknown(login)):
+    elif person is None and login_rests(work, login):
         rests = "login-rests"
-    elif person is not None and _rests(work, person):
+    elif person is not None and account_rests(work, person):
         rests = "account-rests"
     if person is None:
         return _Seen(rests=rests)
@@ -564,9 +324,9 @@ def _ask_directory(work: Work, login: str, password: str) -> _Word:
         return _Word("wrong", "not in the directory")
     with work.look(Permission.SIGN_IN):
         known = _by_entry(work, entry)
-        if known is not None and _rests(work, known):
+        if known is not None and account_rests(work, known):
             return _Word("rests", "account-rests", entry)
-        if known is None and limits.rests(work, f"entry:{entry.id}"):
+        if known is None and entry_rests(work, entry.id):
             return _Word("rests", "account-rests", entry)
         at_wrong_door = not _is_right_door(work, roles_for(work, entry.groups))
     if at_wrong_door and work.actor.channel == GATEWAY:
@@ -584,7 +344,7 @@ def _ask_directory(work: Work, login: str, password: str) -> _Word:
         return _Word("refused", entry.state, entry, is_counted=True)
     if answer.verdict is Verdict.RIGHT:
         return _Word("right", answer.reason, entry, accounts.new_verifier(password), is_counted=True,
-                     in_reserve=counted == _IN_RESERVE)  # fmt: skip
+                     in_reserve=counted == IN_RESERVE)  # fmt: skip
     outcome = "refused" if answer.verdict is Verdict.REFUSED else "wrong"
     return _Word(outcome, answer.reason or answer.state, entry, is_counted=True)
 
@@ -598,17 +358,13 @@ def _count_ahead(work: Work, entry: Entry) -> str:
     with work.house.work(work.actor) as ahead, ahead.tend(Permission.SIGN_IN):
         known = _by_entry(ahead, entry, lock=True)
         if known is None:
-            if limits.rests(ahead, f"entry:{entry.id}"):
+            if entry_rests(ahead, entry.id):
                 return ""
-            limits.count_wrong(
-                ahead,
-                f"entry:{entry.id}",
-                Limit(_tries(ahead, of_directory=True), _DIRECTORY_REST, _DIRECTORY_REST),
-            )
-            return _COUNTED
-        if _rests(ahead, known):
+            count_entry(ahead, entry.id)
+            return COUNTED
+        if account_rests(ahead, known):
             return ""
-        return _count_try(ahead, known)
+        return count_try(ahead, known)
 
 
 def _by_entry(work: Work, entry: Entry, *, lock: bool = False) -> Person | None:
@@ -630,7 +386,12 @@ def _why_not(work: Work, seen: _Seen, word: _Word, person: Person | None) -> str
     if person is None and word.entry is None:
         return "unknown"
     # A provider has limits of its own: who guesses passwords here must not keep out somebody who has none here.
-    if person is not None and person.directory != "sso" and not word.is_counted and _rests(work, person):
+    if (
+        person is not None
+        and person.directory != "sso"
+        and not word.is_counted
+        and account_rests(work, person)
+    ):
         return "account-rests"
     if person is not None and not person.is_active:
         return "shut out"
@@ -666,11 +427,6 @@ def _is_right_door(work: Work, roles: Iterable[str]) -> bool:
     return bool(set(roles) & set(OUTSIDE)) == (work.actor.channel == GATEWAY)
 
 
-def _everybody(work: Work) -> str:
-    """Guessing at one door shuts that door alone: a flood from the internet must not keep staff out."""
-    return f"everybody:{GATEWAY}" if work.actor.channel == GATEWAY else "everybody"
-
-
 def _count(work: Work, login: str, word: _Word, person: Person | None) -> None:
     # While the directory is away nothing is answered, so nothing is guessed; and a practice full of staff who try must
     # not close the door to the one account that still opens.
@@ -681,89 +437,10 @@ def _count(work: Work, login: str, word: _Word, person: Person | None) -> None:
         person.away_tries += 1
     if word.is_counted or word.outcome not in ("wrong", "away-wrong"):
         return
-    tries = Limit(work.rule("sign_in_tries"), _REST, _REST)
     if person is not None:
-        _count_try(work, person)
+        count_try(work, person)
     else:
-        limits.count_wrong(work, _unknown(login), tries)
-
-
-def _unknown(login: str) -> str:
-    return "login:" + hashlib.sha256(fold(login[:LONGEST_LOGIN]).encode("utf-8", "replace")).hexdigest()[:32]
-
-
-def _rests(work: Work, person: Person) -> bool:
-    """True while no password of this account is tried from this address."""
-    if person.is_break_glass:
-        return False
-    everywhere = _rests_everywhere(work, person)
-    if not _is_at_home(work, person):
-        return everywhere
-    return (everywhere or person.directory == "local") and limits.rests(work, _at_home(work, person))
-
-
-def _count_try(work: Work, person: Person) -> str:
-    """One more wrong password at the door, of this account and from this address.
-
-    A local account counts strangers and its owner's addresses apart. Of the directory's, all that is passed on counts
-    together, and its owner's addresses have a few tries more than strangers; each of them prolongs the rest, so that the
-    directory, too, has forgotten every one when it ends.
-    """
-    if person.is_break_glass:
-        return _COUNTED
-    at_home = _is_at_home(work, person)
-    if person.directory == "local" and at_home:
-        limits.count_wrong(work, _at_home(work, person), Limit(work.rule("sign_in_tries"), _REST, _REST))
-    elif at_home and _rests_everywhere(work, person):
-        limits.count_wrong(
-            work, _at_home(work, person), Limit(_DIRECTORY_RESERVE, _DIRECTORY_REST, _DIRECTORY_REST)
-        )
-        person.locked_until = work.now() + _DIRECTORY_REST
-        return _IN_RESERVE
-    else:
-        count_wrong_password(work, person)
-    return _COUNTED
-
-
-def _forgive(work: Work, person: Person, *, ends_rest: bool) -> None:
-    """The password was right: what was counted is forgotten. ends_rest: the try itself had begun it, ahead of the answer."""
-    if _is_at_home(work, person):
-        limits.lift(work, _at_home(work, person))
-    person.wrong_answers = 0
-    if ends_rest:
-        person.locked_until = None
-
-
-def _rests_everywhere(work: Work, person: Person) -> bool:
-    return person.locked_until is not None and person.locked_until > work.now()
-
-
-def _is_at_home(work: Work, person: Person) -> bool:
-    """True where this person signed in, both halves, during the last thirty days."""
-    if not work.actor.address:
-        return False
-    query = select(SignInSession.id).where(
-        SignInSession.person_id == person.id, SignInSession.from_address == work.actor.address[:64],
-        SignInSession.stage == "open", SignInSession.begun_at > work.now() - _KNOWN_ADDRESS,
-    )  # fmt: skip
-    return work.db.scalars(query.limit(1)).first() is not None
-
-
-def _at_home(work: Work, person: Person) -> str:
-    """The key of what is counted there; the directory knows no addresses, so all of them are one for its people."""
-    return f"{own_tries(person.id)}{work.actor.address[:50] if person.directory == 'local' else 'home'}"
-
-
-def _address(work: Work) -> str:
-    return f"address:{work.actor.address[:64]}"
-
-
-def _is_known_address(work: Work) -> bool:
-    query = select(SignInSession.id).where(
-        SignInSession.from_address == work.actor.address, SignInSession.stage == "open",
-        SignInSession.begun_at > work.now() - _KNOWN_ADDRESS,
-    )  # fmt: skip
-    return work.db.scalars(query.limit(1)).first() is not None
+        count_unknown(work, login)
 
 
 def _newcomer(work: Work, entry: Entry | None, *, directory: str = "directory") -> Person:
@@ -779,17 +456,17 @@ def _remember(work: Work, person: Person, word: _Word, login: str) -> None:
     # What opened while the directory was away, the directory never heard: its own count goes on, and so does ours.
     if word.outcome == "right":
         person.away_tries = 0
-        _forgive(work, person, ends_rest=word.is_counted and not word.in_reserve)
+        forgive(work, person, ends_rest=word.is_counted and not word.in_reserve)
     if word.verifier and word.entry is None:
         person.password_hash = word.verifier
     if word.entry is None:
         return
-    _take_over(work, person, word.entry)
+    take_over(work, person, word.entry)
     if word.verifier:
         person.away_until = work.now() + work.rule("away_lasts")
         box = seal(work, word.verifier, bound_to=_away_of(person))
         person.away_hash = base64.b64encode(box).decode()
-    limits.forget(work, f"entry:{word.entry.id}")
+    forget_entry(work, word.entry.id)
 
 
 def _away_verifier(work: Work, person: Person) -> str:
@@ -805,73 +482,11 @@ def _away_of(person: Person) -> str:
     return f"away|{person.id}|{until_s}"
 
 
-def _take_over(work: Work, person: Person, entry: Entry) -> None:
-    """What the directory says of a person holds here: name, e-mail, groups, and the roles that those give."""
-    person.name, person.email = (entry.name or person.name)[:120], entry.email[:120]
-    login = fold(entry.login)
-    # Under the new login they come in while the directory is away, and the old one is free for somebody else.
-    if (
-        person.directory == "directory"
-        and login != person.login
-        and problem_of(login) is None
-        and by_login(work, login) is None
-    ):
-        person.login = login
-    person.groups = sorted(entry.groups)
-    set_roles(work, person, roles_for(work, entry.groups))
-    person.password_set_at, person.checked_at = entry.password_set_at, work.now()
-
-
-# Inside: sessions -----------------------------------------------------------------------------------------------
-
-
-def _may_stay(work: Work, person: Person) -> bool:
-    return (
-        person.is_active
-        and bool(person.roles)
-        and (person.closes_at is None or person.closes_at > work.now())
-    )
-
-
-def _is_due(work: Work, session: SignInSession, person: Person) -> bool:
-    if person.directory != "directory" or work.ports.directory is None or session.stage != "open":
-        return False
-    if person.checked_at is None or (session.is_away and person.checked_at < session.begun_at):
-        return True
-    return person.checked_at + _CHECK_EVERY <= work.now()
-
-
-def _news(work: Work, person: Person, entry: Entry | None) -> str:
-    """What changed in the directory: gone, an account state, password set, no role, roles; empty for nothing."""
-    if entry is None:
-        return "gone from the directory"
-    if entry.state is not AccountState.OK:
-        return str(entry.state)
-    if entry.password_set_at and person.password_set_at and entry.password_set_at > person.password_set_at:
-        return "password set anew"
-    roles = roles_for(work, entry.groups)
-    if not roles:
-        return "no group gives a role"
-    return "roles" if sorted(roles) != sorted(person.roles) else ""
-
-
-def _session(work: Work, token: str, *, lock: bool = False) -> SignInSession | None:
-    query = select(SignInSession).where(SignInSession.token_hash == hash_token(token))
-    found = work.db.scalars(query.with_for_update() if lock else query).one_or_none()
-    now = work.now()
-    if (
-        found is None
-        or found.ended_at
-        or found.ends_at <= now
-        or found.seen_at + work.rule("session_idle") <= now
-        or found.seen_at > now + _CLOCKS_DIFFER  # the clock was put back: nobody can say how long it idled
-    ):
-        return None
-    return found
+# Inside: the second half ----------------------------------------------------------------------------------------
 
 
 def _first_half(work: Work, token: str, *, lock: bool = False) -> SignInSession:
-    session = _session(work, token, lock=lock)
+    session = session_of(work, token, lock=lock)
     gateway = work.actor.channel == GATEWAY
     if session is None or session.stage != "password" or (session.channel == GATEWAY) != gateway:
         raise Denied(TOO_LONG)
@@ -882,7 +497,7 @@ def _second(work: Work, token: str, facts: dict[str, Any], reason: str) -> tuple
     session = _first_half(work, token, lock=True)
     person = work.get(Person, session.person_id, lock=True)
     facts |= {"stage": "second", "person": person.id}
-    if not _may_stay(work, person):
+    if not may_stay(work, person):
         raise Denied(TOO_LONG)
     if person.is_break_glass and len(reason.strip()) < 10:
         raise Refused("Write why the sealed account is used: it stays on record.")
@@ -909,42 +524,5 @@ def _open(work: Work, person: Person, *, method: str, facts: dict[str, Any], rea
         raise_alert(
             work, "break-glass", f"The sealed account {person.login} was used: {reason}", about=person.id
         )
-    return _new_session(work, person, stage="open", lasts=lasts, method=method, reason=reason if person.is_break_glass else "",
+    return new_session(work, person, stage="open", lasts=lasts, method=method, reason=reason if person.is_break_glass else "",
                         is_away=is_away)  # fmt: skip
-
-
-def _new_session(work: Work, person: Person, *, stage: str, lasts: timedelta, method: str = "", reason: str = "",
-                 is_away: bool = False) -> str:  # fmt: skip
-    token, now = new_token(work), work.now()
-    work.db.add(
-        SignInSession(
-            id=work.new_id(),
-            token_hash=hash_token(token),
-            person_id=person.id,
-            stage=stage,
-            from_address=work.actor.address[:64],
-            begun_at=now,
-            seen_at=now,
-            ends_at=now + lasts,
-            channel=GATEWAY if work.actor.channel == GATEWAY else "console",
-            method=method,
-            is_away=is_away,
-            reason=reason,
-            ended_why="",
-        )  # fmt: skip
-    )
-    return token
-
-
-def _open_sessions(work: Work, person_id: UUID | None) -> tuple[SessionCard, ...]:
-    query = select(SignInSession, Person.name).join(Person, Person.id == SignInSession.person_id).where(
-        SignInSession.ended_at.is_(None), SignInSession.stage == "open", SignInSession.ends_at > work.now(),
-        SignInSession.seen_at > work.now() - work.rule("session_idle"))  # fmt: skip
-    if person_id:
-        query = query.where(SignInSession.person_id == person_id)
-    rows = work.db.execute(query.order_by(SignInSession.begun_at.desc()).limit(200))
-    return tuple(
-        SessionCard(s.id, s.person_id, name, s.from_address, s.channel, s.method, s.is_away, s.begun_at, s.seen_at, s.ends_at,
-                    s.id == work.actor.session)
-        for s, name in rows
-    )  # fmt: skip

@@ -33,13 +33,14 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.routing import Route
 
-from core import activation, own_studies, signin
+from core import activation, own_studies, sessions, signin
 from core.activation import SlipView
 from core.errors import Away, Denied, Missing, Refused, SorgError, WrongAnswer
 from core.factors import NewTotp
 from core.own_studies import OpenedStudy, OwnStudies
 from core.rules.roles import Role
-from core.signin import GATEWAY, SecondHalf
+from core.sessions import GATEWAY
+from core.signin import SecondHalf
 from core.store.work import Actor
 from gateway import account_page as pages
 from gateway.desk import Desk, manifest_of
@@ -161,7 +162,7 @@ class AccountDesk:
         except Refused as error:
             return await self._show(request, pages.code, status=401, half=half, use=use, said=error.sentence)
         # Whoever signed in here before is out: one browser, one person.
-        await self._by_stranger(request, signin.sign_out, token=self._held(request, SESSION))
+        await self._by_stranger(request, sessions.sign_out, token=self._held(request, SESSION))
         answer = _onward(f"{HERE}/studies")
         self._keep(answer, SESSION, token)
         self._drop(answer, HALF, path=f"{HERE}/code")
@@ -400,7 +401,7 @@ class AccountDesk:
         form = await self._form(request) or {}
         if not self._is_ours(request, form):
             return _onward(f"{HERE}/studies")
-        await self._by_stranger(request, signin.sign_out, token=self._held(request, SESSION))
+        await self._by_stranger(request, sessions.sign_out, token=self._held(request, SESSION))
         answer = _onward(f"{HERE}/signed-out")
         self._drop(answer, SESSION)
         self._drop(answer, FORM)
@@ -432,15 +433,15 @@ class AccountDesk:
         if self.house.ports.directory is not None and (
             actor.bounds.reduced or self._rechecked.is_due(actor.session, now)
         ):
-            self.desk.ask(signin.recheck, token=token, by=by)
+            self.desk.ask(sessions.recheck, token=token, by=by)
             actor = self._actor(request, token)
         if actor is not None and actor.session is not None and self._touched.is_due(actor.session, now):
-            self.desk.ask(signin.keep_awake, token=token, by=by)
+            self.desk.ask(sessions.keep_awake, token=token, by=by)
         return actor
 
     def _actor(self, request: Request, token: str) -> Actor | None:
         by = self.desk.stranger(request)
-        return self.desk.ask(signin.actor_of, token=token, channel=GATEWAY, address=by.address, by=by)
+        return self.desk.ask(sessions.actor_of, token=token, channel=GATEWAY, address=by.address, by=by)
 
     async def _by_stranger(self, request: Request, verb: Callable[..., Any], **how: Any) -> Any:
         by = self.desk.stranger(request)

@@ -23,7 +23,7 @@ from uuid import UUID
 import requests
 from pypdf import PdfReader
 
-from core import billing, pacs, privacy, reporting, sharing, signin, workflow
+from core import billing, pacs, privacy, reporting, sessions, sharing, signin, workflow
 from core.rules import medclm
 from core.rules.remittance import REMITTANCE_COLUMNS
 from core.rules.steps import Status
@@ -158,7 +158,7 @@ def _sign_in(told: Run, house: House, home: Path, cast: Cast) -> None:
             with house.work(door) as work:
                 token = signin.check_code(work, token=half, code=story.code(note["login"], ahead=-1))
             with house.work(door) as work:
-                actor = signin.actor_of(work, token=token, channel="demo")
+                actor = sessions.actor_of(work, token=token, channel="demo")
             _show(actor is not None and note["role"] in actor.roles, "the session does not open the house")
 
 

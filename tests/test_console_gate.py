@@ -19,7 +19,7 @@ from streamlit.util import calc_hash
 from websockets.sync.client import connect
 
 from console.signin.routes import LARGEST_FORM, local_path
-from core import privacy, signin
+from core import privacy, sessions, signin
 from tests.fixtures.console import COOKIE, Console, early_house, log_of, serving
 from tests.fixtures.house import PASSWORD
 
@@ -139,7 +139,7 @@ def test_a_token_made_anew_leaves_nothing_to_the_old_one_not_even_an_open_page(d
     old = desk.fresh_token("transcriptionist")
     with websocket(desk, token=old) as ws:
         assert not any("You are signed out" in t for t in run(ws)[0])
-        new = at_the_consoles_time(desk, lambda: desk.test.do("nobody", signin.rotate, token=old))
+        new = at_the_consoles_time(desk, lambda: desk.test.do("nobody", sessions.rotate, token=old))
         assert any("You are signed out" in t for t in run(ws)[0])
     assert (401, 200) == (raw_get(desk, "/board", old)[0], raw_get(desk, "/board", new)[0])
     with pytest.raises(websockets.exceptions.InvalidStatus):
@@ -368,8 +368,8 @@ def test_a_session_that_an_admin_ends_is_over_at_the_next_request(desk: Console)
     token = desk.fresh_token("manager")
     assert 200 == raw_get(desk, "/board", token)[0]
     # The manager's own: people who signed in at the console did so by its clock, which is ahead of this test's.
-    newest = desk.test.do("admin", signin.sessions, person_id=desk.test.actors["manager"].person)[0]
-    desk.test.do("admin", signin.end_session, newest.id)
+    newest = desk.test.do("admin", sessions.sessions, person_id=desk.test.actors["manager"].person)[0]
+    desk.test.do("admin", sessions.end_session, newest.id)
     assert 401 == raw_get(desk, "/board", token)[0]
 
 

@@ -7,7 +7,7 @@ import pyotp
 import pytest
 import webauthn
 
-from core import alerts, factors, signin
+from core import alerts, factors, sessions, signin
 from core.errors import Denied, Refused, WrongAnswer
 from core.rules.roles import Permission
 from core.store.model import Person
@@ -253,7 +253,7 @@ def test_a_key_is_registered_and_opens_a_session_by_itself(either_shared):
     actor = guest.behind(touch(guest, key))
     assert str(guest.id) == actor.id
     assert ["key", either_shared.clock.at] == [
-        either_shared.do("admin", signin.sessions, person_id=guest.id)[0].method,
+        either_shared.do("admin", sessions.sessions, person_id=guest.id)[0].method,
         guest.does(factors.mine).keys[0].used_at,
     ]
 

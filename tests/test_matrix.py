@@ -16,8 +16,8 @@ REACH = {
 # then look for one account or one link), or oversee who saw what.
 WHOLE = {
     "signin.check_password", "signin.check_identity", "signin.note_unproven", "signin.second_half", "signin.check_code",
-    "signin.check_recovery", "signin.ask_key", "signin.check_key", "signin.actor_of", "signin.recheck", "signin.keep_awake",
-    "signin.sign_out", "signin.rotate", "activation.look_at", "activation.begin", "activation.finish",
+    "signin.check_recovery", "signin.ask_key", "signin.check_key", "sessions.actor_of", "sessions.recheck", "sessions.keep_awake",
+    "sessions.sign_out", "sessions.rotate", "activation.look_at", "activation.begin", "activation.finish",
     "sharing.front_door", "sharing.look_at", "sharing.redeem", "sharing.actor_of", "sharing.image_behind", "sharing.why_shut",
     "analytics.insight", "analytics.activity", "analytics.export", "analytics.open_for_analysis",
     "privacy.who_looked", "privacy.entries", "privacy.take_out",

@@ -2,7 +2,7 @@
 
 import pytest
 
-from core import activation, factors, people, signin
+from core import activation, factors, people, sessions
 from core.errors import Refused, WrongAnswer
 from core.rules.roles import Permission
 from core.store.model import Person
@@ -29,7 +29,7 @@ def change(guest: Guest, *, old: str = PASSWORD, new: str = NEW, code: str | Non
 def test_a_new_password_counts_at_once_and_ends_every_other_session(guest):
     elsewhere, half = guest.enters(), guest.says()
     assert 1 == change(guest)
-    assert [guest.actor.session] == [s.id for s in guest.does(signin.my_sessions)]
+    assert [guest.actor.session] == [s.id for s in guest.does(sessions.my_sessions)]
     assert guest.behind(elsewhere) is None
     with pytest.raises(Refused):
         guest.types(half, guest.code())
@@ -109,10 +109,10 @@ def test_every_other_session_ends_and_the_one_that_asks_stays(guest):
     others = [guest.enters() for _ in range(2)]
     stranger = hire(guest.test)
     theirs = stranger.enters()
-    assert 2 == guest.does(signin.end_my_other_sessions)
+    assert 2 == guest.does(sessions.end_my_other_sessions)
     assert [None, None] == [guest.behind(token) for token in others]
-    assert stranger.behind(theirs) and guest.does(signin.my_sessions)[0].is_mine
-    assert 0 == guest.does(signin.end_my_other_sessions)
+    assert stranger.behind(theirs) and guest.does(sessions.my_sessions)[0].is_mine
+    assert 0 == guest.does(sessions.end_my_other_sessions)
 
 
 def test_a_new_app_ends_the_sessions_of_the_old_one(guest):
@@ -121,13 +121,13 @@ def test_a_new_app_ends_the_sessions_of_the_old_one(guest):
     guest.secret = fresh.secret
     assert 1 == guest.does(factors.finish_totp, code=guest.proof())
     assert guest.behind(elsewhere) is None
-    assert 1 == len(guest.does(signin.my_sessions))
+    assert 1 == len(guest.does(sessions.my_sessions))
 
 
 def test_a_right_password_without_a_second_factor_is_told_to_its_owner(guest):
     guest.enters()
     guest.says()
-    assert () == guest.does(signin.my_half_sign_ins)  # It may still be answered.
+    assert () == guest.does(sessions.my_half_sign_ins)  # It may still be answered.
     guest.test.clock.pass_(minutes=6)
-    half = guest.does(signin.my_half_sign_ins)
+    half = guest.does(sessions.my_half_sign_ins)
     assert [(guest.address, "console")] == [(h.from_address, h.channel) for h in half]

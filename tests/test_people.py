@@ -7,7 +7,7 @@ from uuid import UUID
 import pytest
 from sqlalchemy import event, text
 
-from core import activation, alerts, changes, factors, people, signin
+from core import activation, alerts, changes, factors, people, sessions, signin
 from core.errors import Denied, Missing, Refused
 from core.ports import Ports
 from core.ports.directory import LocalAccounts
@@ -111,7 +111,7 @@ def test_shutting_out_needs_a_reason_is_on_record_and_takes_an_approval_to_undo(
     with pytest.raises(Denied):
         a.does(changes.approve, request, digest=a.does(changes.request, request).digest, code=a.proof())
     b.does(changes.approve, request, digest=b.does(changes.request, request).digest, code=b.proof())
-    assert ("active", ()) == (guest.card().standing, a.does(signin.sessions, person_id=guest.id))
+    assert ("active", ()) == (guest.card().standing, a.does(sessions.sessions, person_id=guest.id))
 
 
 def test_an_admin_who_shuts_out_another_is_heard_of(shared_house):
@@ -259,7 +259,7 @@ def test_no_secret_of_anybody_lies_in_any_table_or_on_record(either_shared):
     guest = hire(either_shared)
     said = {"password": PASSWORD, "totp": guest.secret, "first half": guest.says()}
     said["session"] = guest.types(said["first half"], guest.code())
-    said["rotated"] = guest.asks(signin.rotate, token=said["session"])
+    said["rotated"] = guest.asks(sessions.rotate, token=said["session"])
     said |= {
         f"recovery {n}": c for n, c in enumerate(guest.does(factors.renew_recovery_codes, code=guest.proof()))
     }

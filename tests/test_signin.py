@@ -7,7 +7,7 @@ import pytest
 from argon2 import PasswordHasher
 from sqlalchemy import func, select
 
-from core import alerts, factors, patients, people, privacy, signin
+from core import alerts, factors, patients, people, privacy, sessions, signin
 from core.errors import Denied, Refused, WrongAnswer
 from core.rules.roles import Permission, Role
 from core.store.model import Person, SignInSession, Throttle
@@ -63,7 +63,7 @@ def test_the_token_is_new_at_every_rise_and_only_its_hash_is_kept(shared_house):
     guest = hire(shared_house)
     first = guest.says()
     second = guest.types(first, guest.code())
-    third = guest.asks(signin.rotate, token=second)
+    third = guest.asks(sessions.rotate, token=second)
     assert 3 == len({first, second, third})
     assert (None, None) == (guest.behind(first), guest.behind(second))
     assert str(guest.id) == guest.behind(third).id
@@ -83,7 +83,7 @@ def test_a_session_ends_when_idle_stays_in_use_and_ends_in_any_case(shared_house
     token = guest.enters()
     for _ in range(51):
         shared_house.clock.pass_(minutes=14)
-        guest.asks(signin.keep_awake, token=token)
+        guest.asks(sessions.keep_awake, token=token)
         assert guest.behind(token)
     shared_house.clock.pass_(minutes=14)
     assert None is guest.behind(token)
@@ -95,23 +95,23 @@ def test_a_session_ends_when_idle_stays_in_use_and_ends_in_any_case(shared_house
 def test_signing_out_ends_it_and_an_unknown_token_leaves_no_entry(shared_house):
     guest = hire(shared_house)
     token = guest.enters()
-    guest.asks(signin.sign_out, token=token)
+    guest.asks(sessions.sign_out, token=token)
     assert None is guest.behind(token)
     before = newest(shared_house)[0].seq
-    guest.asks(signin.sign_out, token="nobody's")
+    guest.asks(sessions.sign_out, token="nobody's")
     assert before == newest(shared_house)[0].seq
 
 
 def test_sessions_are_ended_by_their_owner_and_by_an_admin_and_by_nobody_else(shared_house):
     guest, other = hire(shared_house), hire(shared_house)
-    mine, theirs = guest.does(signin.my_sessions), other.does(signin.my_sessions)
+    mine, theirs = guest.does(sessions.my_sessions), other.does(sessions.my_sessions)
     with pytest.raises(Denied, match="own sessions"):
-        guest.does(signin.end_my_session, theirs[0].id)
+        guest.does(sessions.end_my_session, theirs[0].id)
     assert [True] == [s.is_mine for s in mine]
-    shared_house.do("admin", signin.end_session, theirs[0].id)
-    guest.does(signin.end_my_session, mine[0].id)
+    shared_house.do("admin", sessions.end_session, theirs[0].id)
+    guest.does(sessions.end_my_session, mine[0].id)
     for person in (guest, other):
-        assert () == shared_house.do("admin", signin.sessions, person_id=person.id)
+        assert () == shared_house.do("admin", sessions.sessions, person_id=person.id)
 
 
 # Doors ------------------------------------------------------------------------------------------------------------
@@ -426,7 +426,7 @@ def test_the_sealed_account_needs_a_reason_lasts_an_hour_and_is_loud(either_shar
     assert "Both admins are on a flight" == newest(either_shared)[0].facts["reason"]
     for _ in range(5):
         either_shared.clock.pass_(minutes=11)
-        guest.asks(signin.keep_awake, token=opened)
+        guest.asks(sessions.keep_awake, token=opened)
         assert guest.behind(opened)
     either_shared.clock.pass_(minutes=6)
     assert None is guest.behind(opened)
@@ -456,7 +456,7 @@ def test_thousands_of_guessed_tokens_open_nothing_and_leave_nothing(shared_house
     with shared_house.does("nobody") as work:
         with work.look(Permission.SIGN_IN):
             entries = work.db.scalar(select(func.count()).select_from(SignInSession))
-            found = {signin._session(work, f"{number:x}" * 11) for number in range(2_000)}
+            found = {sessions.session_of(work, f"{number:x}" * 11) for number in range(2_000)}
             assert {None} == found
             assert entries == work.db.scalar(select(func.count()).select_from(SignInSession))
 

@@ -24,7 +24,7 @@ from console.signin import forms, page
 from console.signin import routes as signin_routes
 from console.signin.forms import FLOOR_S, LARGEST_FORM, rest_of_step
 from console.signin.stepup import PURPOSES, what_for
-from core import factors, people, privacy, signin
+from core import factors, people, privacy, sessions, signin
 from core.errors import Away
 from core.rules.roles import STAFF, Permission, Role
 from core.store.model import Person
@@ -73,7 +73,7 @@ class Desk:
         return self.test.code(role)
 
     def is_alive(self, token: str) -> bool:
-        return self.test.do("nobody", signin.actor_of, token=token, channel="console") is not None
+        return self.test.do("nobody", sessions.actor_of, token=token, channel="console") is not None
 
     def newcomer(
         self, login: str, *, role: Role = Role.RECEPTION, directory: str = "local", **changes: object
@@ -137,7 +137,7 @@ def test_a_code_is_asked_for_and_opens_the_session(desk: Desk) -> None:
 
 def test_a_recovery_code_opens_once(desk: Desk) -> None:
     session = signed_in(desk.test, "reception")
-    actor = desk.test.do("nobody", signin.actor_of, token=session, channel="console")
+    actor = desk.test.do("nobody", sessions.actor_of, token=session, channel="console")
     with desk.test.house.work(actor) as work:
         codes = factors.renew_recovery_codes(work, code=desk.code("reception"))
     typed = codes[3].lower().replace("-", " ")
@@ -294,7 +294,7 @@ def test_every_refusal_at_the_door_takes_the_same_least_time(
 def test_ten_thousand_guessed_tokens_open_nothing(desk: Desk) -> None:
     with desk.test.house.work(desk.test.actors["nobody"]) as work, work.look(Permission.SIGN_IN):
         found = [
-            signin.actor_of(work, token=secrets.token_urlsafe(32), channel="console") for _ in range(10_000)
+            sessions.actor_of(work, token=secrets.token_urlsafe(32), channel="console") for _ in range(10_000)
         ]
     assert not any(found)
 
@@ -466,7 +466,7 @@ def test_a_code_confirms_one_purpose_and_the_token_is_made_anew(desk: Desk) -> N
         assert (303, back) == (answer.status_code, answer.headers["location"])
         after = browser.cookies[COOKIE]
         assert before != after and (False, True) == (desk.is_alive(before), desk.is_alive(after))
-        actor = desk.test.do("nobody", signin.actor_of, token=after, channel="console")
+        actor = desk.test.do("nobody", sessions.actor_of, token=after, channel="console")
         with desk.test.house.work(actor) as work:
             assert (True, False) == tuple(
                 factors.is_proved(work, purpose=p) for p in (purpose, "sign:study:other")

@@ -8,7 +8,8 @@ import io
 import pytest
 from openpyxl import load_workbook
 
-from core import access, changes, factors, patients, privacy, signin, workflow
+from core import access, changes, factors, patients, privacy, sessions, signin, workflow
+from core.change_cards import RequestCard
 from core.errors import Denied, Refused, WrongAnswer
 from core.store.work import Actor, nobody
 from core.workflow import Filters
@@ -39,7 +40,7 @@ def signed_in(house: TestHouse, role: str) -> Actor:
     with house.house.work(nobody(channel="console", address="10.0.0.7")) as work:
         token = signin.check_code(work, token=first, code=house.code(role))
     with house.house.work(nobody(channel="console")) as work:
-        actor = signin.actor_of(work, token=token, channel="console")
+        actor = sessions.actor_of(work, token=token, channel="console")
     assert actor is not None
     return actor
 
@@ -53,9 +54,9 @@ def test_a_proof_for_one_list_takes_no_other_out_and_only_once(house: TestHouse)
     house.do("manager", workflow.take_out)
     with pytest.raises(WrongAnswer, match="Confirm that it is you"):
         house.do("manager", workflow.take_out)
-    (mine,) = house.do("manager", signin.my_sign_ins)
+    (mine,) = house.do("manager", sessions.my_sign_ins)
     assert ("10.0.0.7", "code", None) == (mine.from_address, mine.method, mine.ended_at)
-    assert () == house.do("admin", signin.my_sign_ins) and actor.session is not None
+    assert () == house.do("admin", sessions.my_sign_ins) and actor.session is not None
 
 
 def test_all_that_is_on_record_about_a_patient_leaves_as_a_file(house: TestHouse) -> None:
@@ -73,7 +74,7 @@ def test_a_closed_record_is_named_to_whoever_decides_and_opens_again(house: Test
     number = house.do("reception", patients.open_patient, patient).file_number
     other, _ = book_thando(house, family_name="Botha")
 
-    def decide() -> changes.RequestCard:
+    def decide() -> RequestCard:
         (card,) = house.do("second", changes.requests)
         house.do("second", changes.approve, card.id, digest=card.digest, code=house.code("second"))
         return card

@@ -6,7 +6,7 @@ import streamlit as st
 
 from console import banners, desk, nav, widgets
 from console.door import door
-from core import activation, factors, people, signin
+from core import activation, factors, people, sessions
 from core.factors import Factors, KeyCard
 from core.people import PersonCard
 from core.rules.roles import SCOPES, Role, Scope
@@ -120,7 +120,7 @@ def _key(key: KeyCard) -> None:
 
 def _sessions() -> None:
     widgets.heading("Signed in now")
-    found = desk.ask(signin.my_sessions)
+    found = desk.ask(sessions.my_sessions)
     for session in found:
         with st.container(border=True):
             left, right = st.columns([4, 1.3], vertical_alignment="center")
@@ -131,12 +131,12 @@ def _sessions() -> None:
             if session.is_mine:
                 continue
             ends = right.button("End it", key=f"end-{session.id}", width="stretch", icon=":material/logout:")
-            if ends and desk.do(signin.end_my_session, session.id):
+            if ends and desk.do(sessions.end_my_session, session.id):
                 desk.again("Ended. That browser is signed out at its next step.")
     if len(found) < 2:
         st.caption("Nowhere else. Sign out of this window at the foot of the menu.")
     elif st.button("End all the others", key="end-others", icon=":material/logout:") and (
-        done := desk.do(signin.end_my_other_sessions)
+        done := desk.do(sessions.end_my_other_sessions)
     ):
         desk.again(
             "Ended. You are signed in here alone." if done.value else "There was no other one any more."
@@ -146,16 +146,16 @@ def _sessions() -> None:
         {"When": widgets.when(s.at), "From": s.from_address or "this machine", "With": _METHODS.get(s.method, s.method),
          "Note": "while the directory was away" if s.is_away else s.reason,
          "Ended": f"{widgets.when(s.ended_at)}, {s.ended_why}" if s.ended_at else ""}
-        for s in desk.ask(signin.my_sign_ins)
+        for s in desk.ask(sessions.my_sign_ins)
     ])  # fmt: skip
     st.caption(
         "One of them was not you? End it, change your password, then tell your practice's admin at once."
     )
-    if halves := desk.ask(signin.my_half_sign_ins):
+    if halves := desk.ask(sessions.my_half_sign_ins):
         widgets.heading("Right password, and then nothing")
         widgets.table([
             {"When": widgets.when(h.at), "From": h.from_address or "this machine",
-             "At": "the patients' door" if h.channel == signin.GATEWAY else "the console"}
+             "At": "the patients' door" if h.channel == sessions.GATEWAY else "the console"}
             for h in halves
         ])  # fmt: skip
         st.caption("Somebody typed your password and no code or key came after it. Was that not you with your phone in another room? "

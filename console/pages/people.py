@@ -8,12 +8,12 @@ from uuid import UUID
 import streamlit as st
 
 from console import accounts, banners, desk, new_person, widgets
-from core import access, changes, patients, people, privacy, signin
-from core.changes import RequestCard
+from core import access, changes, patients, people, privacy, sessions
+from core.change_cards import RequestCard
 from core.people import OUTSIDE, SCOPES_OF_STAFF, PersonCard
 from core.privacy import Questions
 from core.rules.roles import ROLES, STAFF, Permission, Role
-from core.signin import SessionCard
+from core.sessions import SessionCard
 
 _ALL = "all"
 _ACTS = 15
@@ -375,7 +375,7 @@ def _below(card: PersonCard) -> None:
 
 
 def _sign_ins(card: PersonCard) -> None:
-    found = desk.ask(signin.sign_ins, card.id, size=_ACTS)
+    found = desk.ask(sessions.sign_ins, card.id, size=_ACTS)
     if not found:
         widgets.empty("Never signed in")
         return
@@ -387,7 +387,7 @@ def _sign_ins(card: PersonCard) -> None:
 
 
 def _sessions(person_id: UUID | None) -> None:
-    found: tuple[SessionCard, ...] = desk.ask(signin.sessions, person_id=person_id)
+    found: tuple[SessionCard, ...] = desk.ask(sessions.sessions, person_id=person_id)
     if not found:
         widgets.empty("Nobody is signed in" if person_id is None else "Not signed in anywhere")
         return
@@ -405,7 +405,7 @@ def _sessions(person_id: UUID | None) -> None:
         return
     if st.button("End this session", disabled=chosen is None, icon=":material/logout:", key=f"end-{person_id}",
                  help="Choose a row first. That browser is signed out at its next step.") and chosen and desk.do(
-                     signin.end_session, chosen):  # fmt: skip
+                     sessions.end_session, chosen):  # fmt: skip
         widgets.unpick(f"sessions-{person_id}")
         desk.again("Ended.")
 

@@ -17,7 +17,7 @@ from starlette.routing import Route
 from console.door import Door
 from console.signin import page
 from console.signin.forms import FORM_AGAIN, Counter, paced, with_next
-from core import activation, factors, signin
+from core import activation, factors, sessions
 from core.errors import Away, Refused, SorgError, WrongAnswer
 from core.factors import Factors, KeyCard, NewTotp
 from core.rules.passwords import LONGEST, SHORTEST
@@ -74,7 +74,7 @@ class Account(Counter):
         self, request: Request, *, done: str = "", said: str = "", status: int = 200
     ) -> Response:
         mine = await self.staff(request, factors.mine)
-        elsewhere = len(await self.staff(request, signin.my_sessions)) - 1 if done or said else 0
+        elsewhere = len(await self.staff(request, sessions.my_sessions)) - 1 if done or said else 0
         return self.show(request, keys_page, mine=mine, done=done, said=said, elsewhere=elsewhere, status=status,
                          why_no_keys=self.why_no_keys(request))  # fmt: skip
 
@@ -236,7 +236,7 @@ class Account(Counter):
         form = await self.form(request)
         if not self.is_ours(request, form):
             return await self._keys_page(request, said=FORM_AGAIN, status=403)
-        await self.staff(request, signin.end_my_other_sessions)
+        await self.staff(request, sessions.end_my_other_sessions)
         return self.onward(f"{_KEYS}?done=ended")
 
     async def _is_proved(self, request: Request) -> bool:

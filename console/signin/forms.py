@@ -26,7 +26,7 @@ from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, R
 
 from console.door import Door
 from console.gate import address_of
-from core import signin
+from core import sessions
 from core.store.work import Actor
 
 FORM_COOKIE = "sorg-form"
@@ -201,7 +201,7 @@ class Counter:
 
     async def end_former(self, request: Request) -> None:
         """Whoever was signed in in this browser before is out: one browser, one session (ASVS 5.0, 7.2.4)."""
-        await self.stranger(request, signin.sign_out, token=self.token(request))
+        await self.stranger(request, sessions.sign_out, token=self.token(request))
 
     def welcome(self, answer: Response, token: str) -> Response:
         """The session begins: its cookie, none of the first half, and a form token of its own."""

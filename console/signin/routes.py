@@ -34,7 +34,7 @@ from console.signin.forms import (
     with_next,
 )
 from console.signin.stepup import stepup_routes
-from core import signin
+from core import sessions, signin
 from core.errors import Denied, SorgError
 from core.signin import SecondHalf
 
@@ -207,7 +207,7 @@ class SignIn(Counter):
         form = await self.form(request)
         if not self.is_ours(request, form):
             return PlainTextResponse("Open the console again and sign out there.", 403, headers=FRESH)
-        await self.stranger(request, signin.sign_out, token=self.token(request))
+        await self.stranger(request, sessions.sign_out, token=self.token(request))
         answer = self.onward("/login")
         self.drop(answer, self.door.cookie)
         self.drop(answer, FORM_COOKIE)

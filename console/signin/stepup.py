@@ -13,7 +13,7 @@ from starlette.routing import Route
 from console.door import Door
 from console.signin import page
 from console.signin.forms import FORM_AGAIN, Counter, local_path, paced, with_next
-from core import factors, signin
+from core import factors, sessions
 from core.errors import Denied, SorgError
 from core.factors import Factors
 
@@ -69,7 +69,7 @@ class StepUp(Counter):
             return await self._page(request, purpose=purpose, next=wish)
         try:
             await self.staff(request, factors.prove_by_code, purpose=purpose, code=form.get("code", "")[:12])
-            token = await self.stranger(request, signin.rotate, token=self.token(request))
+            token = await self.stranger(request, sessions.rotate, token=self.token(request))
         except SorgError as error:
             return await self._page(request, purpose=purpose, next=wish, said=error.sentence, status=401)
         answer = self.onward(wish)
@@ -98,7 +98,7 @@ class StepUp(Counter):
             await self.staff(
                 request, factors.prove_by_key, purpose=said["purpose"], answer=said.get("answer"), origin=self.origin(request)
             )  # fmt: skip
-            token = await self.stranger(request, signin.rotate, token=self.token(request))
+            token = await self.stranger(request, sessions.rotate, token=self.token(request))
         except Denied as error:
             return self.no(error.sentence, status=403, go=with_next("/login", local_path(said.get("next"))))
         except SorgError as error:

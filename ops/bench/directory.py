@@ -23,7 +23,7 @@ from uuid import UUID
 import httpx
 from pyotp.totp import TOTP
 
-from core import factors, groups, people, signin
+from core import factors, groups, people, sessions, signin
 from core.errors import Unfit
 from core.ports.directory import Answer, Entry, LocalAccounts, Verdict
 from core.ports.directory_ldap import LdapDirectory
@@ -263,7 +263,7 @@ class Practice:
             token = signin.check_code(work, token=token, code=code)
         took_ms = (time.perf_counter() - begun_s) * 1000
         with house.work(nobody(channel="console")) as work:
-            actor = signin.actor_of(work, token=token, channel="console")
+            actor = sessions.actor_of(work, token=token, channel="console")
         if actor is None or actor.bounds.reduced is not away:
             raise Unfit(f"{login} came in {'by the directory' if away else 'without the directory'}.")
         return took_ms

@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from pyotp.totp import TOTP
 from webauthn.helpers import encode_cbor
 
-from core import signin
+from core import sessions, signin
 from core.errors import Unfit
 from core.ports.directory import LocalAccounts
 from core.rules.roles import Permission
@@ -88,7 +88,7 @@ def _looks(there: Throwaway, token: str) -> tuple[list[float], list[float]]:
 
     def ours() -> None:
         with there.house.work(nobody(channel="console")) as work:
-            if signin.actor_of(work, token=token, channel="console") is None:
+            if sessions.actor_of(work, token=token, channel="console") is None:
                 raise Unfit("The session of the benchmark is over.")
 
     def bare() -> None:

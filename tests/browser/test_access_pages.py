@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from core import access, alerts, changes, groups, patients, privacy, reporting, signin, workflow
+from core import access, alerts, changes, groups, patients, privacy, reporting, sessions, workflow
 from core.rules.roles import Role
 from ops.bench.directory_server import BASE_DN, GROUPS_DN, READER, OpenLdapServer
 from tests.browser.test_console import at_desk, settled
@@ -193,7 +193,7 @@ def test_another_session_of_mine_is_ended_from_a_telephone(browser: Browser, off
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
     context.close()
     with office.test.house.work(office.test.actors["nobody"]) as work:
-        assert signin.actor_of(work, token=forgotten, channel="console") is None
+        assert sessions.actor_of(work, token=forgotten, channel="console") is None
 
 
 def test_a_report_is_signed_with_a_key_and_what_was_typed_before_is_in_it(

@@ -12,7 +12,7 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 from sqlalchemy import select
 
-from core import reporting, signin
+from core import reporting, sessions
 from core.rules.roles import Permission
 from core.store.model import SignInSession
 from core.store.work import Work, nobody
@@ -203,7 +203,7 @@ def test_a_restored_text_never_replaces_a_newer_one_and_can_be_thrown_away(
             brief, token, (datetime.now(UTC) - brief.test.clock.at).total_seconds()
         )  # as the practice's clock has it
         with brief.test.house.work(nobody(channel="console")) as work:
-            fresh = signin.rotate(work, token=token)
+            fresh = sessions.rotate(work, token=token)
         rest(brief, fresh, 0)
         press(page, "Save")
         expect(page.get_by_role("heading", name="You are signed out")).to_be_visible()

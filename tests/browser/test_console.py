@@ -9,7 +9,7 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from console import nav
-from core import reporting, signin, workflow
+from core import reporting, sessions, workflow
 from core.rules.roles import STAFF, Role
 from core.rules.steps import Status
 from tests.fixtures.browser import DESK, HERE
@@ -101,11 +101,11 @@ def test_signing_in_by_hand_shows_the_page_that_was_asked_for(browser: Browser, 
 def test_a_page_whose_session_was_ended_says_so_at_its_next_step(browser: Browser, console: Console) -> None:
     token = console.fresh_token("analyst")
     analyst = console.test.actors["analyst"].person
-    session = console.test.do("admin", signin.sessions, person_id=analyst)[0]
+    session = console.test.do("admin", sessions.sessions, person_id=analyst)[0]
     with at_desk(browser, console, "analyst", token=token) as (page, _):
         page.goto(f"{console.url}/my_account")
         settled(page)
-        console.test.do("admin", signin.end_session, session.id)
+        console.test.do("admin", sessions.end_session, session.id)
         page.get_by_role("link", name="Insight").first.click()
         expect(page.get_by_role("heading", name="You are signed out")).to_be_visible()
 

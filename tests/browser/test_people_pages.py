@@ -9,7 +9,7 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from console import nav
-from core import activation, changes, patients, people, signin
+from core import activation, changes, patients, people, sessions
 from core.patients import Particulars
 from core.rules.roles import Permission, Role
 from core.store.model import SecurityKey
@@ -211,7 +211,7 @@ def test_an_admin_ends_a_session_and_somebody_else_sees_no_way_in(browser: Brows
         go(page, office, "requests")
         expect(page.get_by_role("heading", name="Requests")).to_be_visible()
         assert [] == complaints
-    assert office.test.do("admin", signin.sessions, person_id=manager)
+    assert office.test.do("admin", sessions.sessions, person_id=manager)
 
 
 def test_a_patients_account_is_asked_for_only_after_its_file_was_seen(

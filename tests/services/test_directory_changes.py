@@ -10,7 +10,17 @@ from uuid import UUID
 
 import pytest
 
-from core import activation, changes, errands, groups, own_studies, patients, people, signin
+from core import (
+    activation,
+    changes,
+    directory_changes,
+    errands,
+    groups,
+    own_studies,
+    patients,
+    people,
+    sessions,
+)
 from core.errors import Refused, WrongAnswer
 from core.ports.directory import Verdict
 from core.ports.directory_ldap import LdapDirectory
@@ -171,18 +181,18 @@ def test_while_the_directory_is_away_the_errand_waits_and_is_done_when_it_is_bac
 def test_a_worker_that_falls_after_the_directory_has_done_it_does_not_do_it_twice(practice, monkeypatch):
     login = practice.free_login()
     request = practice.approved("add-person", new_account(practice, login, "PACS-Reception"))
-    write_down = changes.carried_out
+    write_down = directory_changes.carried_out
 
     def fall(*args: object, **named: object) -> None:
         raise SystemExit
 
-    monkeypatch.setattr(changes, "carried_out", fall)
+    monkeypatch.setattr(directory_changes, "carried_out", fall)
     with pytest.raises(SystemExit):
-        changes.carry_out(practice.test.house, {"request": str(request)})
-    monkeypatch.setattr(changes, "carried_out", write_down)
+        directory_changes.carry_out(practice.test.house, {"request": str(request)})
+    monkeypatch.setattr(directory_changes, "carried_out", write_down)
     made = practice.directory.find(login)
     for _ in range(2):
-        changes.carry_out(practice.test.house, {"request": str(request)})
+        directory_changes.carry_out(practice.test.house, {"request": str(request)})
     assert ("done", made.id) == (
         practice.test.do("admin", changes.request, request).state,
         practice.row(login).directory_id,
@@ -347,7 +357,7 @@ def test_a_patient_or_doctor_of_the_directory_is_bound_to_whom_they_are_and_sign
     at_their_door(activation.finish, slip=slip.code, code=practice.code(login))
     token = practice.sign_in(login, channel="gateway")
     with practice.test.house.work(nobody(channel="gateway")) as work:
-        me = signin.actor_of(work, token=token, channel="gateway")
+        me = sessions.actor_of(work, token=token, channel="gateway")
     assert ({role}, *bound.values()) == (set(me.roles), str(me.bounds.patient_id or me.bounds.referrer_id))
     assert practice.who(token) is None
     assert "wrong door" == practice.refused(login)

@@ -11,7 +11,7 @@ import pyotp
 import pytest
 from starlette.testclient import TestClient
 
-from core import activation, own_studies, people, privacy, sharing, signin
+from core import activation, own_studies, people, privacy, sessions, sharing, signin
 from core.errors import Denied, Refused, WrongAnswer
 from core.rules.roles import Permission, Role
 from core.store.model import Person, SignInSession
@@ -203,7 +203,7 @@ def begun(ward: Ward, login: str, channel: str, mark: str) -> str:
 def test_a_session_is_none_at_the_other_door_whatever_its_person_has_become(ward, login, made, asked):
     token = begun(ward, login, made, asked)
     with ward.test.house.work(nobody(channel=asked)) as work:
-        assert signin.actor_of(work, token=token, channel=asked) is None
+        assert sessions.actor_of(work, token=token, channel=asked) is None
     if asked == "gateway":
         answer = httpx.get(f"{ward.url}/account/studies", cookies={SESSION: token}, trust_env=False)
         assert 401 == answer.status_code

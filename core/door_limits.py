@@ -1,0 +1,195 @@
+"""What is counted at the doors: wrong answers of an account, of a login that nobody has, of an address, and of everybody.
+
+Strangers who guess make an account rest everywhere but where its owner signed in lately: there it has tries of its own
+(docs/decisions/085-directory.md). The sealed account never rests, since 80 random bits are not guessed and it must open
+on the day of an attack; what counts an address, or everybody, counts for it, too. Everything here is for verbs inside
+their own gate.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from datetime import timedelta
+
+from sqlalchemy import select
+
+from core import limits
+from core.alerts import raise_alert
+from core.limits import Limit
+from core.people import fold, own_tries
+from core.ports.directory import LONGEST_LOGIN
+from core.store.model import Person, SignInSession
+from core.store.work import Work
+
+GATEWAY = "gateway"
+_REST = timedelta(minutes=15)
+# Longer than the half hour in which Active Directory forgets wrong tries: rounds of guessing here never add up there.
+_DIRECTORY_REST = timedelta(minutes=31)
+_ADDRESS = Limit(most=20, window=timedelta(minutes=10), rest=timedelta(minutes=10))
+_EVERYBODY = Limit(most=200, window=timedelta(minutes=10), rest=timedelta(minutes=5))
+_KNOWN_ADDRESS = timedelta(days=30)
+# What an account of the directory has left for its owner's own addresses, all together, while strangers made it rest.
+_DIRECTORY_RESERVE = 1
+COUNTED, IN_RESERVE = "counted", "in reserve"
+
+
+# An account -------------------------------------------------------------------------------------------------------
+
+
+def account_rests(work: Work, person: Person) -> bool:
+    """True while no password of this account is tried from this address."""
+    if person.is_break_glass:
+        return False
+    everywhere = _rests_everywhere(work, person)
+    if not _is_at_home(work, person):
+        return everywhere
+    return (everywhere or person.directory == "local") and limits.rests(work, _at_home(work, person))
+
+
+def count_try(work: Work, person: Person) -> str:
+    """One more wrong password at the door, of this account and from this address.
+
+    A local account counts strangers and its owner's addresses apart. Of the directory's, all that is passed on counts
+    together, and its owner's addresses have a few tries more than strangers; each of them prolongs the rest, so that the
+    directory, too, has forgotten every one when it ends.
+    """
+    if person.is_break_glass:
+        return COUNTED
+    at_home = _is_at_home(work, person)
+    if person.directory == "local" and at_home:
+        limits.count_wrong(work, _at_home(work, person), Limit(work.rule("sign_in_tries"), _REST, _REST))
+    elif at_home and _rests_everywhere(work, person):
+        limits.count_wrong(
+            work, _at_home(work, person), Limit(_DIRECTORY_RESERVE, _DIRECTORY_REST, _DIRECTORY_REST)
+        )
+        person.locked_until = work.now() + _DIRECTORY_REST
+        return IN_RESERVE
+    else:
+        count_wrong_password(work, person)
+    return COUNTED
+
+
+def forgive(work: Work, person: Person, *, ends_rest: bool) -> None:
+    """The password was right: what was counted is forgotten. ends_rest: the try itself had begun it, ahead of the answer."""
+    if _is_at_home(work, person):
+        limits.lift(work, _at_home(work, person))
+    person.wrong_answers = 0
+    if ends_rest:
+        person.locked_until = None
+
+
+def count_wrong_password(work: Work, person: Person) -> None:
+    """One more wrong password of this account; the last one of a few begins its rest."""
+    if person.locked_until is not None and person.locked_until > work.now():
+        return
+    person.wrong_answers += 1
+    if person.wrong_answers >= _tries(work, of_directory=person.directory == "directory"):
+        rest = _DIRECTORY_REST if person.directory == "directory" else _REST
+        person.wrong_answers, person.locked_until = 0, work.now() + rest
+
+
+def _tries(work: Work, *, of_directory: bool) -> int:
+    """Wrong passwords before an account rests; of the directory's, those for its owner's addresses are kept back."""
+    tries: int = work.rule("sign_in_tries")
+    return max(1, tries - _DIRECTORY_RESERVE) if of_directory else tries
+
+
+def _rests_everywhere(work: Work, person: Person) -> bool:
+    return person.locked_until is not None and person.locked_until > work.now()
+
+
+def _is_at_home(work: Work, person: Person) -> bool:
+    """True where this person signed in, both halves, during the last thirty days."""
+    if not work.actor.address:
+        return False
+    query = select(SignInSession.id).where(
+        SignInSession.person_id == person.id, SignInSession.from_address == work.actor.address[:64],
+        SignInSession.stage == "open", SignInSession.begun_at > work.now() - _KNOWN_ADDRESS,
+    )  # fmt: skip
+    return work.db.scalars(query.limit(1)).first() is not None
+
+
+def _at_home(work: Work, person: Person) -> str:
+    """The key of what is counted there; the directory knows no addresses, so all of them are one for its people."""
+    return f"{own_tries(person.id)}{work.actor.address[:50] if person.directory == 'local' else 'home'}"
+
+
+# A login that nobody has here, and somebody of the directory who comes for the first time -------------------------
+
+
+def login_rests(work: Work, login: str) -> bool:
+    """True while nothing is taken for this login, which nobody has."""
+    return limits.rests(work, _unknown(login))
+
+
+def count_unknown(work: Work, login: str) -> None:
+    """One more wrong answer for a login that nobody has."""
+    limits.count_wrong(work, _unknown(login), Limit(work.rule("sign_in_tries"), _REST, _REST))
+
+
+def entry_rests(work: Work, entry_id: str) -> bool:
+    """True while no password of this newcomer is passed on to the directory."""
+    return limits.rests(work, _entry(entry_id))
+
+
+def count_entry(work: Work, entry_id: str) -> None:
+    """One more password of this newcomer that is passed on to the directory."""
+    limits.count_wrong(
+        work, _entry(entry_id), Limit(_tries(work, of_directory=True), _DIRECTORY_REST, _DIRECTORY_REST)
+    )
+
+
+def forget_entry(work: Work, entry_id: str) -> None:
+    """The newcomer came in: their own row counts from now on."""
+    limits.forget(work, _entry(entry_id))
+
+
+def _unknown(login: str) -> str:
+    return "login:" + hashlib.sha256(fold(login[:LONGEST_LOGIN]).encode("utf-8", "replace")).hexdigest()[:32]
+
+
+def _entry(entry_id: str) -> str:
+    return f"entry:{entry_id}"
+
+
+# An address, and everybody ----------------------------------------------------------------------------------------
+
+
+def address_rests(work: Work) -> bool:
+    """True while nothing is taken from this address."""
+    return limits.rests(work, _address(work))
+
+
+def everybody_rests(work: Work) -> bool:
+    """True while only addresses that staff used before are heard."""
+    return limits.rests(work, _everybody(work)) and not _is_known_address(work)
+
+
+def count_wrong_at_door(work: Work) -> None:
+    """One more wrong answer from this address, and in all; a rest that begins is an alert."""
+    if limits.count_wrong(work, _address(work), _ADDRESS):
+        raise_alert(
+            work,
+            "guessing",
+            f"Many wrong sign-ins came from {work.actor.address or 'one address'}: it rests for ten minutes.",
+        )
+    if limits.count_wrong(work, _everybody(work), _EVERYBODY):
+        raise_alert(work, "guessing", "Very many wrong sign-ins came from everywhere: for five minutes only addresses that "
+                    "staff used before are heard.")  # fmt: skip
+
+
+def _everybody(work: Work) -> str:
+    """Guessing at one door shuts that door alone: a flood from the internet must not keep staff out."""
+    return f"everybody:{GATEWAY}" if work.actor.channel == GATEWAY else "everybody"
+
+
+def _address(work: Work) -> str:
+    return f"address:{work.actor.address[:64]}"
+
+
+def _is_known_address(work: Work) -> bool:
+    query = select(SignInSession.id).where(
+        SignInSession.from_address == work.actor.address, SignInSession.stage == "open",
+        SignInSession.begun_at > work.now() - _KNOWN_ADDRESS,
+    )  # fmt: skip
+    return work.db.scalars(query.limit(1)).first() is not None
