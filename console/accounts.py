@@ -12,10 +12,11 @@ import streamlit as st
 
 from console import banners, desk, widgets
 from core import changes, groups, people, practice
-from core.changes import Line, RequestCard
+from core.change_cards import Line, RequestCard
 from core.people import OUTSIDE, PersonCard, Slip
 from core.rules import slip_paper
 from core.rules.problems import Problem
+from core.rules.reasons import LONGEST_WHY, SHORTEST_WHY
 from core.rules.roles import STAFF, Permission, Role
 from core.rules.slip_paper import PaperSlip
 from core.rules.za_time import say_time
@@ -43,7 +44,6 @@ STATES = {
     "withdrawn": ("neutral", "Withdrawn"), "expired": ("neutral", "Expired"), "failed": ("bad", "The directory refused"),
 }  # fmt: skip
 WHY = "Why"
-SHORTEST_WHY = 5
 _SLIP = "slips-to-show"
 
 
@@ -139,7 +139,7 @@ def ask_for(kind: str, *, payload: dict[str, Any], why: str) -> None:
 
 def why_field(key: str) -> str:
     """The reason that the other admin reads."""
-    return st.text_input(f"{WHY} *", key=key, max_chars=300,
+    return st.text_input(f"{WHY} *", key=key, max_chars=LONGEST_WHY,
                          placeholder=f"At least {SHORTEST_WHY} characters; whoever approves it reads this")  # fmt: skip
 
 

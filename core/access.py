@@ -21,6 +21,7 @@ from core.errors import Denied, Missing, Refused
 from core.rules.access import OUTSIDERS
 from core.rules.names import compact_identity
 from core.rules.problems import Problem
+from core.rules.reasons import LONGEST_REASON, LONGEST_WHY, SHORTEST_REASON
 from core.rules.roles import Permission
 from core.rules.za_time import local_day
 from core.store.model import AuditEntry, GlassBreak, Patient, PatientBlock, PatientGrant, Person, Study
@@ -32,7 +33,6 @@ BLOCKS = {
     "family": "Family or close to them",
 }
 VERDICTS = {"fine": "It was needed", "misuse": "It was misuse"}
-SHORTEST_REASON, LONGEST_REASON, LONGEST_WHY = 10, 1000, 300
 LONGEST_GRANT = timedelta(days=366)
 NOT_THERE = (
     "There is no patient with this file number, accession number or ID number: check it, digit by digit."
@@ -143,7 +143,7 @@ def glass_purpose(number: str) -> str:
 
 def my_glass(work: Work) -> tuple[Glass, ...]:
     """What this person has broken open and is still open, for the banner; the one that closes first comes first."""
-    with work.look(Permission.ACCOUNT_SELF):
+    with work.look(Permission.STAFF_SELF):
         rows = work.db.execute(
             select(GlassBreak, Patient).join(Patient, Patient.id == GlassBreak.patient_id)
             .where(GlassBreak.person_id == work.actor.person, GlassBreak.until_at > work.now())

@@ -24,6 +24,7 @@ from core.rules.people_sheet import plan as planned
 from core.rules.problems import Problem
 from core.rules.roles import Permission, Role
 from core.rules.za_time import local_day
+from core.standing import asked_for_by_me, standing_of
 from core.store.model import Activation, ChangeRequest, Person
 from core.store.work import Work
 
@@ -116,7 +117,7 @@ def make_slips(work: Work, request_id: UUID, *, again: bool = False) -> tuple[Sl
     """
     with work.look(Permission.PEOPLE_MANAGE):
         due = [person for person, has_slip in _waiting(work, request_id) if again or not has_slip]
-        wanted = [p for p in due if not people.asked_for_by_me(work, work.get(Person, p))]
+        wanted = [p for p in due if not asked_for_by_me(work, work.get(Person, p))]
     if due and not wanted:
         raise Refused("You asked for these admins' accounts: another admin must make their slips.")
     if not wanted:
@@ -137,7 +138,7 @@ def _account(work: Work, p: Person) -> _Account:
     )
     roles = set(p.roles)
     return _Account(p.id, known, p.directory, bool(roles & set(OUTSIDE)), p.is_break_glass,
-                    Role.ADMIN in roles and not p.is_break_glass and people.standing_of(work, p) == "active")  # fmt: skip
+                    Role.ADMIN in roles and not p.is_break_glass and standing_of(work, p) == "active")  # fmt: skip
 
 
 def _plan(accounts: Mapping[str, _Account], data: bytes, *, name: str, today: Any) -> Plan:
@@ -208,9 +209,7 @@ def _waiting(work: Work, request_id: UUID) -> list[tuple[UUID, bool]]:
         raise Refused("Slips are made once the import is approved.")
     logins = {item["login"]: n for n, item in enumerate(row.payload["rows"]) if not item.get("person_id")}
     new = [
-        p
-        for p in work.db.scalars(select(Person))
-        if p.login in logins and people.standing_of(work, p) == "waits"
+        p for p in work.db.scalars(select(Person)) if p.login in logins and standing_of(work, p) == "waits"
     ]
     slips = set(work.db.scalars(select(Activation.person_id).where(Activation.used_at.is_(None), Activation.ends_at > work.now())))  # fmt: skip
     new.sort(key=lambda p: logins[p.login])

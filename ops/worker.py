@@ -20,7 +20,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from core import billing, changes, errands, health, pacs, privacy
+from core import billing, changes, directory_changes, errands, health, pacs, privacy
 from core.errors import Missing, Outside, Refused, SorgError, Unfit
 from core.store.work import House, system
 from ops import opening, settings
@@ -35,7 +35,7 @@ AUDIT_BEAT, VERIFY_AFTER = "audit", timedelta(hours=24)
 
 Handler = Callable[[House, dict[str, Any]], None]
 # Every kind of errand, and who does it. A handler may be run twice for one errand.
-HANDLERS: dict[str, Handler] = {**pacs.HANDLERS, **billing.HANDLERS, **changes.HANDLERS}
+HANDLERS: dict[str, Handler] = {**pacs.HANDLERS, **billing.HANDLERS, **directory_changes.HANDLERS}
 
 
 @dataclass(frozen=True)

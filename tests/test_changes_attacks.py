@@ -8,7 +8,7 @@ from uuid import UUID
 
 import pytest
 
-from core import access, alerts, changes, groups, patients, people, staff_import
+from core import access, alerts, change_kinds, changes, groups, patients, people, staff_import
 from core.errors import Denied, Missing, Refused
 from core.rules.roles import Permission
 from core.rules.za_time import say_time
@@ -107,7 +107,7 @@ def test_a_row_of_a_sheet_changes_the_account_whose_login_it_shows(trio):
 def test_an_unknown_key_is_refused_in_every_kind(trio):
     a, _, guest = trio
     assert ["unknown-key"] == problems_of(a, "add-person", **new_account("evil.one", person_id=str(guest.id)))
-    for kind, kinds in changes.KINDS.items():
+    for kind, kinds in change_kinds.KINDS.items():
         payload = dict.fromkeys(kinds.needs, str(guest.id)) | {"note": "unseen"}
         payload |= {k: [] for k in ("lines", "rows", "roles") if k in payload}
         assert ["unknown-key"] == problems_of(a, kind, **payload), kind

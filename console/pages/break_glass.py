@@ -10,7 +10,7 @@ import streamlit as st
 from console import banners, desk, stepup, widgets
 from console.door import door
 from core import access
-from core.access import LONGEST_REASON, SHORTEST_REASON
+from core.rules.reasons import LONGEST_REASON, SHORTEST_REASON
 
 _DRAFT = "break-glass"
 

@@ -8,7 +8,8 @@ import streamlit as st
 
 from console import banners, desk, widgets
 from core import access, privacy
-from core.access import LONGEST_REASON, SHORTEST_REASON, VERDICTS, GlassToReview
+from core.access import VERDICTS, GlassToReview
+from core.rules.reasons import LONGEST_REASON, SHORTEST_REASON
 
 
 def render() -> None:

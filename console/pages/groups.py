@@ -7,9 +7,10 @@ import streamlit as st
 from console import accounts, banners, desk, widgets
 from console.door import door
 from core import changes, groups
-from core.changes import RequestCard
+from core.change_cards import RequestCard
 from core.groups import Expected
 from core.ports.directory import Group
+from core.rules.reasons import LONGEST_WHY, SHORTEST_WHY
 from core.rules.roles import STAFF, Permission, Role
 
 _DRAFT, _TURN, _FOUND, _EXPECTED = "groups-draft", "groups-turn", "groups-found", "groups-expected"
@@ -113,8 +114,8 @@ def _send(lines: tuple[Line, ...], draft: tuple[Line, ...], added: int, gone: in
         )
         why = st.text_input(
             "Why *",
-            max_chars=changes.LONGEST_WHY,
-            placeholder=f"At least {accounts.SHORTEST_WHY} characters, for example: the locums have a group of their own",
+            max_chars=LONGEST_WHY,
+            placeholder=f"At least {SHORTEST_WHY} characters, for example: the locums have a group of their own",
         )
         row = st.container(horizontal=True)
         sent = row.form_submit_button("Ask for this change", type="primary", icon=":material/send:")

@@ -10,9 +10,10 @@ import streamlit as st
 
 from console import accounts, banners, desk, widgets
 from core import access, changes, people
-from core.access import BLOCKS, LONGEST_GRANT, LONGEST_WHY, SHORTEST_REASON, PatientAccess, Right
-from core.changes import RequestCard
+from core.access import BLOCKS, LONGEST_GRANT, PatientAccess, Right
+from core.change_cards import RequestCard
 from core.people import OUTSIDE, PersonCard
+from core.rules.reasons import LONGEST_WHY, SHORTEST_REASON
 from core.rules.roles import Permission
 from core.rules.za_time import day_bounds
 

@@ -9,7 +9,7 @@ import streamlit as st
 from console import accounts, banners, desk, widgets
 from core import alerts, changes, factors, people, staff_import
 from core.alerts import AlertCard
-from core.changes import Line, RequestCard
+from core.change_cards import Line, RequestCard
 from core.rules import sheets
 from core.rules.roles import Permission
 

@@ -1,0 +1,231 @@
+"""A request as it is shown: what it changes, in words, and the digest that proves that this was shown."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import select
+
+from core import people
+from core.change_kinds import ACCOUNT_FIELDS, KINDS, file_number, name_and_login
+from core.rules.za_time import say_day, say_time
+from core.store.model import ChangeRequest, GroupRole, Patient, Person, Referrer
+from core.store.work import Work
+
+TAMPERED = "This request was changed in the database after it was asked for. Refuse it, and tell whoever looks after the system."
+
+
+@dataclass(frozen=True)
+class Line:
+    """One thing that changes, in words: what, how it is, how it will be. of: of a sheet, whose row it is."""
+
+    what: str
+    before: str
+    after: str
+    of: str = ""
+
+
+@dataclass(frozen=True)
+class RequestCard:
+    """A request as its page needs it. why_not: why this person cannot approve it; empty when they can.
+
+    purpose: what a fresh proof for approving it is bound to (core.factors).
+    """
+
+    id: UUID
+    kind: str
+    label: str
+    about: str
+    person_id: UUID | None
+    patient_id: UUID | None
+    lines: tuple[Line, ...]
+    why: str
+    asked_by: str
+    asked_at: datetime
+    ends_at: datetime
+    state: str
+    due_at: datetime | None
+    decided_by: str
+    decided_at: datetime | None
+    remark: str
+    digest: str
+    purpose: str
+    why_not: str
+    is_mine: bool
+
+
+def card_of(work: Work, row: ChangeRequest, *, why_not: str) -> RequestCard:
+    """The request as its page needs it."""
+    return RequestCard(
+        row.id, row.kind, KINDS[row.kind].label if row.kind in KINDS else row.kind, _about(work, row), row.person_id,
+        row.patient_id, _lines(work, row), row.why, _name(work, row.asked_by), row.asked_at, row.ends_at, row.state, row.due_at,
+        _name(work, row.decided_by), row.decided_at, row.remark, row.digest, purpose_of(row), why_not,
+        str(row.asked_by) == work.actor.id,
+    )  # fmt: skip
+
+
+def purpose_of(row: ChangeRequest) -> str:
+    """What a proof for approving this request is bound to: this request, as it was shown."""
+    return f"change:{row.id}:{row.digest[:16]}"
+
+
+def digest_of(work: Work, row: ChangeRequest) -> str:
+    """Over all that is shown and applied. Keyed, since whoever can write into the database could count a plain one anew."""
+    said = {
+        "id": str(row.id),
+        "kind": row.kind,
+        "payload": row.payload,
+        "before": row.before,
+        "why": row.why,
+        "person": str(row.person_id),
+        "patient": str(row.patient_id),
+        "by": str(row.asked_by),
+        "at": row.asked_at.isoformat(),
+    }
+    text = json.dumps(said, sort_keys=True, ensure_ascii=False).encode()
+    return hmac.new(work.keys["audit"], b"change-request:" + text, hashlib.sha256).hexdigest()
+
+
+def is_untouched(work: Work, row: ChangeRequest) -> bool:
+    return hmac.compare_digest(digest_of(work, row), row.digest)
+
+
+# In words ---------------------------------------------------------------------------------------------------------
+
+
+def _about(work: Work, row: ChangeRequest) -> str:
+    person = _name(work, row.person_id) or str(row.payload.get("name", ""))
+    number = _whose_file(work, row.patient_id) if row.patient_id else str(row.before.get("patient", ""))
+    return " · ".join(t for t in (person, number) if t)
+
+
+def _whose_file(work: Work, patient_id: UUID) -> str:
+    """Number, name and birth date, so that a mistyped number is seen; of a record closed to whoever decides, the number."""
+    number = file_number(work, patient_id)
+    patient = work.db.scalars(select(Patient).where(Patient.id == patient_id)).one_or_none()
+    if patient is None:
+        return number
+    return f"{number}: {patient.family_name}, {patient.given_names}, born {say_day(patient.born_on)}"
+
+
+def _name(work: Work, person_id: UUID | None) -> str:
+    person = work.db.get(Person, person_id) if person_id else None
+    return person.name if person else ""
+
+
+_HIDDEN = {"person_id", "line", "rows", "lines", "id", "names"}
+_WORDS = {"patient_id": "patient", "referrer_id": "doctor", "until_at": "until", "practice_number": "practice number",
+          "in_directory": "made in the directory", "directory_id": "from the directory", "what": "what ends",
+          "enabled": "account in the directory", "add": "into the groups", "remove": "out of the groups"}  # fmt: skip
+
+
+def _lines(work: Work, row: ChangeRequest) -> tuple[Line, ...]:
+    if row.kind == "group-roles":
+        return _mapping_lines(row, by_hand=work.ports.directory is None)
+    if row.kind == "import":
+        return _import_lines(work, row)
+    if row.kind == "end-access":
+        words = ("what", "patient", "person", "why")
+        said = {"what": row.payload["what"], **row.before}
+        return tuple(Line(_WORDS.get(w, w), _said(work, w, said.get(w)), "") for w in words)
+    names = _group_names(work, row)
+    lines = [
+        Line(
+            _WORDS.get(key, key), _said(work, key, row.before.get(key), names), _said(work, key, value, names)
+        )
+        for key, value in row.payload.items()
+        if key not in _HIDDEN
+        and (row.before.get(key) or value or value is False)
+        and row.before.get(key) != value
+    ]
+    if row.kind in ("grant", "block"):
+        lines.insert(0, Line("whom", "", name_and_login(work, row.person_id) or "everybody"))
+    if row.kind == "block":
+        lines += [
+            Line(
+                "access that ends with it",
+                f"until {_said(work, 'until_at', grant['until'])}: {grant['why']}",
+                "",
+            )
+            for grant in row.before.get("grants", ())
+        ]
+    if row.kind in ("reset-password", "reset-factor", "let-in"):
+        lines += [
+            Line(key, _said(work, key, value), _said(work, key, row.after.get(key, "")) or "reset")
+            for key, value in row.before.items()
+        ]
+    return tuple(lines)
+
+
+def _import_lines(work: Work, row: ChangeRequest) -> tuple[Line, ...]:
+    """Everything that each row changes, a line a field: what is applied and not shown would be approved unseen."""
+    known = {before["login"]: before for before in row.before["rows"]}
+    lines: list[Line] = []
+    for item in row.payload["rows"]:
+        login = people.fold(item["login"])
+        before = known.get(login, {}) if item.get("person_id") else {}
+        if not item.get("person_id"):
+            lines.append(Line("account", "", "new", login))
+        for field in ("name", "roles", *ACCOUNT_FIELDS):
+            was, will = (_said(work, field, x.get(field)) for x in (before, item))
+            if was != will:
+                lines.append(Line(_WORDS.get(field, field), was, will, login))
+    return tuple(lines)
+
+
+def _mapping_lines(row: ChangeRequest, *, by_hand: bool) -> tuple[Line, ...]:
+    """What counts is the id; its name is only what somebody called it. So the id stands there wherever a name misleads."""
+    before, after = row.before.get("lines", []), row.payload["lines"]
+    ids: dict[str, set[str]] = {}
+    for line in (*before, *after):
+        ids.setdefault(line["group_name"].casefold().strip(), set()).add(line["group_id"])
+
+    def called(line: dict[str, str]) -> str:
+        is_plain = not by_hand and len(ids[line["group_name"].casefold().strip()]) == 1
+        return line["group_name"] if is_plain else f"{line['group_name']} ({line['group_id']})"
+
+    def of(lines: list[dict[str, str]]) -> dict[tuple[str, str], dict[str, str]]:
+        return {(line["group_id"], line["role"]): line for line in lines}
+
+    was, will = of(before), of(after)
+    gone = [Line(called(line), line["role"], "") for key, line in was.items() if key not in will]
+    new = [Line(called(line), "", line["role"]) for key, line in will.items() if key not in was]
+    renamed = {
+        (key[0], was[key]["group_name"], line["group_name"])
+        for key, line in will.items()
+        if key in was and was[key]["group_name"] != line["group_name"]
+    }
+    by_name = sorted((*gone, *new), key=lambda line: (line.what, line.before, line.after))
+    return (*by_name, *(Line(f"name of {group_id}", old, said) for group_id, old, said in sorted(renamed)))
+
+
+def _group_names(work: Work, row: ChangeRequest) -> dict[str, str]:
+    """What groups are called: as the mapping has them, and beyond it as the directory said when this was asked for."""
+    mapped = {g.group_id: g.group_name for g in work.db.scalars(select(GroupRole))}
+    asked = {group_id: f"{name} ({group_id})" for group_id, name in row.payload.get("names", {}).items()}
+    return {**asked, **mapped}
+
+
+def _said(work: Work, key: str, value: Any, names: dict[str, str] | None = None) -> str:
+    if key == "enabled":
+        return {True: "enabled", False: "disabled"}.get(value, "")
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, list):
+        return ", ".join((names or {}).get(str(v), str(v)) for v in value)
+    if key == "patient_id" and value:
+        return _whose_file(work, UUID(str(value)))
+    if key == "referrer_id" and value:
+        doctor = work.db.get(Referrer, UUID(str(value)))
+        return doctor.name if doctor else ""
+    if key == "until_at" and value:
+        return say_time(datetime.fromisoformat(value))
+    if key == "directory_id" and value:
+        return f"yes ({value})"  # The id decides whose account it is; the login and name above are only said.
+    return "" if value is None else str(value)
