@@ -7,7 +7,7 @@ said here what it is of.
 import inspect
 import typing
 from collections.abc import Callable
-from dataclasses import dataclass, is_dataclass, replace
+from dataclasses import is_dataclass, replace
 from datetime import timedelta
 from uuid import UUID, uuid4
 
@@ -20,22 +20,13 @@ from core.rules.access import Bounds
 from core.rules.roles import STAFF, Role, Scope
 from core.store.db import maintenance
 from core.store.model import (
-    Arrival,
     Base,
-    Claim,
-    ClaimEvent,
-    Document,
-    Instance,
-    Patient,
     PatientBlock,
     PatientGrant,
-    ReportVersion,
-    Share,
-    ShareInstance,
-    Study,
 )
 from core.store.work import Actor
-from tests.fixtures.house import THANDO, TestHouse, open_test_house
+from tests.fixtures.house import TestHouse, open_test_house
+from tests.fixtures.rows import Rows, rows_of_a_patient
 from tests.test_gate import dummy, verbs
 
 OF_A_PATIENT = {"patient_id", "study_id", "arrival_id", "instance_id", "share_id", "event_id", "booking"}
@@ -48,56 +39,11 @@ JUST_COMPARED = {"version_id", "based_on", "filters"}  # with what the row says;
 OVERSIGHT = {"access.access_of", "privacy.who_looked", "privacy.take_out", "people.add_person"}
 
 
-@dataclass(frozen=True)
-class Rows:
-    """One patient with everything that an id can name."""
-
-    patient_id: UUID
-    study_id: UUID
-    arrival_id: UUID
-    instance_id: UUID
-    share_id: UUID
-    event_id: UUID
-
-
 @pytest.fixture(scope="module")
 def practice(tmp_path_factory):
     test = open_test_house(tmp_path_factory.mktemp("idor"))
     yield test, rows_of_a_patient(test), rows_of_a_patient(test)
     test.house.engine.dispose()
-
-
-def rows_of_a_patient(test: TestHouse) -> Rows:
-    now, doctor = test.clock.at, UUID(test.actors["radiologist"].id)
-    p, s, a, i, x, e, v, c = (uuid4() for _ in range(8))
-    mark = p.hex[:12]
-    study = Study(
-        id=s, origin="01", patient_id=p, accession=mark, study_uid=mark, examination="ct", description="CT", modality="CT",
-        booked_for_at=now, status="signed", status_at=now, image_count=1, signed_version_id=v, current_version_id=v,
-    )  # fmt: skip
-    rows = [
-        [Patient(id=p, origin="01", file_number=mark, family_name="Botha", given_names="P", search_text=mark,
-                 identity_kind="none", born_on=THANDO.born_on, sex="M", registered_at=now)],
-        [study],
-        [ReportVersion(id=v, origin="01", study_id=s, number=1, kind="signed", text="x", author_id=doctor, at=now, digest=""),
-         Arrival(id=a, origin="01", orthanc_id=mark, state="quarantined", study_id=s, reasons=[], first_seen_at=now,
-                 last_change_at=now, description=mark),
-         Claim(id=c, origin="01", study_id=s, patient_id=p, number=mark, scheme="", state="answered", coding={},
-               service_on=now.date(), submitted_at=now)],
-        [Instance(id=i, origin="01", arrival_id=a, study_id=s, orthanc_id=mark, sop_uid=mark, sop_class="x", series_uid="x",
-                  is_image=True),
-         Document(id=uuid4(), origin="01", kind="unreadable", owner_id=a, size=1, sha256=mark, at=now),
-         ClaimEvent(id=e, origin="01", claim_id=c, at=now, what="unread", source_key=mark, facts={}),
-         Share(id=x, origin="01", token_hash=mark, study_id=s, patient_id=p, version_id=v, signed_by="Dr", minted_by=doctor,
-               minted_at=now, expires_at=now + timedelta(days=1))],
-        [ShareInstance(share_id=x, instance_id=i, origin="01")],
-    ]  # fmt: skip
-    with maintenance("test"), Session(test.house.engine.execution_options(write=True)) as db:
-        for together in rows:
-            db.add_all(together)
-            db.flush()
-        db.commit()
-    return Rows(p, s, a, i, x, e)
 
 
 def ids_of(verb: Callable) -> set[str]:

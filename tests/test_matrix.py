@@ -1,95 +1,421 @@
-"""Role × verb × scope, written out by hand: whose rows a verb sees for each role that may call it, and for each setting."""
+"""Role × verb × scope, written out by hand: who may call what, and whose rows they see there.
+
+A row for each verb, a column for each role; the columns of staff first, then patients and referring doctors with an
+account, the same two with a link, the worker, and a request before anybody has signed in.
+"""
+
+import inspect
+from dataclasses import replace
+from uuid import uuid4
 
 import pytest
 
-from core.rules.access import Bounds, scope_of
-from core.rules.roles import Role, Scope
-from core.store.work import Work
-from tests.test_gate import LETTERS, VERBS, call, verbs
+from core.rules.access import Bounds, Reach, scope_of
+from core.rules.roles import STAFF, Permission, Role, Scope
+from core.store.work import NOT_YOURS, Actor, Work, nobody, system
+from tests.fixtures.house import TestHouse, open_test_house
+from tests.fixtures.rows import Rows, rows_of_a_patient
+from tests.test_gate import dummy, reached, verbs
 
-# Whose patients each role sees (letters as in test_gate): a admin, m manager … 0 nobody.
-REACH = {
-    "a": "all", "m": "all", "r": "site", "g": "site", "d": "site", "t": "site", "b": "site", "n": "none", "p": "own",
-    "f": "referrer", "s": "all", "0": "none",
-}  # fmt: skip
-# Verbs that see whole tables whoever may call them: they count, work on pseudonyms, come before anybody signed in (and
-# then look for one account or one link), or oversee who saw what.
-WHOLE = {
-    "signin.check_password", "signin.check_identity", "signin.note_unproven", "signin.second_half", "signin.check_code",
-    "signin.check_recovery", "signin.ask_key", "signin.check_key", "sessions.actor_of", "sessions.recheck", "sessions.keep_awake",
-    "sessions.sign_out", "sessions.rotate", "activation.look_at", "activation.begin", "activation.finish",
-    "sharing.front_door", "sharing.look_at", "sharing.redeem", "sharing.actor_of", "sharing.image_behind", "sharing.why_shut",
-    "analytics.insight", "analytics.activity", "analytics.export", "analytics.open_for_analysis",
-    "privacy.who_looked", "privacy.entries", "privacy.take_out",
-    "access.break_glass", "access.glass_to_review", "access.review_glass", "access.look_up", "access.access_of",
-    "access.access_of_person",
-}  # fmt: skip
-SETTINGS = ("all", "site", "assigned", "none")  # what may be set for one member of staff
+# Whose rows, and what becomes of it where a scope is set for one member of staff.
+#   -  may not call it             W  the whole table, whatever is set: it counts, works on pseudonyms, oversees who saw
+#   A  all        S  site             what, comes before anybody is known, or is the worker's
+#   N  none                        O  their own    F  what they referred    L  the one study of the link
+SETTINGS = """
+cell        nothing   all       site      assigned  none
+A           all       all       site      assigned  none
+S           site      all       site      assigned  none
+N           none      all       site      assigned  none
+W           all       all       all       all       all
+O           own       own       own       own       own
+F           referrer  referrer  referrer  referrer  referrer
+L           link      link      link      link      link
+"""
+
+# adm admin, mgr manager, rec reception, rgr radiographer, rad radiologist, trn transcriptionist, bil billing, ana analyst,
+# pat patient, ref referrer, lkp and lkr the same two by a link, sys system, nob nobody.
+MATRIX = """
+signin                      adm mgr rec rgr rad trn bil ana   pat ref   lkp lkr   sys nob
+check_password               -   -   -   -   -   -   -   -     -   -     -   -     -   W
+check_identity               -   -   -   -   -   -   -   -     -   -     -   -     -   W
+note_unproven                -   -   -   -   -   -   -   -     -   -     -   -     -   W
+second_half                  -   -   -   -   -   -   -   -     -   -     -   -     -   W
+check_code                   -   -   -   -   -   -   -   -     -   -     -   -     -   W
+check_recovery               -   -   -   -   -   -   -   -     -   -     -   -     -   W
+ask_key                      -   -   -   -   -   -   -   -     -   -     -   -     -   W
+check_key                    -   -   -   -   -   -   -   -     -   -     -   -     -   W
+
+sessions                    adm mgr rec rgr rad trn bil ana   pat ref   lkp lkr   sys nob
+actor_of                     -   -   -   -   -   -   -   -     -   -     -   -     -   W
+recheck                      -   -   -   -   -   -   -   -     -   -     -   -     -   W
+keep_awake                   -   -   -   -   -   -   -   -     -   -     -   -     -   W
+sign_out                     -   -   -   -   -   -   -   -     -   -     -   -     -   W
+rotate                       -   -   -   -   -   -   -   -     -   -     -   -     -   W
+end_session                  A   -   -   -   -   -   -   -     -   -     -   -     -   -
+sessions                     A   A   -   -   -   -   -   -     -   -     -   -     -   -
+end_my_session               A   A   S   S   S   S   S   N     O   F     -   -     -   -
+my_sessions                  A   A   S   S   S   S   S   N     O   F     -   -     -   -
+my_sign_ins                  A   A   S   S   S   S   S   N     O   F     -   -     -   -
+end_my_other_sessions        A   A   S   S   S   S   S   N     O   F     -   -     -   -
+my_half_sign_ins             A   A   S   S   S   S   S   N     O   F     -   -     -   -
+sign_ins                     A   A   -   -   -   -   -   -     -   -     -   -     -   -
+
+activation                  adm mgr rec rgr rad trn bil ana   pat ref   lkp lkr   sys nob
+change_password              A   A   S   S   S   S   S   N     O   F     -   -     -   -
+who_keeps_my_password        A   A   S   S   S   S   S   N     O   F     -   -     -   -
+look_at                      -   -   -   -   -   -   -   -     -   -     -   -     -   W
+begin                        -   -   -   -   -   -   -   -     -   -     -   -     -   W
+finish                       -   -   -   -   -   -   -   -     -   -     -   -     -   W
+
+factors                     adm mgr rec rgr rad trn bil ana   pat ref   lkp lkr   sys nob
+mine                         A   A   S   S   S   S   S   N     O   F     -   -     -   -
+begin_totp                   A   A   S   S   S   S   S   N     O   F     -   -     -   -
+finish_totp                  A   A   S   S   S   S   S   N     O   F     -   -     -   -
+renew_recovery_codes         A   A   S   S   S   S   S   N     O   F     -   -     -   -
+begin_key                    A   A   S   S   S   S   S   N     O   F     -   -     -   -
+finish_key                   A   A   S   S   S   S   S   N     O   F     -   -     -   -
+remove_key                   A   A   S   S   S   S   S   N     O   F     -   -     -   -
+prove_by_code                A   A   S   S   S   S   S   N     O   F     -   -     -   -
+ask_key                      A   A   S   S   S   S   S   N     O   F     -   -     -   -
+prove_by_key                 A   A   S   S   S   S   S   N     O   F     -   -     -   -
+is_proved                    A   A   S   S   S   S   S   N     O   F     -   -     -   -
+
+people                      adm mgr rec rgr rad trn bil ana   pat ref   lkp lkr   sys nob
+people                       A   A   -   -   -   -   -   -     -   -     -   -     -   -
+counts                       A   A   -   -   -   -   -   -     -   -     -   -     -   -
+person                       A   A   -   -   -   -   -   -     -   -     -   -     -   -
+me                           A   A   S   S   S   S   S   N     -   -     -   -     -   -
+suspend                      A   -   -   -   -   -   -   -     -   -     -   -     -   -
+wake                         A   -   -   -   -   -   -   -     -   -     -   -     -   -
+make_slip                    A   -   -   -   -   -   -   -     -   -     -   -     -   -
+add_person                   -   -   -   -   -   -   -   -     -   -     -   -     W   -
+found_admin                  -   -   -   -   -   -   -   -     -   -     -   -     W   -
+seal_break_glass             -   -   -   -   -   -   -   -     -   -     -   -     W   -
+
+changes                     adm mgr rec rgr rad trn bil ana   pat ref   lkp lkr   sys nob
+ask                          A   -   -   -   -   -   -   -     -   -     -   -     -   -
+approve                      A   -   -   -   -   -   -   -     -   -     -   -     -   -
+refuse                       A   -   -   -   -   -   -   -     -   -     -   -     -   -
+withdraw                     A   -   -   -   -   -   -   -     -   -     -   -     -   -
+requests                     A   A   -   -   -   -   -   -     -   -     -   -     -   -
+request                      A   A   -   -   -   -   -   -     -   -     -   -     -   -
+waiting                      A   A   -   -   -   -   -   -     -   -     -   -     -   -
+due                          -   -   -   -   -   -   -   -     -   -     -   -     W   -
+apply_due                    -   -   -   -   -   -   -   -     -   -     -   -     W   -
+
+directory_changes           adm mgr rec rgr rad trn bil ana   pat ref   lkp lkr   sys nob
+to_carry_out                 -   -   -   -   -   -   -   -     -   -     -   -     W   -
+begin_making                 -   -   -   -   -   -   -   -     -   -     -   -     W   -
+carried_out                  -   -   -   -   -   -   -   -     -   -     -   -     W   -
+
+groups                      adm mgr rec rgr rad trn bil ana   pat ref   lkp lkr   sys nob
+mapping                      A   A   -   -   -   -   -   -     -   -     -   -     -   -
+search                       A   -   -   -   -   -   -   -     -   -     -   -     -   -
+search_people                A   -   -   -   -   -   -   -     -   -     -   -     -   -
+directory_is_there           A   A   S   S   S   S   S   N     -   -     -   -     -   -
+what_would                   A   -   -   -   -   -   -   -     -   -     -   -     -   -
+look_closer                  A   -   -   -   -   -   -   -     -   -     -   -     -   -
+
+staff_import                adm mgr rec rgr rad trn bil ana   pat ref   lkp lkr   sys nob
+plan                         A   -   -   -   -   -   -   -     -   -     -   -     -   -
+ask                          A   -   -   -   -   -   -   -     -   -     -   -     -   -
+staff_sheet                  A   -   -   -   -   -   -   -     -   -     -   -     -   -
+slips_due                    A   -   -   -   -   -   -   -     -   -     -   -     -   -
+make_slips                   A   -   -   -   -   -   -   -     -   -     -   -     -   -
+
+access                      adm mgr rec rgr rad trn bil ana   pat ref   lkp lkr   sys nob
+break_glass                  -   -   W   W   W   -   -   -     -   -     -   -     -   -
+my_glass                     A   A   S   S   S   S   S   N     -   -     -   -     -   -
+glass_to_review              W   W   -   -   -   -   -   -     -   -     -   -     -   -
+review_glass                 W   W   -   -   -   -   -   -     -   -     -   -     -   -
+look_up                      W   W   -   -   -   -   -   -     -   -     -   -     -   -
+access_of                    W   W   -   -   -   -   -   -     -   -     -   -     -   -
+access_of_person             W   W   -   -   -   -   -   -     -   -     -   -     -   -
+
+alerts                      adm mgr rec rgr rad trn bil ana   pat ref   lkp lkr   sys nob
+alerts                       A   A   -   -   -   -   -   -     -   -     -   -     -   -
+mark_seen                    A   A   -   -   -   -   -   -     -   -     -   -     -   -
+
+practice                    adm mgr rec rgr rad trn bil ana   pat ref   lkp lkr   sys nob
+describe                     A   -   -   -   -   -   -   -     -   -     -   -     W   -
+particulars                  A   A   S   S   S   S   S   N     -   -     -   -     -   -
+
+patients                    adm mgr rec rgr rad trn bil ana   pat ref   lkp lkr   sys nob
+register                     -   -   S   S   -   -   -   -     -   -     -   -     -   -
+correct                      -   -   S   S   -   -   -   -     -   -     -   -     -   -
+record_consent               -   -   S   S   -   -   -   -     -   -     -   -     -   -
+find                         A   A   S   S   S   -   S   -     -   -     -   -     -   -
+open_patient                 A   A   S   S   S   -   S   -     -   -     -   -     -   -
+add_referrer                 -   -   S   S   -   -   -   -     -   -     -   -     -   -
+correct_referrer             -   -   S   S   -   -   -   -     -   -     -   -     -   -
+referrers                    A   A   S   S   S   -   S   -     -   -     -   -     -   -
+
+workflow                    adm mgr rec rgr rad trn bil ana   pat ref   lkp lkr   sys nob
+book                         -   -   S   S   -   -   -   -     -   -     -   -     -   -
+arrive                       -   -   S   S   -   -   -   -     -   -     -   -     -   -
+cancel                       -   -   S   S   -   -   -   -     -   -     -   -     -   -
+take                         -   -   S   S   -   -   -   -     -   -     -   -     -   -
+board                        A   A   S   S   S   -   S   -     -   -     -   -     -   -
+reading_list                 -   A   -   -   S   -   -   -     -   -     -   -     -   -
+open_study                   A   A   S   S   S   -   S   -     -   -     -   -     -   -
+studies_of                   A   A   S   S   S   -   S   -     -   -     -   -     -   -
+take_out                     A   A   S   S   S   -   S   -     -   -     -   -     -   -
+
+pacs                        adm mgr rec rgr rad trn bil ana   pat ref   lkp lkr   sys nob
+open_images                  -   -   -   S   S   -   -   -     -   -     -   -     -   -
+image_source                 -   -   -   S   S   -   -   -     -   -     -   -     -   -
+feed_position                -   -   -   -   -   -   -   -     -   -     -   -     W   -
+receive                      -   -   -   -   -   -   -   -     -   -     -   -     W   -
+due                          -   -   -   -   -   -   -   -     -   -     -   -     W   -
+judge                        -   -   -   -   -   -   -   -     -   -     -   -     W   -
+tally                        -   -   -   -   -   -   -   -     -   -     -   -     W   -
+counted                      -   -   -   -   -   -   -   -     -   -     -   -     W   -
+touch                        -   -   -   -   -   -   -   -     -   -     -   -     W   -
+quarantine                   A   A   -   S   S   -   -   -     -   -     -   -     -   -
+open_arrival                 A   A   -   S   S   -   -   -     -   -     -   -     -   -
+release                      -   -   -   S   S   -   -   -     -   -     -   -     -   -
+reject                       -   -   -   S   S   -   -   -     -   -     -   -     -   -
+recheck                      -   -   -   S   S   -   -   -     -   -     -   -     -   -
+begin_sending                -   -   -   S   -   -   -   -     -   -     -   -     W   -
+note_sent                    -   -   -   S   -   -   -   -     -   -     -   -     W   -
+keep_unreadable              -   -   -   S   -   -   -   -     -   -     -   -     W   -
+unreadable_file              -   -   -   S   S   -   -   -     -   -     -   -     -   -
+to_attach                    -   -   -   -   -   -   -   -     -   -     -   -     W   -
+note_attached                -   -   -   -   -   -   -   -     -   -     -   -     W   -
+report_pdf                   -   A   -   -   S   S   S   -     -   -     -   -     -   -
+
+reporting                   adm mgr rec rgr rad trn bil ana   pat ref   lkp lkr   sys nob
+begin                        -   -   -   -   S   -   -   -     -   -     -   -     -   -
+take_over                    -   -   -   -   S   -   -   -     -   -     -   -     -   -
+save                         -   -   -   -   S   -   -   -     -   -     -   -     -   -
+pass_on                      -   -   -   -   S   -   -   -     -   -     -   -     -   -
+skip_transcription           -   -   -   -   S   -   -   -     -   -     -   -     -   -
+send_back                    -   -   -   -   S   -   -   -     -   -     -   -     -   -
+proof_read                   -   -   -   -   S   -   -   -     -   -     -   -     -   -
+sign                         -   -   -   -   S   -   -   -     -   -     -   -     -   -
+open_desk                    -   -   -   -   S   -   -   -     -   -     -   -     -   -
+queue                        -   A   -   -   -   S   -   -     -   -     -   -     -   -
+take                         -   -   -   -   -   S   -   -     -   -     -   -     -   -
+keep                         -   -   -   -   -   S   -   -     -   -     -   -     -   -
+put_back                     -   -   -   -   -   S   -   -     -   -     -   -     -   -
+pass_back                    -   -   -   -   -   S   -   -     -   -     -   -     -   -
+open_draft                   -   -   -   -   -   S   -   -     -   -     -   -     -   -
+read_signed                  -   A   -   -   S   S   S   -     -   -     -   -     -   -
+
+own_studies                 adm mgr rec rgr rad trn bil ana   pat ref   lkp lkr   sys nob
+my_studies                   -   -   -   -   -   -   -   -     O   F     -   -     -   -
+open_own_study               -   -   -   -   -   -   -   -     O   F     -   -     -   -
+own_report_pdf               -   -   -   -   -   -   -   -     O   F     -   -     -   -
+own_image                    -   -   -   -   -   -   -   -     O   F     -   -     -   -
+
+sharing                     adm mgr rec rgr rad trn bil ana   pat ref   lkp lkr   sys nob
+mint                         -   -   S   -   S   -   -   -     -   -     -   -     -   -
+revoke                       A   A   S   -   S   -   -   -     -   -     -   -     -   -
+shares                       A   A   S   -   S   -   -   -     -   -     -   -     -   -
+front_door                   -   -   -   -   -   -   -   -     -   -     -   -     -   W
+look_at                      -   -   -   -   -   -   -   -     -   -     -   -     -   W
+redeem                       -   -   -   -   -   -   -   -     -   -     -   -     -   W
+actor_of                     -   -   -   -   -   -   -   -     -   -     -   -     -   W
+image_behind                 -   -   -   -   -   -   -   -     -   -     -   -     -   W
+why_shut                     -   -   -   -   -   -   -   -     -   -     -   -     -   W
+open_shared                  -   -   -   -   -   -   -   -     -   -     L   L     -   -
+shared_report_pdf            -   -   -   -   -   -   -   -     -   -     L   L     -   -
+leave                        -   -   -   -   -   -   -   -     -   -     L   L     -   -
+
+billing                     adm mgr rec rgr rad trn bil ana   pat ref   lkp lkr   sys nob
+queue                        -   A   -   -   -   -   S   -     -   -     -   -     -   -
+claims                       -   A   -   -   -   -   S   -     -   -     -   -     -   -
+unread_answers               -   A   -   -   -   -   S   -     -   -     -   -     -   -
+mark_read                    -   -   -   -   -   -   S   -     -   -     -   -     -   -
+open_claim                   -   A   -   -   -   -   S   -     -   -     -   -     -   -
+price                        -   A   -   -   -   -   S   -     -   -     -   -     -   -
+code                         -   -   -   -   -   -   S   -     -   -     -   -     -   -
+submit                       -   -   -   -   -   -   S   -     -   -     -   -     -   -
+recall                       -   -   -   -   -   -   S   -     -   -     -   -     -   -
+charge_patient               -   -   -   -   -   -   S   -     -   -     -   -     -   -
+message_of                   -   A   -   -   -   -   S   -     -   -     -   -     -   -
+
+remittances                 adm mgr rec rgr rad trn bil ana   pat ref   lkp lkr   sys nob
+remittances                  -   A   -   -   -   -   S   -     -   -     -   -     -   -
+open_remittance              -   A   -   -   -   -   S   -     -   -     -   -     -   -
+suspense                     -   A   -   -   -   -   S   -     -   -     -   -     -   -
+surpluses                    -   A   -   -   -   -   S   -     -   -     -   -     -   -
+preview_remittances          -   -   -   -   -   -   S   -     -   -     -   -     -   -
+import_remittances           -   -   -   -   -   -   S   -     -   -     -   -     -   -
+post                         -   -   -   -   -   -   S   -     -   -     -   -     -   -
+assign                       -   -   -   -   -   -   S   -     -   -     -   -     -   -
+
+ledger                      adm mgr rec rgr rad trn bil ana   pat ref   lkp lkr   sys nob
+balances                     -   A   -   -   -   -   S   -     -   -     -   -     -   -
+
+code_tables                 adm mgr rec rgr rad trn bil ana   pat ref   lkp lkr   sys nob
+tables                       A   A   -   -   -   -   S   -     -   -     -   -     -   -
+find_codes                   -   A   -   -   -   -   S   -     -   -     -   -     -   -
+find_tariffs                 -   A   -   -   -   -   S   -     -   -     -   -     -   -
+preview_icd10                A   -   -   -   -   -   S   -     -   -     -   -     -   -
+import_icd10                 A   -   -   -   -   -   S   -     -   -     -   -     -   -
+preview_tariff               A   -   -   -   -   -   S   -     -   -     -   -     -   -
+import_tariff                A   -   -   -   -   -   S   -     -   -     -   -     -   -
+
+analytics                   adm mgr rec rgr rad trn bil ana   pat ref   lkp lkr   sys nob
+export                       -   W   -   -   -   -   -   W     -   -     -   -     -   -
+insight                      W   W   -   -   -   -   -   W     -   -     -   -     -   -
+activity                     W   W   -   -   -   -   -   W     -   -     -   -     -   -
+open_for_analysis            -   W   -   -   -   -   -   W     -   -     -   -     -   -
+
+privacy                     adm mgr rec rgr rad trn bil ana   pat ref   lkp lkr   sys nob
+who_looked                   W   W   -   -   -   -   -   -     -   -     -   -     -   -
+entries                      W   W   -   -   -   -   -   -     -   -     -   -     -   -
+verify_chain                 A   A   -   -   -   -   -   -     -   -     -   -     W   -
+checkpoint                   A   A   -   -   -   -   -   -     -   -     -   -     W   -
+take_out                     W   W   -   -   -   -   -   -     -   -     -   -     -   -
+
+errands                     adm mgr rec rgr rad trn bil ana   pat ref   lkp lkr   sys nob
+take_due                     -   -   -   -   -   -   -   -     -   -     -   -     W   -
+done                         -   -   -   -   -   -   -   -     -   -     -   -     W   -
+failed                       -   -   -   -   -   -   -   -     -   -     -   -     W   -
+open_errands                 A   A   -   -   -   -   -   -     -   -     -   -     W   -
+counts                       A   A   -   -   -   -   -   -     -   -     -   -     W   -
+try_again                    A   -   -   -   -   -   -   -     -   -     -   -     W   -
+regain                       -   -   -   -   -   -   -   -     -   -     -   -     W   -
+
+health                      adm mgr rec rgr rad trn bil ana   pat ref   lkp lkr   sys nob
+beat                         -   -   -   -   -   -   -   -     -   -     -   -     W   -
+beats                        A   A   -   -   -   -   -   -     -   -     -   -     W   -
+ground                       A   A   -   -   -   -   -   -     -   -     -   -     W   -
+sweep_sessions               -   -   -   -   -   -   -   -     -   -     -   -     W   -
+sweep_limits                 -   -   -   -   -   -   -   -     -   -     -   -     W   -
+"""
+
+COLUMNS = ("adm", "mgr", "rec", "rgr", "rad", "trn", "bil", "ana", "pat", "ref", "lkp", "lkr", "sys", "nob")
+# What a closed door says. Whatever else a verb answers was said behind it.
+CLOSED = {
+    NOT_YOURS,
+    "This is for people with an account. A link opens one study and nothing else.",
+    "This opens with an account only.",
+    "This opens with a link only.",
+}
+
+
+def read(table: str) -> dict[str, dict[str, str]]:
+    """{verb: {column: cell}} of the table above."""
+    found, module, columns = {}, "", []
+    for line in filter(None, table.split("\n")):
+        first, *rest = line.split()
+        if "adm" in rest:
+            module, columns = first, rest
+            continue
+        assert len(rest) == len(columns), line
+        found[f"{module}.{first}"] = dict(zip(columns, rest, strict=True))
+    return found
+
+
+MAY = read(MATRIX)
+BY_SETTING = {line.split()[0]: tuple(line.split()[1:]) for line in SETTINGS.strip().split("\n")[1:]}
+SETTINGS_IN_TURN = (None, Scope.ALL, Scope.SITE, Scope.ASSIGNED, Scope.NONE)
 
 
 @pytest.fixture(scope="module")
-def gates(tmp_path_factory):
-    """The permission that each verb's gate asks for."""
-    from tests.fixtures.house import open_test_house
+def practice(tmp_path_factory):
+    test = open_test_house(tmp_path_factory.mktemp("matrix") / "home")
+    yield test, rows_of_a_patient(test)
+    test.house.engine.dispose()
 
-    test, asked = open_test_house(tmp_path_factory.mktemp("matrix") / "home"), []
-    require = Work._require
+
+def columns(test: TestHouse, rows: Rows) -> dict[str, Actor]:
+    """Somebody for each column; whoever comes from outside comes for the one patient's signed study."""
+    staff = [test.actors[role] for role in STAFF]
+    link = Reach(rows.share_id, rows.study_id, rows.patient_id, rows.version_id, rows.referrer_id)
+    outside = [
+        Actor(str(uuid4()), "An account", frozenset({role}), "gateway", session=uuid4(),
+              bounds=Bounds(patient_id=rows.patient_id, referrer_id=rows.referrer_id))
+        for role in (Role.PATIENT, Role.REFERRER)
+    ]  # fmt: skip
+    by_link = [
+        Actor(f"link:{role}", "A link", frozenset({role}), "gateway", reach=link)
+        for role in (Role.PATIENT, Role.REFERRER)
+    ]
+    everybody = (*staff, *outside, *by_link, system(), nobody(channel="test"))
+    return dict(zip(COLUMNS, everybody, strict=True))
+
+
+@pytest.fixture(scope="module")
+def walked(practice) -> dict[str, dict[str, str]]:
+    """Each verb called by each of them: the cell that the gate and the scope in force really make."""
+    test, rows = practice
+    asked, require, cells = [], Work._require, {}
 
     def heard(work, permission, subject):
         asked.append(permission)
         return require(work, permission, subject)
 
+    def scopes(actor: Actor, permission) -> tuple[str, ...]:
+        """What the gate makes of each setting for this person."""
+        found = []
+        for scope in SETTINGS_IN_TURN:
+            with test.house.work(replace(actor, bounds=replace(actor.bounds, scope=scope))) as work:
+                with work.look(permission):
+                    found.append(str(work._view().scope))
+        return tuple(found)
+
+    def cell(column: str, actor: Actor, verb) -> str:
+        asked.clear()
+        if reached(test, actor, verb, arguments(verb, rows)) in CLOSED:
+            return "-"
+        if not asked:
+            return "no gate"
+        key = (column, asked[0])
+        if key not in cells:
+            measured = scopes(actor, asked[0])
+            cells[key] = next((c for c, by_hand in BY_SETTING.items() if by_hand == measured), str(measured))
+        return cells[key]
+
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Work, "_require", heard)
-        found = {}
-        for name, verb in verbs().items():
-            asked.clear()
-            call(test, Role.NOBODY, verb)
-            found[name] = asked[0]
-    test.house.engine.dispose()
-    return found
+        everybody = columns(test, rows)
+        return {
+            name: {column: cell(column, actor, verb) for column, actor in everybody.items()}
+            for name, verb in verbs().items()
+        }
 
 
-def expected(verb: str, letter: str, setting: str) -> str:
-    if verb in WHOLE:
-        return "all"
-    staff = letter in "amrgdtbn"
-    return setting if setting and staff else REACH[letter]
+def arguments(verb, rows: Rows) -> dict[str, object]:
+    """The patient's own rows for the ids of a patient, something of the right kind for everything else."""
+    hints = inspect.get_annotations(verb, eval_str=True)
+    return {
+        p.name: getattr(rows, p.name, None) or dummy(hints.get(p.name), p.name)
+        for p in list(inspect.signature(verb).parameters.values())[1:]
+        if p.default is p.empty
+    }
 
 
-def test_every_verb_of_the_list_of_whole_tables_is_a_verb():
-    assert set() == WHOLE - set(VERBS)
+def test_every_verb_is_in_the_matrix():
+    assert set() == set(MAY) ^ set(verbs())
 
 
-def test_role_by_verb_by_scope_is_the_matrix_of_the_hand(gates):
-    by_hand, measured = {}, {}
-    for verb, letters in VERBS.items():
-        for letter in letters:
-            for setting in ("", *SETTINGS):
-                bounds = Bounds(Scope(setting) if setting else None)
-                found = scope_of(frozenset({LETTERS[letter]}), gates[verb], bounds)
-                by_hand[verb, letter, setting] = expected(verb, letter, setting)
-                measured[verb, letter, setting] = str(found)
-    assert by_hand == measured
+def test_role_by_verb_by_scope_is_the_matrix_of_the_hand(walked):
+    """As rows of cells, so that what differs is read beside its neighbours."""
+    assert {verb: " ".join(row.values()) for verb, row in MAY.items()} == {
+        verb: " ".join(row.values()) for verb, row in walked.items()
+    }
 
 
-def test_a_link_sees_its_own_study_only_whatever_is_set(gates):
-    for verb in ("sharing.open_shared", "sharing.shared_report_pdf", "sharing.leave"):
-        for role in (Role.PATIENT, Role.REFERRER):
-            for setting in (None, *map(Scope, SETTINGS)):
-                assert Scope.LINK is scope_of(frozenset({role}), gates[verb], Bounds(setting), by_link=True)
+def test_every_word_of_the_settings_is_used_and_every_verb_is_somebodys():
+    used = {cell for row in MAY.values() for cell in row.values()}
+    assert set(BY_SETTING) == used - {"-"}
+    assert [] == [verb for verb, row in MAY.items() if set(row.values()) == {"-"}]
 
 
 @pytest.mark.parametrize(
-    ("roles", "verb", "scope"),
+    ("roles", "permission", "scope"),
     [
-        (("analyst", "radiologist"), "workflow.open_study", "site"),
-        (("manager", "radiologist"), "workflow.reading_list", "all"),
-        (("manager", "radiologist"), "reporting.sign", "site"),
-        (("admin", "billing"), "billing.queue", "site"),
-        (("admin", "billing"), "workflow.board", "all"),
-        (("analyst", "transcriptionist"), "reporting.queue", "site"),
+        (("analyst", "radiologist"), "study-read", "site"),
+        (("manager", "radiologist"), "reading-list-see", "all"),
+        (("manager", "radiologist"), "report-sign", "site"),
+        (("admin", "billing"), "billing-see", "site"),
+        (("admin", "billing"), "board-see", "all"),
+        (("analyst", "transcriptionist"), "transcription-see", "site"),
     ],
 )
-def test_of_several_roles_only_those_that_may_call_the_verb_widen_it(gates, roles, verb, scope):
-    assert scope == scope_of(frozenset(map(Role, roles)), gates[verb], Bounds())
+def test_of_several_roles_only_those_that_carry_the_permission_widen_it(roles, permission, scope):
+    assert scope == scope_of(frozenset(map(Role, roles)), Permission(permission), Bounds())
