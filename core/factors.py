@@ -3,6 +3,9 @@
 A fresh proof (step-up) is good once, for five minutes, for one session and one purpose: what was confirmed for one
 report signs no other. A verb that needs one calls `require` inside its own gate, with a code that was just typed or
 after the key was touched on the step-up page.
+
+Where admins need keys (docs/decisions/089) a session knows the key that was touched in it, and without one it has none
+of the admin's rights. So what leads to a key of an admin is by key too: a code alone would be enough after all.
 """
 
 from __future__ import annotations
@@ -18,7 +21,7 @@ from uuid import UUID
 
 import webauthn
 from pyotp.totp import TOTP
-from sqlalchemy import func, select
+from sqlalchemy import func, or_, select
 from webauthn.helpers import decode_credential_public_key, decoded_public_key_to_cryptography
 from webauthn.helpers.exceptions import WebAuthnException
 from webauthn.helpers.structs import (
@@ -30,7 +33,7 @@ from webauthn.helpers.structs import (
 
 from core.alerts import raise_alert
 from core.errors import Denied, Refused, WrongAnswer
-from core.rules.roles import Permission
+from core.rules.roles import Permission, Role
 from core.store.model import Challenge, Person, RecoveryCode, SecurityKey, SignInSession, StepUp
 from core.store.work import Subject, Work
 from core.tokens import Unsealable, hash_token, new_code, plain_code, seal, unseal
@@ -45,6 +48,17 @@ WRONG_CODE = "That code is not right, or was used already. Wait for the next one
 UNREADABLE = "The codes of this account cannot be checked. Ask your practice's admin for a new second factor."
 WRONG_KEY = "That key was not accepted. Try again, or use a code."
 NO_PROOF = "Confirm that it is you first: with a fresh code, or with your key."
+# What a touch is for that confirms nothing and only opens what admins do.
+ADMIN = "admin"
+_APPROVING = "In this practice changes are approved with a key: use yours."
+_BY_KEY = (
+    "You have a key, so what proves that it is you is changed with that key. Is it lost? Sign in with a recovery code, "
+    "or let another admin ask for a new second factor for you."
+)
+_TOUCH = "What admins do is opened with a key, and a code does not replace it."
+_ONLY_KEY = (
+    "This is your only key, and what admins do needs one. Add another one first, then take this one away."
+)
 
 
 @dataclass(frozen=True, repr=False)
@@ -117,14 +131,14 @@ def begin_key(work: Work, *, origin: str, code: str = "") -> dict[str, Any]:
     """Options for making a new key (WebAuthn level 2, §5.4), as JSON for the browser. Needs a proof for "factors"."""
     with work.act(Permission.ACCOUNT_SELF, Subject("person", work.actor.id)) as facts:
         facts["step"] = "new-key"
-        require(work, "factors", code=code)
+        facts["by"] = require(work, "factors", code=code)
         person = work.get(Person, work.actor.person)
         keys = _keys(work, person.id)
         if len(keys) >= MOST_KEYS:
             raise Refused(f"At most {MOST_KEYS} keys: take one away first.")
         options = webauthn.generate_registration_options(
             rp_id=_host(origin), rp_name="Sorg", user_name=person.login, user_display_name=person.name,
-            user_id=person.id.bytes, challenge=_new_challenge(work, _session_id(work), "new-key"),
+            user_id=person.id.bytes, challenge=_new_challenge(work, _session_id(work), _making(keys)),
             authenticator_selection=AuthenticatorSelectionCriteria(
                 user_verification=UserVerificationRequirement.REQUIRED,
                 resident_key=ResidentKeyRequirement.PREFERRED,
@@ -135,10 +149,16 @@ def begin_key(work: Work, *, origin: str, code: str = "") -> dict[str, Any]:
 
 
 def finish_key(work: Work, *, answer: dict[str, Any], name: str, origin: str) -> KeyCard:
-    """Keep the key that the browser made. Raises WrongAnswer when challenge, origin or verification do not hold."""
+    """Keep the key that the browser made: it was touched in this session. Whoever calls makes the session's token anew.
+
+    Raises WrongAnswer when challenge, origin or verification do not hold.
+    """
     with work.act(Permission.ACCOUNT_SELF, Subject("person", work.actor.id)) as facts:
         facts["step"] = "key-added"
-        challenge = _use_challenge(work, _session_id(work), "new-key")
+        person = work.get(Person, work.actor.person, lock=True)
+        before = _keys(work, person.id)
+        # Begun as the first and finished as the second: somebody else was quicker, and a code was all that this one had.
+        challenge = _use_challenge(work, _session_id(work), _making(before))
         try:
             made = webauthn.verify_registration_response(
                 credential=answer, expected_challenge=challenge, expected_rp_id=_host(origin), expected_origin=origin,
@@ -149,9 +169,9 @@ def finish_key(work: Work, *, answer: dict[str, Any], name: str, origin: str) ->
         except _NOT_A_KEY as error:
             facts["why"] = type(error).__name__
             raise WrongAnswer(WRONG_KEY) from None
-        if work.db.scalars(
-            select(SecurityKey).where(SecurityKey.credential_id == made.credential_id)
-        ).first():
+        # Whoever has it: an account at the gateway sees its own keys alone, and no key is two people's.
+        known = select(SecurityKey.id).where(SecurityKey.credential_id == made.credential_id)
+        if work.db.scalars(known.execution_options(the_gates_own=True)).first() is not None:
             raise WrongAnswer("This key is known already.")
         key = SecurityKey(
             id=work.new_id(), origin=work.house.origin, person_id=work.actor.person, credential_id=made.credential_id,
@@ -159,19 +179,32 @@ def finish_key(work: Work, *, answer: dict[str, Any], name: str, origin: str) ->
             made_at=work.now(),
         )  # fmt: skip
         work.db.add(key)
+        work.db.flush()
+        _opened_by(work, key)
         facts["key"] = key.id
+        if needs_key(work, person) and (not before or _came_by_recovery(work)):
+            how = (
+                "after signing in with a recovery code"
+                if _came_by_recovery(work)
+                else "the first one, with a code"
+            )
+            raise_alert(work, "key-added", f"{person.name} added a key {how}. It opens what admins do: was it them?",
+                        about=person.id)  # fmt: skip
         return _key_card(key)
 
 
 def remove_key(work: Work, key_id: UUID, *, code: str = "") -> None:
-    """Take one's own key away. Needs a fresh proof for "factors"."""
+    """Take one's own key away. Needs a fresh proof for "factors". Raises Refused for an admin's last, where keys are needed."""
     with work.act(Permission.ACCOUNT_SELF, Subject("person", work.actor.id)) as facts:
         facts |= {"step": "key-removed", "key": key_id}
         require(work, "factors", code=code)
+        person = work.get(Person, work.actor.person, lock=True)
         key = work.get(SecurityKey, key_id, what="key")
-        if key.person_id != work.actor.person:
+        if key.person_id != person.id:
             raise Denied("Only one's own keys.")
-        key.ended_at = key.ended_at or work.now()
+        if needs_key(work, person) and [k.id for k in _keys(work, person.id)] == [key.id]:
+            raise Refused(_ONLY_KEY)
+        _end_key(work, key, "removed")
 
 
 # Fresh proofs ---------------------------------------------------------------------------------------------------
@@ -181,7 +214,10 @@ def prove_by_code(work: Work, *, purpose: str, code: str) -> None:
     """Confirm with a code, ahead of the verb that asks for it."""
     with work.act(Permission.ACCOUNT_SELF, Subject("step-up")) as facts:
         facts["purpose"] = purpose[:160]
-        check_code(work, work.get(Person, work.actor.person, lock=True), code)
+        person = work.get(Person, work.actor.person, lock=True)
+        if sentence := _why_no_code(work, person, purpose):
+            raise WrongAnswer(sentence, why="no key")
+        check_code(work, person, code)
         _prove(work, purpose, "code")
 
 
@@ -194,35 +230,67 @@ def ask_key(work: Work, *, purpose: str, origin: str) -> dict[str, Any]:
 
 
 def prove_by_key(work: Work, *, purpose: str, answer: dict[str, Any], origin: str) -> None:
-    """Confirm by the touched key, ahead of the verb that asks for it."""
+    """Confirm by the touched key, ahead of the verb that asks for it; from now on it has opened this session.
+
+    Whoever calls makes the session's token anew.
+    """
     with work.act(Permission.ACCOUNT_SELF, Subject("step-up")) as facts:
         facts["purpose"] = purpose[:160]
         person = work.get(Person, work.actor.person, lock=True)
-        check_key(work, _session_id(work), person, purpose=purpose, answer=answer, origin=origin)
-        _prove(work, purpose, "key")
+        _opened_by(
+            work, check_key(work, _session_id(work), person, purpose=purpose, answer=answer, origin=origin)
+        )
+        if purpose != ADMIN:
+            _prove(work, purpose, "key")
 
 
 def is_proved(work: Work, *, purpose: str) -> bool:
     """True while a fresh, unused proof for this purpose waits in this session: for drawing."""
     with work.look(Permission.ACCOUNT_SELF):
-        return _proof(work, purpose) is not None or (purpose == "factors" and _came_by_recovery(work))
+        if purpose == "factors" and _came_by_recovery(work):
+            return True
+        by_key = bool(_why_no_code(work, work.get(Person, work.actor.person), purpose))
+        return _proof(work, purpose, by_key=by_key) is not None
+
+
+def why_no_code(work: Work, *, purpose: str) -> str:
+    """Why a code would prove nothing for this purpose, in a sentence; empty where it does: for drawing."""
+    with work.look(Permission.ACCOUNT_SELF):
+        return _why_no_code(work, work.get(Person, work.actor.person), purpose)
 
 
 def require(work: Work, purpose: str, *, code: str = "") -> str:
     """A fresh proof inside a verb that needs one, used up by it; how it was given. Raises WrongAnswer."""
+    person = work.get(Person, work.actor.person, lock=True)
+    by_key = _why_no_code(work, person, purpose)
     if code.strip():
-        check_code(work, work.get(Person, work.actor.person, lock=True), code)
+        if by_key:
+            raise WrongAnswer(by_key, why="no key")
+        check_code(work, person, code)
         return "code"
     if purpose == "factors" and _came_by_recovery(work):
         return "recovery"
-    proof = _proof(work, purpose, lock=True)
+    proof = _proof(work, purpose, by_key=bool(by_key), lock=True)
     if proof is None:
-        raise WrongAnswer(NO_PROOF, why="no proof")
+        raise WrongAnswer(by_key or NO_PROOF, why="no proof")
     proof.used_at = work.now()
     return proof.method
 
 
 # For sibling verbs inside their own gate --------------------------------------------------------------------------
+
+
+def needs_key(work: Work, person: Person) -> bool:
+    """Whether what this person's roles may do is opened by a key alone. The sealed account's proofs lie in its envelope."""
+    return work.rule("admins_need_keys") and Role.ADMIN in person.roles and not person.is_break_glass
+
+
+def is_keyless(work: Work, session: SignInSession, person: Person) -> bool:
+    """Whether the key is missing that this session needs: never touched in it, or taken away since."""
+    if not needs_key(work, person):
+        return False
+    key = work.db.get(SecurityKey, session.key_id) if session.key_id else None
+    return key is None or key.ended_at is not None or key.person_id != person.id
 
 
 def factors_of(work: Work, person: Person) -> Factors:
@@ -296,8 +364,8 @@ def key_options(work: Work, session_id: UUID, person: Person, *, purpose: str, o
 
 
 def check_key(work: Work, session_id: UUID, person: Person, *, purpose: str, answer: dict[str, Any],
-              origin: str) -> None:  # fmt: skip
-    """The answer of a touched key: this challenge, this origin, this person's key, verified, its counter risen."""
+              origin: str) -> SecurityKey:  # fmt: skip
+    """The key that answered. The answer of a touched key: this challenge, this origin, this person's key, verified, its counter risen."""
     if not person.is_active:
         raise Denied("This account is closed.")
     challenge = _use_challenge(work, session_id, purpose)
@@ -313,7 +381,7 @@ def check_key(work: Work, session_id: UUID, person: Person, *, purpose: str, ans
         raise WrongAnswer(WRONG_KEY, why=f"key: {type(error).__name__}") from None
     if (seen.new_sign_count or key.sign_count) and seen.new_sign_count <= key.sign_count:
         # Two devices share one secret (§6.1.1): which of them is the thief's nobody can tell, so both are out.
-        key.ended_at = work.now()
+        _end_key(work, key, "copied")
         raise_alert(work, "key-copied", f"A key of {person.name} answered with an old count: it may be a copy, and is shut.",
                     about=person.id)  # fmt: skip
         raise WrongAnswer(
@@ -321,6 +389,7 @@ def check_key(work: Work, session_id: UUID, person: Person, *, purpose: str, ans
             why="key counter went back",
         )
     key.sign_count, key.used_at = seen.new_sign_count, work.now()
+    return key
 
 
 def new_totp(work: Work, person: Person) -> tuple[str, str]:
@@ -386,8 +455,8 @@ def forget_all(work: Work, person: Person) -> None:
     person.totp_box = person.totp_pending = None
     person.totp_step = person.wrong_codes = 0
     person.codes_rest_until = None
-    for key in _keys(work, person.id):
-        key.ended_at = work.now()
+    for key in work.db.scalars(select(SecurityKey).where(SecurityKey.person_id == person.id)):
+        _end_key(work, key, "reset")
     for code in work.db.scalars(
         select(RecoveryCode).where(RecoveryCode.person_id == person.id, RecoveryCode.used_at.is_(None))
     ):
@@ -447,13 +516,41 @@ def _came_by_recovery(work: Work) -> bool:
     )
 
 
-def _proof(work: Work, purpose: str, *, lock: bool = False) -> StepUp | None:
+def _why_no_code(work: Work, person: Person, purpose: str) -> str:
+    """A code can be talked out of somebody, or typed into a false page; what it must not open, a key does."""
+    if purpose == ADMIN:
+        return _TOUCH
+    if not needs_key(work, person):
+        return ""
+    if purpose.startswith("change:"):
+        return _APPROVING
+    # A key that was shut as a copy still counts: else whoever copied it would add the next one with a code.
+    kept = or_(SecurityKey.ended_at.is_(None), SecurityKey.ended_why == "copied")
+    has_one = select(SecurityKey.id).where(SecurityKey.person_id == person.id, kept).limit(1)
+    return _BY_KEY if purpose == "factors" and work.db.scalars(has_one).first() is not None else ""
+
+
+def _opened_by(work: Work, key: SecurityKey) -> None:
+    work.get(SignInSession, _session_id(work), lock=True).key_id = key.id
+
+
+def _end_key(work: Work, key: SecurityKey, why: str) -> None:
+    key.ended_at, key.ended_why = key.ended_at or work.now(), why
+
+
+def _making(keys: list[SecurityKey]) -> str:
+    return "new-key" if keys else "first-key"
+
+
+def _proof(work: Work, purpose: str, *, by_key: bool = False, lock: bool = False) -> StepUp | None:
     if work.actor.session is None:
         return None
     query = select(StepUp).where(
         StepUp.session_id == work.actor.session, StepUp.purpose == purpose[:160], StepUp.used_at.is_(None),
         StepUp.proved_at > work.now() - FRESH,
     ).order_by(StepUp.proved_at.desc()).limit(1)  # fmt: skip
+    if by_key:
+        query = query.where(StepUp.method == "key")
     return work.db.scalars(query.with_for_update() if lock else query).first()
 
 

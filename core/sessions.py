@@ -13,13 +13,13 @@ from sqlalchemy import select
 
 from core.door_limits import GATEWAY
 from core.errors import Denied, Outside
-from core.factors import end_sessions_of
+from core.factors import end_sessions_of, is_keyless
 from core.groups import roles_for, take_over
 from core.people import OUTSIDE
 from core.ports.directory import AccountState, Entry
 from core.rules.access import Bounds
 from core.rules.roles import Permission, Role, Scope
-from core.store.model import Person, SignInSession
+from core.store.model import Person, SecurityKey, SignInSession
 from core.store.work import Actor, Subject, Work
 from core.tokens import hash_token, new_token
 
@@ -81,7 +81,7 @@ def actor_of(work: Work, *, token: str, channel: str, address: str = "") -> Acto
         if bool(roles & set(OUTSIDE)) != (channel == GATEWAY):
             return None  # What somebody is may change while they are signed in; a session stays at its door.
         bounds = Bounds(Scope(person.scope) if person.scope else None, frozenset(person.sites), person.patient_id,
-                        person.referrer_id, session.is_away)  # fmt: skip
+                        person.referrer_id, session.is_away, is_keyless(work, session, person))  # fmt: skip
         return Actor(str(person.id), person.name, roles, channel, address, session.id, bounds=bounds)
 
 
@@ -234,7 +234,7 @@ def _sign_ins(work: Work, person_id: UUID, size: int) -> tuple[SignIn, ...]:
 
 
 def new_session(work: Work, person: Person, *, stage: str, lasts: timedelta, method: str = "", reason: str = "",
-                 is_away: bool = False) -> str:  # fmt: skip
+                 is_away: bool = False, key: SecurityKey | None = None) -> str:  # fmt: skip
     token, now = new_token(work), work.now()
     work.db.add(
         SignInSession(
@@ -251,6 +251,7 @@ def new_session(work: Work, person: Person, *, stage: str, lasts: timedelta, met
             is_away=is_away,
             reason=reason,
             ended_why="",
+            key_id=key.id if key else None,
         )  # fmt: skip
     )
     return token

@@ -8,7 +8,16 @@ from pathlib import Path
 import typer
 from click import Group, Option
 
-from core.rules.roles import NOT_WHILE_AWAY, ROLES, SCOPE_WORDS, SCOPES, UNNAMED, Permission, Role
+from core.rules.roles import (
+    NOT_WHILE_AWAY,
+    ROLES,
+    SCOPE_WORDS,
+    SCOPES,
+    UNNAMED,
+    WITHOUT_KEY,
+    Permission,
+    Role,
+)
 from core.rules.steps import LOOKS, STEPS, Status, diagram
 from ops.settings import Settings
 
@@ -54,6 +63,11 @@ def permissions() -> str:
         "([decision 082](decisions/082-access-to-patients.md)).\n\n"
         f"Whole tables, whoever asks, because these count, oversee or come before the sign-in: {_quoted(UNNAMED)}.\n\n"
         f"Not in a session that began while the directory was away: {_quoted(NOT_WHILE_AWAY)}.\n",
+        *(
+            f"Where keys are needed (docs/decisions/089-admins-need-keys.md), a session that no key opened has of `{role}` only: "
+            f"{_quoted(left)}.\n"
+            for role, left in WITHOUT_KEY.items()
+        ),
     )
 
 

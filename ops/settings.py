@@ -106,9 +106,13 @@ class Settings(BaseSettings):
     single_admin_hours: int = Field(
         24, ge=1, le=168, description="The delay of SORG_SINGLE_ADMIN, during which a change can be stopped."
     )
-    admins_need_keys: bool = Field(
-        False,
-        description="Changes are approved with a passkey or security key only, never with a code (docs/roles/admin.md).",
+    admins_need_keys: str = Field(
+        "auto",
+        pattern="^(auto|yes|no)$",
+        description=(
+            "Whether what admins do is opened and approved with a passkey or security key alone: yes, no, or auto, which is "
+            "yes where keys work for everybody: with SORG_HTTPS and a host name in SORG_CONSOLE_NAMES."
+        ),
     )
     glass_hours: int = Field(
         4, ge=1, le=24, description="How long a patient stays open to whoever broke the glass."
@@ -199,6 +203,12 @@ class Settings(BaseSettings):
         "Empty: ours is always asked.",
     )
 
+    @field_validator("admins_need_keys", mode="before")
+    @classmethod
+    def _as_it_was_said(cls, said: Any) -> Any:
+        """What was a switch before keeps its meaning."""
+        return {"true": "yes", "1": "yes", "false": "no", "0": "no"}.get(str(said).strip().lower(), said)
+
     @field_validator("proxies")
     @classmethod
     def _are_addresses(cls, said: str) -> str:
@@ -238,6 +248,13 @@ def proxies(settings: Settings) -> list[str]:
     return [one.strip() for one in settings.proxies.split(",") if one.strip()]
 
 
+def needs_keys(settings: Settings) -> bool:
+    """Whether admins need keys here. auto: where staff reach the console over HTTPS by a name, else keys do not work."""
+    names = filter(None, (name.strip() for name in settings.console_names.split(",")))
+    works = settings.https and any(not _is_address(name) for name in names)
+    return {"yes": True, "no": False}.get(settings.admins_need_keys, works)
+
+
 def unencrypted(settings: Settings) -> tuple[str, ...]:
     """A sentence for each door that other machines reach without HTTPS; it is said, and nothing is refused."""
     if settings.https:
@@ -252,10 +269,15 @@ def unencrypted(settings: Settings) -> tuple[str, ...]:
 
 
 def _is_loopback(host: str) -> bool:
+    return ip_address(host.strip("[]")).is_loopback if _is_address(host) else host.lower() == "localhost"
+
+
+def _is_address(host: str) -> bool:
     try:
-        return ip_address(host.strip("[]")).is_loopback
+        ip_address(host.strip("[]"))
     except ValueError:
-        return host.lower() == "localhost"
+        return False
+    return True
 
 
 def modalities(settings: Settings) -> dict[str, tuple[str, str, int]]:
@@ -279,7 +301,7 @@ def rules(settings: Settings) -> dict[str, Any]:
         "slip_lasts": timedelta(days=settings.slip_days),
         "single_admin": settings.single_admin,
         "single_admin_delay": timedelta(hours=settings.single_admin_hours),
-        "admins_need_keys": settings.admins_need_keys,
+        "admins_need_keys": needs_keys(settings),
         "glass_lasts": timedelta(hours=settings.glass_hours),
         "lease_lasts": timedelta(minutes=settings.lease_minutes),
         "quiet": timedelta(seconds=settings.quiet_seconds),

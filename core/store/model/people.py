@@ -56,6 +56,8 @@ class Person(Owned, Base):
     password_set_at: Mapped[datetime | None] = mapped_column(default=None)  # as the directory says
     checked_at: Mapped[datetime | None] = mapped_column(default=None)  # when the directory last said yes
     groups: Mapped[list[str]] = mapped_column(default=list, server_default="[]")
+    # {until, name, registration}, oldest first: what was signed keeps the name of then.
+    former_names: Mapped[list[dict[str, str]]] = mapped_column(default=list, server_default="[]")
     slip_sets_password: Mapped[bool] = mapped_column(
         default=False, server_default="0"
     )  # after an approved reset
@@ -65,6 +67,7 @@ class SignInSession(Base):
     """A browser's session; only the hash of its token is kept. `stage` is password until the second factor is right.
 
     is_away: begun while the directory was away, with fewer rights. reason: why the break-glass account was used.
+    key_id: the key that opened it, or was touched in it last; once that key is taken away it opens nothing here either.
     """
 
     __tablename__ = "sign_in_session"
@@ -83,10 +86,14 @@ class SignInSession(Base):
     is_away: Mapped[bool] = mapped_column(default=False, server_default="0")
     reason: Mapped[str] = mapped_column(String(300), default="", server_default="")
     ended_why: Mapped[str] = mapped_column(String(40), default="", server_default="")
+    key_id: Mapped[UUID | None] = mapped_column(ForeignKey("security_key.id"), default=None)
 
 
 class SecurityKey(Base):
-    """A passkey or security key (WebAuthn credential). A counter that goes back means a copy: the key is shut."""
+    """A passkey or security key (WebAuthn credential). A counter that goes back means a copy: the key is shut.
+
+    ended_why: removed (by its owner), copied, or reset (with everything else that proved who they are).
+    """
 
     __tablename__ = "security_key"
 
@@ -101,6 +108,7 @@ class SecurityKey(Base):
     made_at: Mapped[datetime] = mapped_column()
     used_at: Mapped[datetime | None] = mapped_column(default=None)
     ended_at: Mapped[datetime | None] = mapped_column(default=None)
+    ended_why: Mapped[str] = mapped_column(String(12), default="", server_default="")
 
 
 class RecoveryCode(Base):

@@ -1,0 +1,25 @@
+"""Which key opened a session, and why a key is no more: what admins do may need one."""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0003"
+down_revision = "0002"
+branch_labels = depends_on = None
+
+
+def upgrade() -> None:
+    with op.batch_alter_table("sign_in_session", schema=None) as batch_op:
+        # Nobody's session of before was opened by a key that is known: an admin touches theirs once more.
+        batch_op.add_column(sa.Column("key_id", sa.Uuid(), nullable=True))
+        batch_op.create_foreign_key(
+            batch_op.f("fk_sign_in_session_key_id_security_key"), "security_key", ["key_id"], ["id"]
+        )
+    with op.batch_alter_table("security_key", schema=None) as batch_op:
+        batch_op.add_column(sa.Column("ended_why", sa.String(length=12), server_default="", nullable=False))
+
+
+def downgrade() -> None:
+    raise NotImplementedError(
+        "Going back would lose what a session was opened with: restore a backup instead."
+    )
