@@ -49,7 +49,7 @@ PAGES = (
     PageRow("glass_review", "Broken glass", "emergency_home", "Practice", P.GLASS_REVIEW),
     PageRow("audit", "Audit trail", "policy", "Practice", P.AUDIT_READ),
     PageRow("system_health", "System health", "monitor_heart", "Practice", P.SYSTEM_SEE),
-    PageRow("my_account", "My account", "account_circle", "Practice", P.ACCOUNT_SELF),
+    PageRow("my_account", "My account", "account_circle", "Practice", P.STAFF_SELF),
 )
 
 GROUPS = ("Front desk", "Imaging", "Reporting", "Billing", "Practice")

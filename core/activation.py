@@ -159,6 +159,7 @@ def change_password(work: Work, *, old: str, new: str, code: str = "") -> int:
         if sentence := _who_keeps_it(work, person):
             raise Refused(sentence)
         verifier_before, words = person.password_hash, (person.login, person.name)
+        rests = person.locked_until is not None and person.locked_until > work.now()
     if problems := passwords.problems_of(new, words=words, field="new"):
         raise Refused(problems[0].sentence, problems=problems)
     if new == old:
@@ -166,7 +167,7 @@ def change_password(work: Work, *, old: str, new: str, code: str = "") -> int:
     # Asked as at the door, with its limits, and outside any transaction.
     with work.house.work(nobody(channel=work.actor.channel, address=work.actor.address)) as door:
         with door.look(Permission.SIGN_IN):
-            rests = address_rests(door)
+            rests = rests or address_rests(door)
         right = not rests and password_of(door, work.actor.person, old)
         if not right and not rests:
             with door.tend(Permission.SIGN_IN):

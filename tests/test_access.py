@@ -32,7 +32,7 @@ from core.rules.access import (
     fences_at,
     scope_of,
 )
-from core.rules.roles import ROLES, SCOPES, STAFF, UNNAMED, Permission, Role, Scope
+from core.rules.roles import BY_ACCOUNT, ROLES, SCOPES, STAFF, UNNAMED, Permission, Role, Scope
 from core.store.db import maintenance
 from core.store.model import (
     Arrival,
@@ -391,6 +391,7 @@ def viewer_of(world: World, viewer, people) -> tuple[Actor, Permission]:
         reach = Reach(uuid4(), study.id, study.patient_id, version)
     ids = {frozenset({Role.SYSTEM}): "system", frozenset({Role.NOBODY}): "nobody"}
     actor = Actor("link:1" if reach else ids.get(roles, str(people[viewer["who"]])), "Somebody", roles, "test", reach=reach, bounds=bounds)  # fmt: skip
+    may = [p for p in may if not (reach and p in BY_ACCOUNT)]
     return actor, may[viewer["permission"] % len(may)]
 
 

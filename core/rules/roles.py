@@ -10,6 +10,7 @@ class Permission(StrEnum):
 
     SIGN_IN = "sign-in"
     ACCOUNT_SELF = "account-self"
+    STAFF_SELF = "staff-self"
     BOARD_SEE = "board-see"
     PATIENT_FIND = "patient-find"
     PATIENT_READ = "patient-read"
@@ -113,7 +114,9 @@ STAFF = (
 )
 
 P = Permission
-_DESK = frozenset({P.ACCOUNT_SELF, P.BOARD_SEE, P.PATIENT_FIND, P.PATIENT_READ, P.STUDY_READ})
+_DESK = frozenset({P.ACCOUNT_SELF, P.STAFF_SELF, P.BOARD_SEE, P.PATIENT_FIND, P.PATIENT_READ, P.STUDY_READ})
+# The first by a link, the others by an account (BY_ACCOUNT).
+_OUTSIDE = frozenset({P.SHARED_VIEW, P.OWN_STUDIES, P.ACCOUNT_SELF})
 
 ROLES: dict[Role, frozenset[Permission]] = {
     Role.ADMIN: _DESK
@@ -142,15 +145,15 @@ ROLES: dict[Role, frozenset[Permission]] = {
         P.READING_LIST_SEE, P.IMAGES_VIEW, P.REPORT_READ, P.REPORT_WRITE, P.REPORT_SIGN, P.QUARANTINE_SEE,
         P.QUARANTINE_RESOLVE, P.SHARE_SEE, P.SHARE_MINT, P.SHARE_REVOKE, P.GLASS_BREAK,
     },
-    Role.TRANSCRIPTIONIST: frozenset({P.ACCOUNT_SELF, P.TRANSCRIPTION_SEE, P.TRANSCRIBE, P.REPORT_READ}),
+    Role.TRANSCRIPTIONIST: frozenset({P.ACCOUNT_SELF, P.STAFF_SELF, P.TRANSCRIPTION_SEE, P.TRANSCRIBE, P.REPORT_READ}),
     Role.BILLING: _DESK
     | {
         P.BILLING_SEE, P.BILLING_CODE, P.CLAIM_SUBMIT, P.REMITTANCE_POST, P.TABLES_SEE, P.TABLES_IMPORT,
         P.REPORT_READ,
     },
-    Role.ANALYST: frozenset({P.ACCOUNT_SELF, P.INSIGHT_SEE, P.ANALYSE}),
-    Role.PATIENT: frozenset({P.SHARED_VIEW, P.OWN_STUDIES}),  # the one by a link, the other by an account
-    Role.REFERRER: frozenset({P.SHARED_VIEW, P.OWN_STUDIES}),
+    Role.ANALYST: frozenset({P.ACCOUNT_SELF, P.STAFF_SELF, P.INSIGHT_SEE, P.ANALYSE}),
+    Role.PATIENT: _OUTSIDE,
+    Role.REFERRER: _OUTSIDE,
     Role.SYSTEM: frozenset(
         {P.IMAGES_RECEIVE, P.IMAGES_SEND, P.REPORT_ATTACH, P.CLAIM_TRANSMIT, P.ERRANDS_RUN, P.SYSTEM_SEE, P.SYSTEM_MANAGE,
          P.PEOPLE_FOUND, P.CHANGE_APPLY}
@@ -181,6 +184,8 @@ UNNAMED = frozenset(
         P.SIGN_IN, P.SHARE_OPEN, P.INSIGHT_SEE, P.ANALYSE, P.AUDIT_READ, P.GLASS_BREAK, P.GLASS_REVIEW, P.ACCESS_SEE,
     }
 )  # fmt: skip
+# Links and accounts share their roles; a link is nobody's account, and has nothing of one to look after.
+BY_ACCOUNT = frozenset({P.ACCOUNT_SELF})
 # What a session that began while the directory was away may not do: nobody could say whether the person still may.
 NOT_WHILE_AWAY = frozenset(
     {P.PEOPLE_MANAGE, P.CHANGE_APPROVE, P.TABLES_IMPORT, P.ANALYSE, P.SYSTEM_MANAGE, P.GLASS_REVIEW}
@@ -188,7 +193,7 @@ NOT_WHILE_AWAY = frozenset(
 
 
 # What is left of a role, where admins need keys, in a session that no key has opened (docs/decisions/089).
-WITHOUT_KEY: dict[Role, frozenset[Permission]] = {Role.ADMIN: frozenset({P.ACCOUNT_SELF})}
+WITHOUT_KEY: dict[Role, frozenset[Permission]] = {Role.ADMIN: frozenset({P.ACCOUNT_SELF, P.STAFF_SELF})}
 
 
 def granted(role: Role, *, keyless: bool = False) -> frozenset[Permission]:

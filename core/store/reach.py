@@ -156,6 +156,32 @@ OF_ACCOUNTS: dict[type[Base], tuple[str, str]] = {
     SignInSession: ("person_id", "person"),
     Referrer: ("id", "referrer_id"),
 }
+
+
+class Tended(NamedTuple):
+    """Which rows of a table are an account's own, and what it may change in them. is_new: it may add such rows."""
+
+    column: str
+    its: str
+    changes: frozenset[str]
+    is_new: bool = False
+
+
+_USED = frozenset({"used_at"})
+# What an account reads and writes where it looks after itself (Permission.ACCOUNT_SELF), and nowhere else: its own
+# password and second factors, the proofs of this one session, and the end of its sessions.
+TENDED: dict[type[Base], Tended] = {
+    Person: Tended(
+        "id", "person",
+        frozenset({"password_hash", "password_set_at", "away_until", "wrong_answers", "locked_until", "totp_box",
+                   "totp_pending", "totp_step", "wrong_codes", "codes_rest_until"}),
+    ),
+    SignInSession: Tended("person_id", "person", frozenset({"ended_at", "ended_why", "key_id"})),
+    SecurityKey: Tended("person_id", "person", frozenset({"sign_count", "used_at", "ended_at", "ended_why"}), is_new=True),
+    RecoveryCode: Tended("person_id", "person", _USED, is_new=True),
+    Challenge: Tended("session_id", "session", _USED, is_new=True),
+    StepUp: Tended("session_id", "session", _USED, is_new=True),
+}  # fmt: skip
 # What a link opens: (column, attribute of Reach). No row of any other table.
 TO_LINKS: dict[type[Base], tuple[str, str]] = {
     Share: ("id", "share_id"),
@@ -182,11 +208,24 @@ class View:
     referrer_id: UUID | None = None
     reach: Reach | None = None
     fences: Fences = OPEN_COUNTRY
+    session: UUID | None = None  # of an account that looks after itself
 
     @property
     def is_whole(self) -> bool:
         """True when nothing is narrowed."""
         return self.scope is Scope.ALL and not self.fences.hidden
+
+
+def is_tended(row: Base, view: View, *, changed: frozenset[str] | None) -> bool:
+    """May the account of this view write this row? changed: the columns that differ; None: it is new."""
+    if view.session is None:
+        return False
+    if isinstance(row, Alert):
+        return changed is None and row.about == str(view.person)
+    tended = TENDED.get(type(row))
+    if tended is None or getattr(row, tended.column) != getattr(view, tended.its):
+        return False
+    return tended.is_new if changed is None else changed <= tended.changes
 
 
 # Rows -----------------------------------------------------------------------------------------------------------
@@ -212,6 +251,8 @@ def condition(model: type[Base], view: View) -> ColumnElement[bool] | None:
     if view.scope in (Scope.OWN, Scope.REFERRER):
         if model in TO_ACCOUNTS:
             return _seen(model, model, TO_ACCOUNTS, view)
+        if view.session is not None and model in TENDED:
+            return _equal(model, TENDED[model][:2], view)
         return _equal(model, OF_ACCOUNTS.get(model), view)
     if view.is_whole or CONCERNS.get(model) == PRACTICE:
         return None

@@ -41,7 +41,7 @@ from core.rules.access import (
     fences_at,
     scope_of,
 )
-from core.rules.roles import NOT_WHILE_AWAY, UNNAMED, Permission, Role, Scope, allowed
+from core.rules.roles import BY_ACCOUNT, NOT_WHILE_AWAY, UNNAMED, Permission, Role, Scope, allowed
 from core.store import audit, reach
 from core.store.blobs import Blobs
 from core.store.db import pen
@@ -55,12 +55,12 @@ from core.store.model import (
     PatientBlock,
     PatientGrant,
     Share,
-    SignInSession,
     Study,
 )
 
 Row = TypeVar("Row", bound=Base)
 NOT_YOURS = "Your role does not allow this. Ask your practice's admin if it should."
+ONLY_ACCOUNTS = "This is for people with an account. A link opens one study and nothing else."
 AWAY = (
     "This is not possible while the directory is away, because nobody can say whether you still may. "
     "Sign in again once it answers."
@@ -358,6 +358,8 @@ class Work:
             self._refused = (permission, subject)
         if not self.actor.may(permission):
             raise Denied(KEY_FIRST if self.actor.lacks_key_for(permission) else NOT_YOURS)
+        if self.actor.reach is not None and permission in BY_ACCOUNT:
+            raise Denied(ONLY_ACCOUNTS)
         if self.actor.bounds.reduced and permission in NOT_WHILE_AWAY:
             raise Denied(AWAY)
 
@@ -404,6 +406,7 @@ class Work:
                 patient_id=bounds.patient_id,
                 referrer_id=bounds.referrer_id,
                 reach=self.actor.reach,
+                session=self.actor.session if permission in BY_ACCOUNT else None,
             )
         fences = OPEN_COUNTRY if permission in UNNAMED else self.fences()
         sites = (bounds.sites or frozenset({self.house.origin})) if scope is Scope.SITE else frozenset()
@@ -516,7 +519,7 @@ def _stamp(session: Session, context: Any, instances: Any) -> None:
     if not work._writing and (session.new or session.dirty or session.deleted):
         raise RuntimeError("A question tried to write.")
     if work.actor.roles & OUTSIDERS:
-        _guard_against_outsiders(session)
+        _guard_against_outsiders(work, session)
     if any(isinstance(row, _FENCE_ROWS) for row in (*session.new, *session.dirty)):
         work._fences = None  # What is opened or shut here counts from the next door on.
     for row in session.new:
@@ -529,12 +532,21 @@ def _stamp(session: Session, context: Any, instances: Any) -> None:
 _FENCE_ROWS = (PatientBlock, PatientGrant, GlassBreak)
 
 
-def _guard_against_outsiders(session: Session) -> None:
-    """A link or an account adds the entry of its visit; it changes its own link or its own session, nothing else."""
-    if session.deleted or any(not isinstance(row, AuditEntry) for row in session.new):
+def _guard_against_outsiders(work: Work, session: Session) -> None:
+    """A link or an account adds the entry of its visit. A link changes itself; an account, where it looks after itself, its own."""
+    view = work._view() if work._doors else _NOTHING
+    added = [row for row in session.new if not isinstance(row, AuditEntry)]
+    if session.deleted or not all(reach.is_tended(row, view, changed=None) for row in added):
         raise RuntimeError("A link tried to add a row, or an account did.")
-    if any(not isinstance(row, Share | SignInSession) for row in session.dirty if session.is_modified(row)):
-        raise RuntimeError("A link tried to change a row, or an account did.")
+    for row in session.dirty:
+        if not session.is_modified(row) or (isinstance(row, Share) and work.actor.reach is not None):
+            continue
+        if not reach.is_tended(row, view, changed=_changed(row)):
+            raise RuntimeError("A link tried to change a row, or an account did.")
+
+
+def _changed(row: Base) -> frozenset[str]:
+    return frozenset(a.key for a in inspect(row).attrs if a.history.has_changes())
 
 
 _NO_TEXT = re.compile("[\\0\ud800-\udfff]")
