@@ -57,7 +57,7 @@ class Person(Owned, Base):
     checked_at: Mapped[datetime | None] = mapped_column(default=None)  # when the directory last said yes
     groups: Mapped[list[str]] = mapped_column(default=list, server_default="[]")
     # {until, name, registration}, oldest first: what was signed keeps the name of then.
-    former_names: Mapped[list[dict[str, str]]] = mapped_column(default=list, server_default="[]")
+    former_names: Mapped[list[Any]] = mapped_column(default=list, server_default="[]")
     slip_sets_password: Mapped[bool] = mapped_column(
         default=False, server_default="0"
     )  # after an approved reset

@@ -1,4 +1,4 @@
-"""Which key opened a session, and why a key is no more: what admins do may need one."""
+"""Which key opened a session, and why a key is no more; what people were called when they signed."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -17,6 +17,8 @@ def upgrade() -> None:
         )
     with op.batch_alter_table("security_key", schema=None) as batch_op:
         batch_op.add_column(sa.Column("ended_why", sa.String(length=12), server_default="", nullable=False))
+    with op.batch_alter_table("person", schema=None) as batch_op:
+        batch_op.add_column(sa.Column("former_names", sa.JSON(), server_default="[]", nullable=False))
 
 
 def downgrade() -> None:
