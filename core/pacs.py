@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
-from datetime import UTC, date, datetime
+from dataclasses import replace
+from datetime import date
 from typing import Any
 from uuid import UUID
 
@@ -18,30 +18,22 @@ from sqlalchemy import func, or_, select
 
 from core import reporting, workflow
 from core.errors import Missing, Outside, Refused, Turned
-from core.ports.orthanc import Orthanc
-from core.rules.dicom_identity import (
-    Identity,
-    InstanceHeader,
-    disagreements,
-    image_set_digest,
-    same_person_name,
-    shared_study_uids,
-)
-from core.rules.names import person_name
+from core.ports.orthanc import Orthanc, Sight, count_of, keep_report, sight_of
+from core.rules import arrivals, image_set, report_paper
+from core.rules.arrivals import HELD, STATES, ArrivalCard, ArrivalView, Candidate, Due, Quarantine, Taken
+from core.rules.attachment import Attachment, draw
+from core.rules.dicom_identity import Identity, InstanceHeader, disagreements, image_set_digest
+from core.rules.image_set import ImageSet, ImageSource
+from core.rules.names import person_name, spoken_name
 from core.rules.pages import rows_before
-from core.rules.problems import Problem
-from core.rules.report_dicom import SAST, encapsulate, pdf_inside, report_uid
-from core.rules.report_paper import (
-    Letterhead,
-    PaperPatient,
-    PaperSection,
-    PaperSignature,
-    ReportPaper,
-    render,
-)
+from core.rules.problems import Problem, each
+from core.rules.problems import as_json as problems_as_json
+from core.rules.problems import from_json as problems_from_json
+from core.rules.report_dicom import report_uid
 from core.rules.report_text import CONCLUSIONS
 from core.rules.roles import Permission
 from core.rules.steps import STEPS, Status
+from core.rules.za_time import local_day
 from core.store.model import (
     Arrival,
     Document,
@@ -56,177 +48,9 @@ from core.store.model import (
 )
 from core.store.work import Actor, House, Subject, Work, system
 
-# What an arrival may be, and how a person reads it.
-STATES = {
-    "seen": "Arriving",
-    "matched": "Matched to its order",
-    "quarantined": "Held back",
-    "released": "Released by hand",
-    "rejected": "Turned away",
-    "unreadable": "Not readable",
-    "gone": "No longer in the PACS",
-}
-HELD = ("quarantined", "unreadable", "gone")
 FEED = "orthanc-changes"
 PAGE = 200  # lines of the feed in one go
 REPORT, UNREADABLE = "report", "unreadable"  # kinds of sealed document
-
-
-@dataclass(frozen=True)
-class ArrivalCard:
-    """One arrival as the quarantine page shows it: what the images say, and why they are held."""
-
-    id: UUID
-    state: str
-    reasons: tuple[Problem, ...]
-    patient_number: str
-    patient_name: str
-    birth_date: str
-    sex: str
-    accession: str
-    study_uid: str
-    study_date: str
-    description: str
-    modality: str
-    instance_count: int
-    image_count: int
-    first_seen_at: datetime
-    last_change_at: datetime
-    being_checked: bool
-    study_id: UUID | None
-    resolved_by: str
-    resolved_at: datetime | None
-    resolution: str
-
-
-@dataclass(frozen=True)
-class Quarantine:
-    """A page of what is held back, newest first, and how many there are."""
-
-    rows: tuple[ArrivalCard, ...]
-    total: int
-
-
-@dataclass(frozen=True)
-class SeenIdentity:
-    """One way in which images of an arrival name patient and order, and how many do."""
-
-    patient_number: str
-    patient_name: str
-    birth_date: str
-    sex: str
-    accession: str
-    study_uid: str
-    count: int
-
-
-@dataclass(frozen=True)
-class Candidate:
-    """An order these images may belong to, why it is proposed, and everything in which it disagrees with them."""
-
-    study_id: UUID
-    patient_id: UUID
-    accession: str
-    description: str
-    status: Status
-    booked_for_at: datetime
-    file_number: str
-    patient_name: str
-    born_on: date
-    sex: str
-    why: tuple[str, ...]
-    problems: tuple[Problem, ...]
-
-
-@dataclass(frozen=True)
-class ArrivalView:
-    """Side by side: what the images say, and the orders they may be for."""
-
-    card: ArrivalCard
-    says: tuple[SeenIdentity, ...]
-    candidates: tuple[Candidate, ...]
-
-
-@dataclass(frozen=True)
-class ImageRow:
-    """One image of a manifest. `id` is ours: Orthanc's numbers stay inside."""
-
-    id: UUID
-    number: int | None
-    frames: int
-    rows: int
-    columns: int
-    syntax: str
-
-
-@dataclass(frozen=True)
-class SeriesRow:
-    """One series with its images in order."""
-
-    id: str
-    number: int | None
-    description: str
-    modality: str
-    instances: tuple[ImageRow, ...]
-
-
-@dataclass(frozen=True)
-class ImageSet:
-    """Everything of one study that has pixels, and the words a viewer writes beside them."""
-
-    study_id: UUID
-    accession: str
-    description: str
-    taken_on: date
-    modalities: tuple[str, ...]
-    patient_name: str  # DICOM's form, from the registry
-    born_on: date
-    file_number: str
-    practice_name: str
-    practice_phone: str
-    series: tuple[SeriesRow, ...]
-    digest: str
-
-    @property
-    def count(self) -> int:
-        return sum(len(s.instances) for s in self.series)
-
-
-@dataclass(frozen=True)
-class ImageSource:
-    """Where an edge fetches one image from: Orthanc's id, which never leaves the server."""
-
-    orthanc_id: str
-    sop_uid: str
-    syntax: str
-
-
-@dataclass(frozen=True)
-class Due:
-    """An arrival to be judged, and up to which change it was looked at."""
-
-    id: UUID
-    orthanc_id: str
-    last_change_at: datetime
-
-
-@dataclass(frozen=True)
-class Sight:
-    """What Orthanc said of one arrival: its instances, and (Orthanc id, PatientID) of others under its Study UID."""
-
-    headers: tuple[InstanceHeader, ...]
-    twins: tuple[tuple[str, str], ...]
-    as_of: datetime
-
-
-@dataclass(frozen=True)
-class Taken:
-    """What became of a file that was handed in. held: the arrival that keeps it, when Orthanc would not."""
-
-    stored: bool
-    already: bool
-    held: UUID | None
-    sentence: str
 
 
 # Looking at images ----------------------------------------------------------------------------------------------
@@ -254,21 +78,12 @@ def image_set_of(work: Work, study: Study) -> ImageSet:
         raise Missing("There are no images of this study yet.")
     patient = work.get(Patient, study.patient_id)
     practice = work.db.scalars(select(Practice).limit(1)).first()
-    series: dict[str, list[Instance]] = {}
-    for row in rows:
-        series.setdefault(row.series_uid, []).append(row)
+    headers = [arrivals.as_header(r) for r in rows]
     return ImageSet(
-        study.id, study.accession, study.description, _taken_on(rows, study),
-        tuple(sorted({r.modality for r in rows if r.modality})),
+        study.id, study.accession, study.description, _taken_on(rows, study), image_set.modalities(headers),
         person_name(patient.family_name, patient.given_names, patient.title), patient.born_on, patient.file_number,
         practice.name if practice else "", practice.phone if practice else "",
-        tuple(
-            SeriesRow(uid, of[0].series_number, of[0].series_description, of[0].modality, tuple(
-                ImageRow(r.id, r.number, r.frames, r.rows or 0, r.columns or 0, r.syntax) for r in of
-            ))
-            for uid, of in series.items()
-        ),
-        study.image_digest,
+        image_set.in_series(zip((r.id for r in rows), headers, strict=True)), study.image_digest,
     )  # fmt: skip
 
 
@@ -294,17 +109,7 @@ def _images(work: Work, study_id: UUID) -> list[Instance]:
 
 
 def _taken_on(rows: Sequence[Instance], study: Study) -> date:
-    for text in sorted(r.study_date for r in rows):
-        if (day := _day(text)) is not None:
-            return day
-    return study.booked_for_at.astimezone(SAST).date()
-
-
-def _day(text: str) -> date | None:
-    try:
-        return datetime.strptime(text, "%Y%m%d").replace(tzinfo=UTC).date()
-    except ValueError:
-        return None
+    return image_set.taken_on(map(arrivals.as_header, rows)) or local_day(study.booked_for_at)
 
 
 # The worker's rounds --------------------------------------------------------------------------------------------
@@ -338,7 +143,7 @@ def settle(house: House, *, size: int = 20) -> int:
     trouble: Exception | None = None
     for one in waiting:
         try:
-            sight = _sight(house.ports.orthanc, one)
+            sight = sight_of(house.ports.orthanc, one.orthanc_id, as_of=one.last_change_at)
             with house.work(system()) as work:
                 judge(work, one.id, sight=sight)
         except Outside:
@@ -374,7 +179,7 @@ def reconcile(house: House, *, going: Callable[[], bool] = lambda: True) -> int:
             rows = counted(work, after=last)
         if not rows:
             break
-        wrong = tuple(i for _, i, count in rows if _count(orthanc, i) != count)
+        wrong = tuple(i for _, i, count in rows if count_of(orthanc, i) != count)
         with house.work(system()) as work:
             found += touch(work, changed=wrong)
         last = rows[-1][0]
@@ -397,28 +202,6 @@ def store_file(house: House, actor: Actor, data: bytes, *, name: str = "") -> Ta
         note_sent(work, orthanc_id=stored.study_id, already=stored.already)
     sentence = "This image was here already." if stored.already else "The image is in."
     return Taken(True, stored.already, None, sentence)
-
-
-def _sight(orthanc: Orthanc, one: Due) -> Sight:
-    try:
-        headers = orthanc.instances_of(one.orthanc_id, with_syntax=True)
-    except Missing:
-        return Sight((), (), one.last_change_at)
-    uids = sorted({h.study_uid for h in headers})
-    twins = {
-        (s.orthanc_id, s.patient_id)
-        for uid in uids
-        for s in orthanc.find_studies(uid=uid)
-        if s.orthanc_id != one.orthanc_id
-    }
-    return Sight(headers, tuple(sorted(twins)), one.last_change_at)
-
-
-def _count(orthanc: Orthanc, orthanc_id: str) -> int:
-    try:
-        return orthanc.instance_count(orthanc_id)
-    except Missing:
-        return 0
 
 
 # Arrivals: the verbs behind those rounds ------------------------------------------------------------------------
@@ -470,11 +253,12 @@ def judge(work: Work, arrival_id: UUID, *, sight: Sight) -> str:
         if arrival.last_change_at == sight.as_of:
             arrival.settles_at = None
         rows = _write_instances(work, arrival, sight.headers)
-        _describe(arrival, sight.headers)
+        for column, value in arrivals.summary(sight.headers).items():
+            setattr(arrival, column, value)
         study = work.get(Study, arrival.study_id) if arrival.study_id else None
-        if not sight.headers:
-            _all_gone(arrival)
-        elif arrival.state != "rejected":
+        if not sight.headers and arrival.state != "rejected":
+            arrival.state, arrival.reasons = "gone", problems_as_json(arrivals.IMAGES_GONE)
+        elif sight.headers and arrival.state != "rejected":
             study = _judge(work, arrival, rows, sight, study)
         if study is not None and arrival.study_id is not None:
             _refresh(work, study, facts)
@@ -529,20 +313,6 @@ def _touch(work: Work, orthanc_id: str) -> None:
     arrival.last_change_at, arrival.settles_at = now, now + work.rule("quiet")
 
 
-_SAYS = (
-    "patient_number",
-    "patient_name",
-    "birth_date",
-    "sex",
-    "accession",
-    "study_uid",
-)
-
-
-def _says(row: Instance) -> tuple[str, ...]:
-    return tuple(getattr(row, name) for name in _SAYS)
-
-
 def _write_instances(work: Work, arrival: Arrival, headers: Sequence[InstanceHeader]) -> list[Instance]:
     """One row for each instance that is there; rows of those that are not are kept and marked."""
     known = {
@@ -556,13 +326,7 @@ def _write_instances(work: Work, arrival: Arrival, headers: Sequence[InstanceHea
         row = known.get(h.orthanc_id)
         if row is None:
             row = known[h.orthanc_id] = Instance(
-                id=work.new_id(), arrival_id=arrival.id, orthanc_id=h.orthanc_id, sop_uid=h.sop_uid,
-                sop_class=h.sop_class, series_uid=h.series_uid, series_number=h.series_number,
-                series_description=h.series_description[:200], modality=h.modality[:16], number=h.instance_number,
-                frames=h.frames, rows=h.rows, columns=h.columns, syntax=h.transfer_syntax, is_image=h.is_image,
-                patient_number=h.patient_id[:64], patient_name=h.patient_name[:200], birth_date=h.birth_date[:32],
-                sex=h.sex[:16], accession=h.accession[:64], study_uid=h.study_uid, study_date=h.study_date[:32],
-                turned_away=False,
+                id=work.new_id(), arrival_id=arrival.id, is_image=h.is_image, turned_away=False, **arrivals.as_columns(h),
             )  # fmt: skip
             work.db.add(row)
         row.gone_at = None
@@ -570,34 +334,13 @@ def _write_instances(work: Work, arrival: Arrival, headers: Sequence[InstanceHea
     return [known[h.orthanc_id] for h in headers]
 
 
-def _describe(arrival: Arrival, headers: Sequence[InstanceHeader]) -> None:
-    arrival.instance_count = len(headers)
-    arrival.image_count = sum(h.is_image for h in headers)
-    if not headers:
-        return
-    first = next((h for h in headers if h.is_image), headers[0])
-    arrival.study_uid, arrival.accession = first.study_uid, first.accession[:64]
-    arrival.patient_number, arrival.patient_name = first.patient_id[:64], first.patient_name[:200]
-    arrival.birth_date, arrival.sex = first.birth_date[:32], first.sex[:16]
-    arrival.study_date, arrival.description = first.study_date[:32], first.study_description[:200]
-    arrival.modality = "/".join(sorted({h.modality for h in headers if h.is_image}))[:40]
-    arrival.digest = image_set_digest(headers)
-
-
-def _all_gone(arrival: Arrival) -> None:
-    arrival.digest = ""
-    if arrival.state != "rejected":
-        arrival.state = "gone"
-        arrival.reasons = _stored((Problem("images_gone", "These images are no longer in the PACS."),))
-
-
 def _judge(work: Work, arrival: Arrival, rows: Sequence[Instance], sight: Sight, study: Study | None) -> Study | None:  # fmt: skip
     """Admit what is new, or hold it back. Returns the study that the arrival now belongs to, or could."""
     by_id = {h.orthanc_id: h for h in sight.headers}
-    accepted = {_says(r) for r in rows if r.study_id is not None}
+    accepted = {arrivals.says(r) for r in rows if r.study_id is not None}
     own = _own_reports(work, study)
     fresh = [r for r in rows if r.study_id is None and not r.turned_away]
-    new = [by_id[r.orthanc_id] for r in fresh if _says(r) not in accepted and r.sop_uid not in own]
+    new = [by_id[r.orthanc_id] for r in fresh if arrivals.says(r) not in accepted and r.sop_uid not in own]
     shared = _shared(work, sight)
     if study is None:
         study, problems = _order_for(work, sight.headers)
@@ -605,23 +348,24 @@ def _judge(work: Work, arrival: Arrival, rows: Sequence[Instance], sight: Sight,
     else:
         problems = ()
     if study is not None and new:
-        problems += disagreements(_expected(work, study), new)
-        problems += () if arrival.study_id else (*_order_problems(study, arrival), *shared)
-    problems = _once(problems)
+        order = _order(study, work.get(Patient, study.patient_id))
+        problems += disagreements(order.identity, new)
+        problems += () if arrival.study_id else (*arrivals.closed_to(order, arrival.orthanc_id), *shared)
+    problems = each(problems)
     if new and any(p.stop for p in problems):
         if arrival.study_id and study is not None:
             # What says the same as images already accepted goes on; only the rest is held.
-            _admit(arrival, study, [r for r in fresh if _says(r) in accepted or r.sop_uid in own])
-        arrival.state, arrival.reasons = "quarantined", _stored(problems)
+            _admit(arrival, study, [r for r in fresh if arrivals.says(r) in accepted or r.sop_uid in own])
+        arrival.state, arrival.reasons = "quarantined", problems_as_json(problems)
         return study if arrival.study_id else None
     if study is None:
         return None
     if new or arrival.state in ("gone", "quarantined"):
-        arrival.reasons = _stored(problems)
+        arrival.reasons = problems_as_json(problems)
     _admit(arrival, study, fresh)
     if shared and not any(r["code"] == "study_uid_shared" for r in arrival.reasons):
         # Its images are shown already and are this patient's; a person should still know of the other ones.
-        arrival.reasons = [*arrival.reasons, *_stored(replace(p, stop=False) for p in shared)]
+        arrival.reasons = [*arrival.reasons, *problems_as_json(replace(p, stop=False) for p in shared)]
     return study
 
 
@@ -639,7 +383,7 @@ def _refresh(work: Work, study: Study, facts: dict[str, object]) -> None:
     """Count the study's images again, and say so on the board when the first ones are in."""
     work.db.flush()
     rows = _images(work, study.id)
-    digest = image_set_digest(rows) if rows else ""  # type: ignore[arg-type]
+    digest = image_set_digest(map(arrivals.as_header, rows)) if rows else ""
     if (study.image_count, study.image_digest) != (len(rows), digest):
         if study.signed_version_id is not None:
             facts["after_signature"] = True
@@ -671,8 +415,7 @@ def _shared(work: Work, sight: Sight) -> tuple[Problem, ...]:
     others = [(i, number) for i, number in sight.twins if i not in away]
     if not others or not sight.headers:
         return ()
-    first = sight.headers[0]
-    found = shared_study_uids([*sight.headers, *(replace(first, patient_id=n) for _, n in others)])
+    found = arrivals.shared_with(sight.headers, [number for _, number in others])
     if found:
         # The other one may have been judged before this one came: it is looked at again.
         for arrival in work.db.scalars(select(Arrival).where(Arrival.orthanc_id.in_([i for i, _ in others]))):
@@ -683,55 +426,23 @@ def _shared(work: Work, sight: Sight) -> tuple[Problem, ...]:
 
 def _order_for(work: Work, headers: Sequence[InstanceHeader]) -> tuple[Study | None, tuple[Problem, ...]]:
     """The order these images name, by accession number, else by Study UID; and what is wrong with how they name it."""
-    accessions = sorted({h.accession.strip() for h in headers if h.accession.strip()})
+    named = Study.accession.in_(arrivals.accessions_of(headers))
+    by_accession = list(work.db.scalars(select(Study).where(named)))
     uids = sorted({h.study_uid for h in headers})
-    by_accession = list(work.db.scalars(select(Study).where(Study.accession.in_(accessions))))
     by_uid = list(work.db.scalars(select(Study).where(Study.study_uid.in_(uids))))
     study = next(iter(by_accession or by_uid), None)
-    problems: list[Problem] = []
     if study is None:
-        said = f"No order has the accession number “{', '.join(accessions)}”" if accessions else "The images carry no accession number"  # fmt: skip
-        sentence = f"{said}, and no order has their Study UID."
-        problems.append(Problem("no_order", sentence, "AccessionNumber"))
-        first = headers[0]
-        itself = Identity(
-            first.patient_id, first.patient_name, None, first.sex, first.accession, first.study_uid
-        )
-        problems += [p for p in disagreements(itself, headers) if p.code == "names_mixed"]
-    elif any(other.id != study.id for other in by_uid):
-        other = next(o for o in by_uid if o.id != study.id)
-        sentence = (
-            f"The images carry the accession number of order {study.accession}, but the Study UID of order "
-            f"{other.accession}."
-        )
-        problems.append(Problem("two_orders", sentence, "StudyInstanceUID"))
-    return study, tuple(problems)
+        return None, arrivals.no_order(headers)
+    other = next((o for o in by_uid if o.id != study.id), None)
+    return study, arrivals.two_orders(study.accession, other.accession) if other else ()
 
 
-def _order_problems(study: Study, arrival: Arrival) -> tuple[Problem, ...]:
-    problems = []
-    if Status(study.status) == Status.CANCELLED:
-        problems.append(
-            Problem("order_cancelled", f"Order {study.accession} was cancelled.", "AccessionNumber")
-        )
-    if study.orthanc_id not in (None, arrival.orthanc_id):
-        sentence = f"Order {study.accession} has images of another study in the PACS already."
-        problems.append(Problem("order_has_images", sentence, "AccessionNumber"))
-    return tuple(problems)
-
-
-def _expected(work: Work, study: Study) -> Identity:
-    patient = work.get(Patient, study.patient_id)
+def _order(study: Study, patient: Patient) -> arrivals.Order:
     name = person_name(patient.family_name, patient.given_names, patient.title)
-    return Identity(patient.file_number, name, patient.born_on, patient.sex, study.accession, study.study_uid)
-
-
-def _once(problems: Iterable[Problem]) -> tuple[Problem, ...]:
-    return tuple(dict.fromkeys(problems))
-
-
-def _stored(problems: Iterable[Problem]) -> list[dict[str, object]]:
-    return [{"code": p.code, "sentence": p.sentence, "field": p.field, "stop": p.stop} for p in problems]
+    identity = Identity(
+        patient.file_number, name, patient.born_on, patient.sex, study.accession, study.study_uid
+    )
+    return arrivals.Order(identity, Status(study.status), study.orthanc_id)
 
 
 # Quarantine: a person decides -----------------------------------------------------------------------------------
@@ -758,11 +469,7 @@ def open_arrival(work: Work, arrival_id: UUID) -> ArrivalView:
         ))  # fmt: skip
         if arrival.study_id:
             facts["patient"] = work.get(Study, arrival.study_id).patient_id
-        counts: dict[tuple[str, ...], int] = {}
-        for row in rows:
-            counts[_says(row)] = counts.get(_says(row), 0) + 1
-        says = tuple(SeenIdentity(*s, count=n) for s, n in sorted(counts.items(), key=lambda item: -item[1]))
-        return ArrivalView(_card(work, arrival), says, _candidates(work, arrival, rows))
+        return ArrivalView(_card(work, arrival), arrivals.ways(rows), _candidates(work, arrival, rows))
 
 
 def release(work: Work, arrival_id: UUID, study_id: UUID, reason: str) -> None:
@@ -770,16 +477,9 @@ def release(work: Work, arrival_id: UUID, study_id: UUID, reason: str) -> None:
     with work.act(Permission.QUARANTINE_RESOLVE, Subject.study(study_id)) as facts:
         arrival, study = work.get(Arrival, arrival_id), work.get(Study, study_id)
         _require_reason(reason)
-        if arrival.state != "quarantined":
-            raise Refused(
-                f"Only images that are held back can be released; these are '{STATES[arrival.state]}'."
-            )
-        if arrival.study_id not in (None, study_id):
-            raise Refused("Earlier images of this study belong to another order already.")
-        if Status(study.status) == Status.CANCELLED:
-            raise Refused(
-                "This order was cancelled. Book the examination again, then release the images to it."
-            )
+        is_anothers = arrival.study_id not in (None, study_id)
+        if why_not := arrivals.why_not_released(arrival.state, Status(study.status), is_anothers=is_anothers):
+            raise Refused(why_not)
         rows = list(work.db.scalars(select(Instance).where(
             Instance.arrival_id == arrival.id, Instance.study_id.is_(None), Instance.turned_away.is_(False)
         )))  # fmt: skip
@@ -849,7 +549,7 @@ def keep_unreadable(work: Work, *, data: bytes, name: str, why: str) -> UUID:
             facts |= {"arrival": known.owner_id, "already": True}
             return known.owner_id
         now = work.now()
-        reason = _stored((Problem("unreadable", why),))
+        reason = problems_as_json((Problem("unreadable", why),))
         arrival = Arrival(
             id=work.new_id(), orthanc_id=None, state="unreadable", reasons=reason, description=name[:200],
             first_seen_at=now, last_change_at=now, instance_count=0, image_count=0,
@@ -886,54 +586,30 @@ def _resolve(work: Work, arrival: Arrival, reason: str) -> None:
 
 def _candidates(work: Work, arrival: Arrival, rows: Sequence[Instance]) -> tuple[Candidate, ...]:
     """Orders by accession, Study UID, patient number, and by name with the same date of birth; closest first."""
-    accessions = {r.accession for r in rows if r.accession}
-    uids, numbers = {r.study_uid for r in rows}, {r.patient_number for r in rows if r.patient_number}
-    births = {d for r in rows if (d := _day(r.birth_date)) is not None}
-    names = {r.patient_name for r in rows if r.patient_name}
+    headers = [arrivals.as_header(r) for r in rows]
+    found = arrivals.said(headers)
     query = (
         select(Study, Patient).join(Patient, Patient.id == Study.patient_id)
-        .where(or_(Study.accession.in_(accessions), Study.study_uid.in_(uids), Study.id == arrival.study_id,
-                   Patient.file_number.in_(numbers), Patient.born_on.in_(births)))
+        .where(or_(Study.accession.in_(found.accessions), Study.study_uid.in_(found.uids), Study.id == arrival.study_id,
+                   Patient.file_number.in_(found.numbers), Patient.born_on.in_(found.births)))
         .order_by(Study.booked_for_at.desc()).limit(200)
     )  # fmt: skip
-    headers = [_header(r) for r in rows]
-    found = []
+    candidates = []
     for study, patient in work.db.execute(query):
-        name = person_name(patient.family_name, patient.given_names, patient.title)
-        same_name = any(same_person_name(name, other)[0] for other in names)
-        why = tuple(
-            word
-            for word, holds in (
-                ("accession number", study.accession in accessions),
-                ("Study UID", study.study_uid in uids),
-                ("patient number", patient.file_number in numbers),
-                ("name and date of birth", same_name and patient.born_on in births),
-                ("earlier images", study.id == arrival.study_id),
-            )
-            if holds
-        )
+        order = _order(study, patient)
+        why = arrivals.why_proposed(order.identity, found, has_earlier_images=study.id == arrival.study_id)
         if why:
-            problems = _once(
-                (*disagreements(_expected(work, study), headers), *_order_problems(study, arrival))
-            )
-            found.append(Candidate(
-                study.id, patient.id, study.accession, study.description, Status(study.status), study.booked_for_at,
-                patient.file_number, name, patient.born_on, patient.sex, why, problems,
+            candidates.append(Candidate(
+                study.id, patient.id, study.accession, study.description, order.status, study.booked_for_at,
+                patient.file_number, order.identity.patient_name, patient.born_on, patient.sex, why,
+                arrivals.against(order, headers, arrival.orthanc_id),
             ))  # fmt: skip
-    return tuple(sorted(found, key=lambda c: (sum(p.stop for p in c.problems), -len(c.why)))[:20])
-
-
-def _header(r: Instance) -> InstanceHeader:
-    return InstanceHeader(
-        orthanc_id=r.orthanc_id, sop_uid=r.sop_uid, sop_class=r.sop_class, study_uid=r.study_uid,
-        series_uid=r.series_uid, patient_id=r.patient_number, patient_name=r.patient_name, birth_date=r.birth_date,
-        sex=r.sex, accession=r.accession, study_date=r.study_date, modality=r.modality, rows=r.rows,
-    )  # fmt: skip
+    return arrivals.closest(candidates)
 
 
 def _card(work: Work, a: Arrival) -> ArrivalCard:
     return ArrivalCard(
-        a.id, a.state, tuple(Problem(**r) for r in a.reasons), a.patient_number, a.patient_name, a.birth_date, a.sex,
+        a.id, a.state, problems_from_json(a.reasons), a.patient_number, a.patient_name, a.birth_date, a.sex,
         a.accession, a.study_uid, a.study_date, a.description, a.modality, a.instance_count, a.image_count,
         a.first_seen_at, a.last_change_at, a.settles_at is not None, a.study_id,
         workflow.name_of(work, a.resolved_by), a.resolved_at, a.resolution,
@@ -941,22 +617,6 @@ def _card(work: Work, a: Arrival) -> ArrivalCard:
 
 
 # The signed report ----------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Attachment:
-    """What attaching needs: the page, the study and an image of it in Orthanc, and what makes the object unique."""
-
-    study_id: UUID
-    version_id: UUID
-    version_number: int
-    signed_at: datetime
-    signed_by: str  # DICOM's form
-    institution: str
-    paper: ReportPaper
-    study_orthanc_id: str
-    image_orthanc_id: str
-    is_done: bool
 
 
 def attach_report(house: House, payload: dict[str, Any]) -> None:
@@ -975,15 +635,8 @@ def attach_report(house: House, payload: dict[str, Any]) -> None:
     source = next((h for h in headers if h.orthanc_id == what.image_orthanc_id), None)
     if source is None:
         raise Missing("The images that this report belongs to are no longer in the PACS.")
-    made = encapsulate(
-        render(what.paper), source, version_id=version_id, version_number=what.version_number,
-        signed_at=what.signed_at, signed_by=what.signed_by, institution=what.institution,
-    )  # fmt: skip
-    stored = orthanc.stow(made.dicom, study_uid=made.study_uid, sop_uid=made.sop_uid)
-    # An earlier try may have stored the page with the letterhead of that minute: what is in the PACS is the record.
-    pdf = pdf_inside(orthanc.instance_file(stored.orthanc_id))
-    if stored.study_id != what.study_orthanc_id or (not stored.already and pdf != pdf_inside(made.dicom)):
-        raise Turned("Orthanc did not keep the report as it was sent. It was not marked as attached.")
+    made = draw(what, source)
+    pdf = keep_report(orthanc, made, into=what.study_orthanc_id)
     with house.work(system()) as work:
         note_attached(work, study_id, version_id=version_id, sop_uid=made.sop_uid, pdf=pdf)
 
@@ -1003,7 +656,7 @@ def to_attach(work: Work, study_id: UUID, version_id: UUID) -> Attachment:
         first = next((i for i in images if _orthanc_study(work, i) == study.orthanc_id), images[0])
         paper = _paper(work, study, signed)
         return Attachment(
-            study_id, version_id, signed.version.number, signed.version.at, _pn(signed.signer), paper.practice.name,
+            study_id, version_id, signed.version.number, signed.version.at, spoken_name(signed.signer), paper.practice.name,
             paper, _orthanc_study(work, first), first.orthanc_id,
             study.attached_instance == report_uid(version_id) and _document(work, version_id) is not None,
         )  # fmt: skip
@@ -1032,7 +685,7 @@ def report_pdf(work: Work, study_id: UUID) -> bytes:
         signed = reporting.signed_report(work, study)
         if _document(work, signed.version.id) is not None:
             return work.blobs.get(signed.version.id, kind=REPORT, owner=signed.version.id)
-        return render(_paper(work, study, signed))
+        return report_paper.render(_paper(work, study, signed))
 
 
 def sealed_report(work: Work, version_id: UUID) -> bytes:
@@ -1052,7 +705,7 @@ def _orthanc_study(work: Work, instance: Instance) -> str:
     return work.get(Arrival, instance.arrival_id).orthanc_id or ""
 
 
-def _paper(work: Work, study: Study, signed: reporting.SignedReport) -> ReportPaper:
+def _paper(work: Work, study: Study, signed: reporting.SignedReport) -> report_paper.ReportPaper:
     practice = work.db.scalars(select(Practice).limit(1)).first()
     patient = work.get(Patient, study.patient_id)
     referrer = work.db.get(Referrer, study.referrer_id) if study.referrer_id else None
@@ -1060,34 +713,26 @@ def _paper(work: Work, study: Study, signed: reporting.SignedReport) -> ReportPa
         select(StudyEvent.at).where(StudyEvent.study_id == study.id, StudyEvent.step == "receive").limit(1)
     ).first()
     images = _images(work, study.id)
-    return ReportPaper(
-        practice=Letterhead(
+    return report_paper.ReportPaper(
+        practice=report_paper.Letterhead(
             name=practice.name if practice else "", address=tuple((practice.address if practice else "").splitlines()),
             phone=practice.phone if practice else "", email=practice.email if practice else "",
             practice_number=practice.pcns if practice else "",
         ),
-        patient=PaperPatient(
+        patient=report_paper.PaperPatient(
             name=" ".join(t for t in (patient.title, patient.given_names, patient.family_name) if t),
             number=patient.file_number, birth_on=patient.born_on, sex=patient.sex,
             id_number=patient.identity_number or "",
         ),
         accession=study.accession, examination=study.description,
-        examined_on=_taken_on(images, study) if images else (scanned_at or study.booked_for_at).astimezone(SAST).date(),
+        examined_on=_taken_on(images, study) if images else local_day(scanned_at or study.booked_for_at),
         referrer=referrer.name if referrer else "–",
         referrer_practice=referrer.practice_number if referrer else "",
-        sections=tuple(PaperSection(h, t, emphasised=h in CONCLUSIONS) for h, t in signed.sections),
-        signature=PaperSignature(signed.signer, signed.registration, signed.version.at),
+        sections=tuple(report_paper.PaperSection(h, t, emphasised=h in CONCLUSIONS) for h, t in signed.sections),
+        signature=report_paper.PaperSignature(signed.signer, signed.registration, signed.version.at),
         version=signed.version.number, digest=signed.version.digest,
         demo=bool(practice and practice.is_demo),
     )  # fmt: skip
-
-
-def _pn(name: str) -> str:
-    """ "Dr Amahle van der Merwe" in DICOM's form: the family name begins at its first small word, or is the last."""
-    words = name.split()
-    title = words.pop(0) if len(words) > 1 and words[0].rstrip(".").lower() in ("dr", "prof", "mr", "ms", "mrs") else ""  # fmt: skip
-    small = next((i for i, w in enumerate(words) if w[:1].islower() and i), max(len(words) - 1, 0))
-    return person_name(" ".join(words[small:]), " ".join(words[:small]), title)
 
 
 # Errands that this module does, by kind; ops.worker puts the tables of all modules together.

@@ -22,6 +22,7 @@ from urllib3.util import Retry
 
 from core.errors import Away, Missing, Turned
 from core.rules.dicom_identity import InstanceHeader
+from core.rules.report_dicom import ReportObject, pdf_inside
 
 FIRST_OWN_METADATA = 1024  # Orthanc keeps lower numbers for itself.
 CHUNK_BYTES = 256 * 1024
@@ -120,6 +121,50 @@ class Orthanc(Protocol):
     def delete_instance(self, instance_id: str) -> None: ...
     def set_study_metadata(self, study_id: str, value: str, *, number: int = FIRST_OWN_METADATA) -> None: ...
     def study_metadata(self, study_id: str, *, number: int = FIRST_OWN_METADATA) -> str | None: ...
+
+
+@dataclass(frozen=True)
+class Sight:
+    """What Orthanc said of one arrival: its instances, and (Orthanc id, PatientID) of others under its Study UID.
+
+    as_of: the last change that we knew of when it was asked.
+    """
+
+    headers: tuple[InstanceHeader, ...]
+    twins: tuple[tuple[str, str], ...]
+    as_of: datetime
+
+
+def sight_of(orthanc: Orthanc, study_id: str, *, as_of: datetime) -> Sight:
+    """Look at a study and at whatever else bears its Study UID; one that is gone has no headers."""
+    try:
+        headers = orthanc.instances_of(study_id, with_syntax=True)
+    except Missing:
+        return Sight((), (), as_of)
+    found = [s for uid in sorted({h.study_uid for h in headers}) for s in orthanc.find_studies(uid=uid)]
+    twins = {(s.orthanc_id, s.patient_id) for s in found if s.orthanc_id != study_id}
+    return Sight(headers, tuple(sorted(twins)), as_of)
+
+
+def count_of(orthanc: Orthanc, study_id: str) -> int:
+    """How many instances a study holds; 0 when it is gone."""
+    try:
+        return orthanc.instance_count(study_id)
+    except Missing:
+        return 0
+
+
+def keep_report(orthanc: Orthanc, made: ReportObject, *, into: str) -> bytes:
+    """Put a report into the study `into` and read it back: its PDF as the PACS has it, which is the record.
+
+    Turned when it landed elsewhere or changed on the way. An earlier try may have stored the page with the letterhead
+    of that minute: then that page is the answer.
+    """
+    stored = orthanc.stow(made.dicom, study_uid=made.study_uid, sop_uid=made.sop_uid)
+    pdf = pdf_inside(orthanc.instance_file(stored.orthanc_id))
+    if stored.study_id != into or (not stored.already and pdf != pdf_inside(made.dicom)):
+        raise Turned("Orthanc did not keep the report as it was sent. It was not marked as attached.")
+    return pdf
 
 
 class OrthancRest:

@@ -55,6 +55,23 @@ def person_name(family: str, given: str, title: str = "") -> str:
     return "^".join(parts).rstrip("^")
 
 
+_SPOKEN_TITLES = ("dr", "prof", "mr", "ms", "mrs")
+
+
+def spoken_name(name: str) -> str:
+    """A name as it is signed, in DICOM's form: the family name begins at its first small word, or is the last word.
+
+    >>> spoken_name("Dr Amahle van der Merwe"), spoken_name("Priya Naidoo"), spoken_name("Solo")
+    ('van der Merwe^Amahle^^Dr', 'Naidoo^Priya', 'Solo')
+    """
+    words = name.split()
+    title = ""
+    if len(words) > 1 and words[0].rstrip(".").lower() in _SPOKEN_TITLES:
+        title = words.pop(0)
+    family = next((i for i, word in enumerate(words) if word[:1].islower() and i), max(len(words) - 1, 0))
+    return person_name(" ".join(words[family:]), " ".join(words[:family]), title)
+
+
 def check_identity(kind: str, number: str | None, *, born_on: date, sex: str) -> tuple[Problem, ...]:
     """Every problem with an identity number. An SA ID's date of birth must agree; its sex digit is only a prompt."""
     if kind == "none":

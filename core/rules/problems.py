@@ -1,6 +1,8 @@
 """What a check returns: one problem a person can fix."""
 
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -19,3 +21,18 @@ class Problem:
 def stops(problems: tuple[Problem, ...]) -> bool:
     """True when at least one of the problems forbids going on."""
     return any(p.stop for p in problems)
+
+
+def each(problems: Iterable[Problem]) -> tuple[Problem, ...]:
+    """The same problems, each once."""
+    return tuple(dict.fromkeys(problems))
+
+
+def as_json(problems: Iterable[Problem]) -> list[dict[str, Any]]:
+    """Problems as a row keeps them."""
+    return [asdict(problem) for problem in problems]
+
+
+def from_json(kept: Iterable[dict[str, Any]]) -> tuple[Problem, ...]:
+    """Problems as a row kept them."""
+    return tuple(Problem(**problem) for problem in kept)

@@ -206,15 +206,6 @@ def test_a_report_is_read_only_by_those_who_may_and_only_when_it_is_signed(eithe
         there.do("reception", pacs.report_pdf, study)
 
 
-def test_the_signers_name_is_written_as_dicom_wants_it():
-    assert [
-        "van der Merwe^Amahle^^Dr", "Naidoo^Priya", "Dlamini^N.^^Dr.", "Person^Radiologist", "Solo", "",
-    ] == [
-        pacs._pn(n)
-        for n in ("Dr Amahle van der Merwe", "Priya Naidoo", "Dr. N. Dlamini", "Radiologist Person", "Solo", "")
-    ]  # fmt: skip
-
-
 def test_the_workers_rounds_bring_a_study_from_scan_to_attached_report(either_radiology):
     there = either_radiology
     there.test.house.rules["quiet"] *= 0
