@@ -45,7 +45,7 @@ from core.ports.oidc import Claims
 from core.rules.logins import problem_of
 from core.rules.roles import Permission
 from core.sessions import may_stay, new_session, session_of
-from core.store.model import Person, SignInSession
+from core.store.model import Person, SecurityKey, SignInSession
 from core.store.work import Subject, Work
 from core.tokens import Unsealable, seal, unseal
 
@@ -207,8 +207,8 @@ def check_key(work: Work, *, token: str, answer: dict[str, Any], origin: str, re
     """Second half by a passkey or security key. Raises WrongAnswer or Denied."""
     with work.act(Permission.SIGN_IN, Subject("login")) as facts:
         session, person = _second(work, token, facts, reason)
-        factors.check_key(work, session.id, person, purpose="sign-in", answer=answer, origin=origin)
-        return _exchange(work, session, person, method="key", facts=facts, reason=reason)
+        key = factors.check_key(work, session.id, person, purpose="sign-in", answer=answer, origin=origin)
+        return _exchange(work, session, person, method="key", facts=facts, reason=reason, key=key)
 
 
 # For sibling verbs inside their own gate --------------------------------------------------------------------------
@@ -505,13 +505,13 @@ def _second(work: Work, token: str, facts: dict[str, Any], reason: str) -> tuple
 
 
 def _exchange(work: Work, session: SignInSession, person: Person, *, method: str, facts: dict[str, Any],
-              reason: str) -> str:  # fmt: skip
+              reason: str, key: SecurityKey | None = None) -> str:  # fmt: skip
     session.ended_at, session.ended_why = work.now(), "exchanged"
-    return _open(work, person, method=method, facts=facts, reason=reason, is_away=session.is_away)
+    return _open(work, person, method=method, facts=facts, reason=reason, is_away=session.is_away, key=key)
 
 
 def _open(work: Work, person: Person, *, method: str, facts: dict[str, Any], reason: str = "",
-          is_away: bool = False) -> str:  # fmt: skip
+          is_away: bool = False, key: SecurityKey | None = None) -> str:  # fmt: skip
     """The session itself: a token that was never seen before."""
     facts["method"] = method
     person.last_sign_in_at = work.now()
@@ -525,4 +525,4 @@ def _open(work: Work, person: Person, *, method: str, facts: dict[str, Any], rea
             work, "break-glass", f"The sealed account {person.login} was used: {reason}", about=person.id
         )
     return new_session(work, person, stage="open", lasts=lasts, method=method, reason=reason if person.is_break_glass else "",
-                        is_away=is_away)  # fmt: skip
+                       is_away=is_away, key=key)  # fmt: skip
