@@ -34,7 +34,7 @@ INNER = {
     "door_limits.account_rests", "door_limits.count_try", "door_limits.forgive", "door_limits.count_wrong_password",
     "door_limits.login_rests", "door_limits.count_unknown", "door_limits.entry_rests", "door_limits.count_entry",
     "door_limits.forget_entry", "door_limits.address_rests", "door_limits.everybody_rests", "door_limits.count_wrong_at_door",
-    "groups.take_over", "factors.require", "factors.factors_of", "factors.counts_of", "factors.check_code",
+    "groups.take_over", "factors.require", "factors.needs_key", "factors.is_keyless", "factors.factors_of", "factors.counts_of", "factors.check_code",
     "factors.check_recovery", "factors.key_options", "factors.check_key", "factors.new_totp", "factors.pending_totp",
     "factors.adopt_totp", "factors.new_recovery_codes", "factors.forget_all", "factors.end_sessions_of", "groups.roles_for",
     "groups.mapping_problems", "groups.set_mapping", "alerts.raise_alert", "alerts.take_note", "limits.rests", "limits.count_wrong",
