@@ -79,6 +79,7 @@ prove_by_code                A   A   S   S   S   S   S   N     O   F     -   -  
 ask_key                      A   A   S   S   S   S   S   N     O   F     -   -     -   -
 prove_by_key                 A   A   S   S   S   S   S   N     O   F     -   -     -   -
 is_proved                    A   A   S   S   S   S   S   N     O   F     -   -     -   -
+why_no_code                  A   A   S   S   S   S   S   N     O   F     -   -     -   -
 
 people                      adm mgr rec rgr rad trn bil ana   pat ref   lkp lkr   sys nob
 people                       A   A   -   -   -   -   -   -     -   -     -   -     -   -
