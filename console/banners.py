@@ -11,17 +11,18 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from html import escape
 from typing import Any, TypeVar
+from urllib.parse import quote, urlsplit
 
 import streamlit as st
 
 from console import desk, widgets
 from console.signin.forms import why_no_keys_at
-from core import access, alerts, changes, groups, people, sessions
+from core import access, alerts, changes, factors, groups, people, sessions
 from core.access import Glass
 from core.alerts import AlertCard
 from core.people import PersonCard
 from core.rules.roles import Permission as P
-from core.rules.roles import Role, allowed
+from core.rules.roles import Role
 from core.sessions import SignIn
 from core.store.work import Actor
 
@@ -44,6 +45,7 @@ class News:
     requests: int = 0
     reviews: int = 0
     late: int = 0
+    has_key: bool = False
     lacks_key: bool = False
 
 
@@ -59,6 +61,8 @@ def draw(actor: Actor, *, at_home: bool = False) -> None:
     if news.sealed:
         _above("warn", f"This is the sealed account, open until {widgets.when(news.sealed.ends_at)}",
                f"Reason given: {news.sealed.reason or 'none'}. The admins have been told. It cannot approve changes.")  # fmt: skip
+    if actor.bounds.keyless:
+        _keyless(news)
     _directory(actor, news)
     _waiting(news)
     if at_home and news.lacks_key and not st.session_state.get(_LATER):
@@ -71,10 +75,11 @@ def forget() -> None:
 
 
 def lacks_key(me: PersonCard) -> bool:
-    """Whether this is an admin without a key, at an address where keys work."""
+    """Whether this is an admin without a key, at an address where keys work, and may do without."""
+    bounds = desk.actor().bounds
     return (
         Role.ADMIN in me.roles
-        and not (me.is_break_glass or me.keys or desk.actor().bounds.reduced)
+        and not (me.is_break_glass or me.keys or bounds.reduced or bounds.keyless)
         and not why_no_keys_at(desk.origin())
     )
 
@@ -95,7 +100,7 @@ def _asked(actor: Actor) -> News:
     return News(
         widgets.now(), _is_there(),
         glasses=desk.glance(access.my_glass) or (),
-        sealed=_sealed(me), lacks_key=me is not None and lacks_key(me),
+        sealed=_sealed(me), has_key=me is not None and me.keys > 0, lacks_key=me is not None and lacks_key(me),
         alerts=_if_may(actor, P.ALERT_SEE, alerts.alerts, size=_MOST_ALERTS) or (),
         requests=_if_may(actor, P.CHANGE_SEE, changes.waiting) or 0,
         reviews=sum(not g.is_mine for g in reviews), late=sum(g.is_late and not g.is_mine for g in reviews),
@@ -103,7 +108,7 @@ def _asked(actor: Actor) -> News:
 
 
 def _if_may(actor: Actor, permission: P, question: Callable[..., Answer], **how: Any) -> Answer | None:
-    return desk.glance(question, **how) if allowed(actor.roles, permission) else None
+    return desk.glance(question, **how) if actor.may(permission) else None
 
 
 def _sealed(me: PersonCard | None) -> SignIn | None:
@@ -148,6 +153,42 @@ def _glass(glass: Glass) -> None:
     if not here and desk.has_page("patients"):
         st.page_link(desk.page("patients"), label="Open this patient", icon=":material/person:",
                      query_params={"patient": str(glass.patient_id)})  # fmt: skip
+
+
+def _keyless(news: News) -> None:
+    """What is shut, and the one touch that opens it and leads back to this page."""
+    here = urlsplit(str(st.context.url or "")).path or "/"
+    why_none = why_no_keys_at(desk.origin())
+    row = st.container(horizontal=True, vertical_alignment="center", key="sorg-keyless")
+    with row:
+        if news.has_key:
+            _above(
+                "warn",
+                "You are signed in without your key",
+                why_none or "What admins do is closed until you touch it.",
+            )
+        else:
+            _above("warn", "You have no key yet",
+                   why_none or "What admins do is closed until you add one. Have a security key or your phone at hand.")  # fmt: skip
+        if why_none:
+            return
+        if news.has_key:
+            widgets.way(
+                "Touch my key",
+                f"/stepup?for={factors.ADMIN}&next={quote(here, safe='')}",
+                strong=True,
+                width="content",
+            )
+        else:
+            widgets.way("Add my first key", "/account/keys/new", strong=True, width="content")
+
+
+def shut(title: str) -> None:
+    """A page of the admin's in a session that lacks the key: the banner above it leads to the key, and back here."""
+    widgets.title(title)
+    widgets.empty(
+        "This page opens with your key", "It is what admins do. Touch your key first: the button is above."
+    )
 
 
 def _directory(actor: Actor, news: News) -> None:

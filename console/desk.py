@@ -22,7 +22,7 @@ from console import drafts, trouble
 from console.door import door
 from core.errors import Denied, Missing, Outside, Refused, SorgError
 from core.rules.problems import Problem
-from core.rules.roles import Permission, allowed
+from core.rules.roles import Permission
 from core.store.work import Actor
 
 Answer = TypeVar("Answer")
@@ -123,7 +123,7 @@ def actor() -> Actor:
 
 def may(permission: Permission) -> bool:
     """For drawing only: the verb's own gate decides."""
-    return allowed(actor().roles, permission)
+    return actor().may(permission)
 
 
 def _present() -> tuple[Actor, str]:

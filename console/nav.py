@@ -61,13 +61,13 @@ HOME = {
 }
 
 
-def pages_for(roles: frozenset[Role]) -> tuple[PageRow, ...]:
-    """The pages that these roles may open, in the table's order."""
-    return tuple(page for page in PAGES if allowed(roles, page.needs))
+def pages_for(roles: frozenset[Role], *, keyless: bool = False) -> tuple[PageRow, ...]:
+    """The pages that these roles may open, in the table's order; keyless: in a session that lacks the key they need."""
+    return tuple(page for page in PAGES if allowed(roles, page.needs, keyless=keyless))
 
 
-def home_for(roles: frozenset[Role]) -> str:
+def home_for(roles: frozenset[Role], *, keyless: bool = False) -> str:
     """Where these people begin their day."""
-    mine = [page.key for page in pages_for(roles)]
+    mine = [page.key for page in pages_for(roles, keyless=keyless)]
     wished = [HOME[role] for role in Role if role in roles and role in HOME]
     return next((key for key in wished if key in mine), mine[0])

@@ -81,7 +81,10 @@ def _factors(mine: Factors, me: PersonCard) -> None:
     tone = "good" if left > 3 else "warn" if left else "bad"
     _proof("Recovery codes", f"{left} left" if left else "none", tone, "Make new ones", href="/account/recovery",
            more="for the day the phone is lost")  # fmt: skip
-    keys = (str(len(mine.keys)), "good") if mine.keys else ("none", "neutral")
+    needed = desk.actor().bounds.keyless
+    keys = (
+        (str(len(mine.keys)), "good") if mine.keys else ("needed", "warn") if needed else ("none", "neutral")
+    )
     _proof("Keys", *keys, "Add a key", href="/account/keys",
            more="a fingerprint, a face or a key on the key ring: quicker than a code")  # fmt: skip
     for key in mine.keys:
@@ -167,7 +170,11 @@ def _sessions() -> None:
 
 def _pages(actor: Actor) -> None:
     for group in nav.GROUPS:
-        rows = [p for p in nav.pages_for(actor.roles) if p.in_menu and p.group == group]
+        rows = [
+            p
+            for p in nav.pages_for(actor.roles, keyless=actor.bounds.keyless)
+            if p.in_menu and p.group == group
+        ]
         if rows:
             widgets.heading(group)
         for row in rows:

@@ -4,6 +4,7 @@ Keep no `pages/` folder beside this file: Streamlit would run its files for anyo
 """
 
 import importlib
+from functools import partial
 
 import streamlit as st
 
@@ -19,19 +20,22 @@ def main() -> None:
             [st.Page(desk.signed_out, title="Signed out", url_path="signed_out")], position="hidden"
         ).run()
         return
-    mine = nav.pages_for(actor.roles)
+    keyless = actor.bounds.keyless
+    mine, begins = nav.pages_for(actor.roles, keyless=keyless), nav.home_for(actor.roles, keyless=keyless)
     pages = {row.key: _page(row) for row in mine}
     desk.know_pages(pages)
-    home = st.Page(lambda: desk.go(nav.home_for(actor.roles)), title="Sorg", url_path="home", default=True,
+    # Known by their addresses alone, so that a bookmark says what it needs and not that there is nothing.
+    shut = [_shut(row) for row in nav.PAGES if actor.lacks_key_for(row.needs)]
+    home = st.Page(lambda: desk.go(begins), title="Sorg", url_path="home", default=True,
                    visibility="hidden")  # fmt: skip
     menu = {group: [pages[row.key] for row in mine if row.group == group] for group in nav.GROUPS}
     chosen = st.navigation(
-        {"": [home], **{g: p for g, p in menu.items() if p}}, position="sidebar", expanded=True
+        {"": [home, *shut], **{g: p for g, p in menu.items() if p}}, position="sidebar", expanded=True
     )
     widgets.who_is_here(actor)
     widgets.keep_awake()
     desk.speak()
-    at_home = chosen.url_path == nav.home_for(actor.roles)
+    at_home = chosen.url_path == begins
     desk.guarded(banners.draw)(actor, at_home=at_home)
     chosen.run()
 
@@ -42,6 +46,11 @@ def _page(row: nav.PageRow):
         desk.guarded(draw), title=row.title, icon=f":material/{row.icon}:", url_path=row.key,
         visibility="visible" if row.in_menu else "hidden",
     )  # fmt: skip
+
+
+def _shut(row: nav.PageRow):
+    draw = desk.guarded(partial(banners.shut, row.title))
+    return st.Page(draw, title=row.title, url_path=row.key, visibility="hidden")
 
 
 main()

@@ -93,10 +93,15 @@ class Account(Counter):
     @paced
     async def take_key(self, request: Request) -> Response:
         said = await self.said(request)
-        return await self._of_key(
+        answer = await self._of_key(
             request, factors.finish_key, lambda _: self.go(f"{_KEYS}?done=added"),
             answer=said.get("answer"), name=str(said.get("name", ""))[:60],
         )  # fmt: skip
+        if answer.status_code < 400:
+            # The key was touched in this session, and may have opened what admins do.
+            token = await self.stranger(request, sessions.rotate, token=self.token(request))
+            self.keep(answer, self.door.cookie, token)
+        return answer
 
     async def _of_key(self, request: Request, verb, then, **how) -> Response:
         if sentence := self.why_no_keys(request):
@@ -104,8 +109,7 @@ class Account(Counter):
         try:
             return then(await self.staff(request, verb, origin=self.origin(request), **how))
         except WrongAnswer as error:
-            lacks = error.sentence == factors.NO_PROOF
-            return self.no(error.sentence, go=with_next(_CONFIRM, _NEW) if lacks else "")
+            return self.no(error.sentence, go=with_next(_CONFIRM, _NEW) if error.why == "no proof" else "")
         except SorgError as error:
             return self.no(error.sentence)
 
@@ -129,6 +133,8 @@ class Account(Counter):
             await self.staff(request, factors.remove_key, key.id)
         except WrongAnswer:
             return self.onward(with_next(_CONFIRM, f"{_REMOVE}?key={key.id}"))
+        except Refused as error:
+            return await self._keys_page(request, said=error.sentence, status=400)
         return self.onward(f"{_KEYS}?done=removed")
 
     async def _key(self, request: Request, said: str) -> KeyCard | None:
@@ -213,7 +219,7 @@ class Account(Counter):
             async with self._few:
                 ended = await self.staff(request, activation.change_password, old=old, new=new)
         except WrongAnswer as error:
-            if error.sentence == factors.NO_PROOF:
+            if error.why == "no proof":
                 return self.onward(with_next(_CONFIRM, _PASSWORD))
             return self._password_page(request, error.sentence, status=401)
         except Away:

@@ -24,8 +24,11 @@ PURPOSES = {
     "glass:": "Opening a closed record",
     "export:": "Taking patient data out",
     "factors": "Changing your second factor",
+    factors.ADMIN: "What admins do",
 }
 _LONGEST = 160
+_ONCE = "Confirm that it is you, once more. It counts for this alone, and for five minutes."
+_OPENS = "Touch your key: it opens what admins do, here and until you sign out."
 _UNKNOWN = "Nothing on this page needs confirming. Go back to where you came from, and try again there."
 _NOTHING = (
     "There is nothing yet to confirm it with: no authenticator app and no key. "
@@ -116,25 +119,36 @@ class StepUp(Counter):
         if not what_for(purpose):
             return self.show(request, nothing_page, next=next, status=max(status, 400))
         mine = await self.staff(request, factors.mine)
+        no_code = await self.staff(request, factors.why_no_code, purpose=purpose)
         return self.show(request, stepup_page, status=status, purpose=purpose, next=next, mine=mine, said=said,
-                         why_no_keys=self.why_no_keys(request))  # fmt: skip
+                         no_code=no_code, why_no_keys=self.why_no_keys(request))  # fmt: skip
 
 
-def stepup_page(*, token: str, purpose: str, next: str, mine: Factors, said: str, why_no_keys: str) -> str:
-    """What is being confirmed, and with what."""
+def stepup_page(
+    *, token: str, purpose: str, next: str, mine: Factors, said: str, no_code: str, why_no_keys: str
+) -> str:
+    """What is being confirmed, and with what. no_code: why a code is not enough for it."""
     # A page that needs the proof would only lead here again.
     back = page.link("/my_account" if purpose == "factors" else next, "Not now: go back")
-    intro = page.lead("Confirm that it is you, once more. It counts for this alone, and for five minutes.")
+    intro = page.lead(_OPENS if purpose == factors.ADMIN else _ONCE)
     if not (mine.code or mine.keys):
         return page.frame(what_for(purpose), intro, page.notice(_NOTHING), back)
-    parts = []
-    if mine.code:
+    if no_code and not mine.keys:
+        add = (
+            ""
+            if purpose == "factors"
+            else page.link("/account/keys/new", "Add a key", button=True, first=True)
+        )
+        return page.frame(what_for(purpose), intro, page.notice(no_code), add, back)
+    parts = [f'<p class="help">{page.escape(no_code)}</p>'] if no_code else []
+    takes_code = mine.code and not no_code
+    if takes_code:
         parts.append(
             page.form("/stepup", page.code_field(), button="Confirm", token=token, next=next, purpose=purpose)
         )
     if mine.keys and not why_no_keys:
-        parts += [page.OR] if mine.code else []
-        parts.append(page.key_form(button="Confirm with your key", token=token, quiet=mine.code, options="/stepup/key/options",
+        parts += [page.OR] if takes_code else []
+        parts.append(page.key_form(button="Confirm with your key", token=token, quiet=takes_code, options="/stepup/key/options",
                                    answer="/stepup/key", next=next, purpose=purpose))  # fmt: skip
     elif mine.keys:
         parts.append(page.notice(why_no_keys))
