@@ -199,9 +199,7 @@ def remove_key(work: Work, key_id: UUID, *, code: str = "") -> None:
         facts |= {"step": "key-removed", "key": key_id}
         require(work, "factors", code=code)
         person = work.get(Person, work.actor.person, lock=True)
-        key = work.get(SecurityKey, key_id, what="key")
-        if key.person_id != person.id:
-            raise Denied("Only one's own keys.")
+        key = work.get(SecurityKey, key_id, what="key", of=person.id)
         if needs_key(work, person) and [k.id for k in _keys(work, person.id)] == [key.id]:
             raise Refused(_ONLY_KEY)
         _end_key(work, key, "removed")

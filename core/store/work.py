@@ -265,12 +265,16 @@ class Work:
             raise RuntimeError("The database was asked for outside Work.act, look, reading or tend.")
         return self._session
 
-    def get(self, model: type[Row], row_id: UUID | str, *, what: str = "", lock: bool = False) -> Row:
+    def get(self, model: type[Row], row_id: UUID | str, *, what: str = "", lock: bool = False,
+            of: UUID | None = None) -> Row:  # fmt: skip
         """The row, or Missing: which is also what a row outside this actor's reach looks like.
 
         lock: on PostgreSQL nobody else changes it until this act is over; SQLite has one writer in any case.
+        of: of this person only; anybody else's looks like none.
         """
         query = select(model).where(model.id == row_id)  # type: ignore[attr-defined]
+        if of is not None:
+            query = query.where(model.person_id == of)  # type: ignore[attr-defined]
         if lock:
             query = query.with_for_update(key_share=True).execution_options(populate_existing=True)
         row = self.db.scalars(query).one_or_none()
