@@ -8,7 +8,7 @@ import pytest
 import webauthn
 
 from core import alerts, factors, sessions, signin
-from core.errors import Denied, Refused, WrongAnswer
+from core.errors import Missing, Refused, WrongAnswer
 from core.rules.roles import Permission
 from core.store.model import Person
 from core.store.work import system
@@ -335,7 +335,7 @@ def test_somebody_elses_key_and_a_removed_one_open_nothing(keyed):
     assert "not a key of this account" == why(guest)
     second = SoftKey()
     card = register(guest, second)
-    with pytest.raises(Denied, match="own keys"):
+    with pytest.raises(Missing, match="not yours to see"):
         guest.does(factors.remove_key, other.does(factors.mine).keys[0].id, code=guest.proof())
     guest.does(factors.remove_key, card.id, code=guest.proof())
     with pytest.raises(WrongAnswer):

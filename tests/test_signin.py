@@ -8,7 +8,7 @@ from argon2 import PasswordHasher
 from sqlalchemy import func, select
 
 from core import alerts, factors, patients, people, privacy, sessions, signin
-from core.errors import Denied, Refused, WrongAnswer
+from core.errors import Denied, Missing, Refused, WrongAnswer
 from core.rules.roles import Permission, Role
 from core.store.model import Person, SignInSession, Throttle
 from core.store.work import system
@@ -105,7 +105,7 @@ def test_signing_out_ends_it_and_an_unknown_token_leaves_no_entry(shared_house):
 def test_sessions_are_ended_by_their_owner_and_by_an_admin_and_by_nobody_else(shared_house):
     guest, other = hire(shared_house), hire(shared_house)
     mine, theirs = guest.does(sessions.my_sessions), other.does(sessions.my_sessions)
-    with pytest.raises(Denied, match="own sessions"):
+    with pytest.raises(Missing, match="not yours to see"):
         guest.does(sessions.end_my_session, theirs[0].id)
     assert [True] == [s.is_mine for s in mine]
     shared_house.do("admin", sessions.end_session, theirs[0].id)
