@@ -144,9 +144,9 @@ def _lines(work: Work, row: ChangeRequest) -> tuple[Line, ...]:
         and (row.before.get(key) or value or value is False)
         and row.before.get(key) != value
     ]
-    if row.kind in ("grant", "block"):
+    if row.kind in ("grant", "block", "own-record"):
         lines.insert(0, Line("whom", "", name_and_login(work, row.person_id) or "everybody"))
-    if row.kind == "block":
+    if row.kind in ("block", "own-record"):
         lines += [
             Line(
                 "access that ends with it",

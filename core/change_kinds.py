@@ -15,6 +15,8 @@ from sqlalchemy import select
 
 from core import access, factors, groups, people, standing
 from core.errors import Refused
+from core.rules import person_texts
+from core.rules.person_texts import LENGTHS, tidy
 from core.rules.problems import Problem
 from core.rules.roles import Role
 from core.store.model import ChangeRequest, GroupRole, Patient, PatientBlock, PatientGrant, Person
@@ -72,6 +74,43 @@ def _add_apply(work: Work, row: ChangeRequest) -> dict[str, Any] | None:
     return {"person": str(person.id), "roles": person.roles}
 
 
+def _details(work: Work, payload: dict[str, Any]) -> dict[str, Any]:
+    person = _person(work, payload)
+    return {k: getattr(person, k) for k in LENGTHS}
+
+
+def _details_problems(work: Work, payload: dict[str, Any]) -> tuple[Problem, ...]:
+    person = _person(work, payload)
+    if all(payload[k] == getattr(person, k) for k in LENGTHS):
+        return (Problem("same", "Nothing would change.", "name"),)
+    return _correction_problems(person, payload)
+
+
+def _correction_problems(person: Person, wanted: dict[str, Any]) -> tuple[Problem, ...]:
+    """What is wrong with new texts of somebody. What stays as it is was taken once, by whatever rule there was then."""
+    changed = {k: wanted[k] for k in LENGTHS if wanted[k] != getattr(person, k)}
+    problems = person_texts.problems_of(changed)
+    problems += [
+        Problem("details-directory", f"{person.login}'s name and e-mail are {_KEPT[person.directory]}: change them there.", k)
+        for k in ("name", "email")
+        if k in changed and person.directory in _KEPT
+    ]  # fmt: skip
+    return tuple(problems)
+
+
+_KEPT = {"directory": "kept in the practice's directory", "sso": "kept where the single sign-on has them"}
+
+
+def _details_apply(work: Work, row: ChangeRequest) -> dict[str, Any]:
+    _correct(work, _person(work, row.payload, lock=True), row.payload)
+    return _details(work, row.payload)
+
+
+def _correct(work: Work, person: Person, wanted: dict[str, Any]) -> None:
+    people.rename(work, person, name=wanted["name"], registration=wanted["registration"])
+    person.practice_number, person.email = wanted["practice_number"], wanted["email"]
+
+
 def _standing(work: Work, payload: dict[str, Any]) -> dict[str, Any]:
     p = _person(work, payload)
     return {"roles": p.roles, "scope": p.scope, "sites": p.sites, "patient_id": p.patient_id and str(p.patient_id),
@@ -89,6 +128,15 @@ def _roles_problems(work: Work, payload: dict[str, Any]) -> tuple[Problem, ...]:
                              "roles"),)  # fmt: skip
     after = {"roles": sorted(payload["roles"]), "scope": payload.get("scope", ""), "sites": list(payload.get("sites", ())),
              "patient_id": payload.get("patient_id"), "referrer_id": payload.get("referrer_id")}  # fmt: skip
+    if (
+        not set(payload["roles"]) & set(people.OUTSIDE)
+        and payload.get("patient_id") != _standing(work, payload)["patient_id"]
+    ):
+        problems += (
+            Problem(
+                "own-record", "Whose record is a member of staff's own is a request of its own.", "patient_id"
+            ),
+        )
     if not problems and after == {**_standing(work, payload), "roles": sorted(person.roles)}:
         problems += (Problem("same", "Nothing would change.", "roles"),)
     return problems
@@ -263,7 +311,7 @@ def _groups_now(work: Work, payload: dict[str, Any]) -> dict[str, Any]:
     return {"groups": _person(work, payload).groups}
 
 
-# Access to one patient --------------------------------------------------------------------------------------------
+# One patient --------------------------------------------------------------------------------------------
 
 
 def _grant_apply(work: Work, row: ChangeRequest) -> dict[str, Any]:
@@ -277,17 +325,57 @@ def _block_now(work: Work, payload: dict[str, Any]) -> dict[str, Any]:
     """What the person was let in with till now: a grant is stronger than a block, so that it ends with the block."""
     person_id, patient_id = _uuid(payload.get("person_id")), UUID(payload["patient_id"])
     standing = access.grants_of(work, person_id=person_id, patient_id=patient_id) if person_id else ()
-    return {"grants": [{"id": str(g.id), "until": g.until_at.isoformat(), "why": g.why} for g in standing]}
+    return {"grants": _said_grants(standing)}
+
+
+def _said_grants(grants: tuple[PatientGrant, ...]) -> list[dict[str, str]]:
+    return [{"id": str(g.id), "until": g.until_at.isoformat(), "why": g.why} for g in grants]
+
+
+def _end_grants(work: Work, row: ChangeRequest) -> list[str]:
+    for grant in row.before["grants"]:
+        access.end(work, what="grant", row_id=UUID(grant["id"]))
+    return [grant["id"] for grant in row.before["grants"]]
 
 
 def _block_apply(work: Work, row: ChangeRequest) -> dict[str, Any]:
-    p = row.payload
-    for grant in row.before.get("grants", ()):
-        access.end(work, what="grant", row_id=UUID(grant["id"]))
+    p, ended = row.payload, _end_grants(work, row)
     until = datetime.fromisoformat(p["until_at"]) if p.get("until_at") else None
     made = access.add_block(work, patient_id=UUID(p["patient_id"]), person_id=_uuid(p.get("person_id")), kind=p["kind"],
                             why=row.why or p.get("why", ""), until_at=until, request_id=row.id)  # fmt: skip
-    return {"block": str(made), "ended": [grant["id"] for grant in row.before.get("grants", ())]}
+    return {"block": str(made), "ended": ended}
+
+
+def _own_record_problems(work: Work, payload: dict[str, Any]) -> tuple[Problem, ...]:
+    """A member of staff's own record: a patient there is, and nobody opens their own to themselves."""
+    person, wanted = _person(work, payload), payload["patient_id"]
+    if set(person.roles) & set(people.OUTSIDE):
+        return (Problem("not-staff", "A patient's or doctor's account is bound by its role.", "person_id"),)
+    if wanted == (person.patient_id and str(person.patient_id)):
+        return (Problem("same", "Nothing would change.", "patient_id"),)
+    if person.patient_id and str(person.id) == work.actor.id:
+        return (Problem("own-record", "Nobody opens their own record to themselves.", "person_id"),)
+    if wanted and not file_number(work, UUID(wanted)):
+        return (Problem("no-patient", "There is no such patient.", "patient_id"),)
+    return ()
+
+
+def _own_record_now(work: Work, payload: dict[str, Any]) -> dict[str, Any]:
+    """Whose record is theirs now, and what they were let in with till now to the one that will be."""
+    person, wanted = _person(work, payload), payload["patient_id"]
+    standing_grants = access.grants_of(work, person_id=person.id, patient_id=UUID(wanted)) if wanted else ()
+    return {
+        "patient_id": person.patient_id and str(person.patient_id),
+        "grants": _said_grants(standing_grants),
+    }
+
+
+def _own_record_apply(work: Work, row: ChangeRequest) -> dict[str, Any]:
+    person = _person(work, row.payload, lock=True)
+    if person.patient_id:
+        people.end_sessions_of(work, person, why="wider reach")
+    person.patient_id = _uuid(row.payload["patient_id"])
+    return {"patient_id": row.payload["patient_id"], "ended": _end_grants(work, row)}
 
 
 def _end_now(work: Work, payload: dict[str, Any]) -> dict[str, Any]:
@@ -354,7 +442,7 @@ def _roles_or_texts_problems(work: Work, person: Person, item: dict[str, Any]) -
     problems = people.scope_problems(item.get("scope", ""), tuple(item.get("sites", ())))
     problems += people.role_problems(work, tuple(item["roles"]), person.patient_id and str(person.patient_id),
                                      person.referrer_id and str(person.referrer_id))  # fmt: skip
-    problems += people.text_problems({k: item[k] for k in _IMPORTED_TEXTS})
+    problems += _correction_problems(person, item)
     if person.directory != "local" and sorted(item["roles"]) != sorted(person.roles):
         problems += (
             Problem(
@@ -362,9 +450,6 @@ def _roles_or_texts_problems(work: Work, person: Person, item: dict[str, Any]) -
             ),
         )
     return problems
-
-
-_IMPORTED_TEXTS = ("name", "registration", "practice_number", "email")
 
 
 def _import_now(work: Work, payload: dict[str, Any]) -> dict[str, Any]:
@@ -376,7 +461,7 @@ def _import_now(work: Work, payload: dict[str, Any]) -> dict[str, Any]:
 
 def _imported(p: Person) -> dict[str, Any]:
     return {"login": p.login, "roles": p.roles, "scope": p.scope, "sites": p.sites} | {
-        k: getattr(p, k) for k in _IMPORTED_TEXTS
+        k: getattr(p, k) for k in LENGTHS
     }
 
 
@@ -390,8 +475,7 @@ def _import_apply(work: Work, row: ChangeRequest) -> dict[str, Any]:
         if item.get("person_id"):
             person = known[item["person_id"]]
             _set_standing(work, person, item)
-            for field in _IMPORTED_TEXTS:
-                setattr(person, field, item[field])
+            _correct(work, person, item)
             changed += 1
         else:
             standing.tell_of_admin(work, people.new_person(work, item, at_once=False))
@@ -409,6 +493,7 @@ KINDS: dict[str, Kind] = {
                        "in_directory", "groups"), _add_problems, _no_before, _add_apply),
     "set-roles": Kind("Roles and reach", ("person_id", "roles"), ("scope", "sites", "patient_id", "referrer_id"), _roles_problems,
                       _standing, _roles_apply),
+    "person-details": Kind("Name and numbers", _PERSON, tuple(LENGTHS), _details_problems, _details, _details_apply),
     "let-in": Kind("Let in again", _PERSON, (), _let_in_problems, _is_active, _let_in_apply),
     "reset-password": Kind("New password", _PERSON, (), _password_problems, _password_now, _password_apply),
     "reset-factor": Kind("New second factor", _PERSON, (), lambda work, payload: (), _factors_now, _factor_apply),
@@ -421,6 +506,8 @@ KINDS: dict[str, Kind] = {
                   _grant_apply),
     "block": Kind("Close a patient's record", (), ("person_id", "patient_id", "kind", "why", "until_at"), access.block_problems,
                   _block_now, _block_apply),
+    "own-record": Kind("Own record as a patient", ("person_id", "patient_id"), (), _own_record_problems, _own_record_now,
+                       _own_record_apply),
     "end-access": Kind("End an access or a block", ("what", "id"), ("person_id", "patient_id"), access.end_problems, _end_now,
                        _end_apply),
     "import": Kind("Import of people", ("rows",), (), _import_problems, _import_now, _import_apply),
@@ -431,11 +518,14 @@ _ROWS = {
     "group-roles": ("lines", ("group_id", "group_name", "role"), ()),
     "import": ("rows", ("login", "name", "roles"), (*ACCOUNT_FIELDS, "line", "person_id")),
 }
+_IDS = ("person_id", "patient_id", "referrer_id", "id")
 SEALED = Problem(
     "sealed", "This is the sealed account for emergencies: seal it anew on the machine instead.", "person_id"
 )
 _NOT_OF_THE_SEALED = (
     "set-roles",
+    "person-details",
+    "own-record",
     "let-in",
     "reset-password",
     "reset-factor",
@@ -465,20 +555,44 @@ def shape_problems(kind: str, payload: dict[str, Any]) -> tuple[Problem, ...]:
         if missing:
             name = min(missing)
             return (Problem("missing-key", f"'{name}' is missing in this request.", name),)
+        if odd := sorted(key for key, value in said.items() if not _reads(key, value)):
+            return (Problem("shape", "This request cannot be read.", odd[0]),)
     return ()
+
+
+def _reads(key: str, value: Any) -> bool:
+    """True when a value is of the sort that its key has: an edited request is refused and never a surprise."""
+    if key in _IDS:
+        return not value or _uuid_or_none(value) is not None
+    if key in ("login", "why", "scope", *LENGTHS):
+        return isinstance(value, str)
+    if key in ("roles", "sites", "groups", "add", "remove"):
+        return isinstance(value, list) and all(isinstance(item, str) for item in value)
+    return True
 
 
 def filled(work: Work, kind: str, payload: dict[str, Any]) -> dict[str, Any]:
     """The payload with what was left out as it stands now: left out means left alone, and nothing is changed unseen."""
+    if kind == "add-person":
+        return _tidied(payload)
     if kind == "set-roles":
         return {**_standing(work, payload), **payload}
+    if kind == "person-details":
+        return {**_details(work, payload), **_tidied(payload)}
+    if kind == "own-record":
+        return {**payload, "patient_id": payload["patient_id"] or None}
     if kind == "import":
         known = _imported_people(work, payload)
-        plain = {"scope": "", "sites": []} | dict.fromkeys(_IMPORTED_TEXTS, "")
-        rows = [{**(_imported(known[str(item["person_id"])]) if item.get("person_id") else plain), **item}
+        plain = {"scope": "", "sites": []} | dict.fromkeys(LENGTHS, "")
+        rows = [{**(_imported(known[str(item["person_id"])]) if item.get("person_id") else plain), **_tidied(item)}
                 for item in payload["rows"]]  # fmt: skip
         return {**payload, "rows": rows}
     return payload
+
+
+def _tidied(said: dict[str, Any]) -> dict[str, Any]:
+    """Texts in the one spelling that is shown, approved and kept."""
+    return {k: tidy(k, v) if k in LENGTHS else v for k, v in said.items()}
 
 
 def sealed_problems(work: Work, kind: str, payload: dict[str, Any]) -> tuple[Problem, ...]:
@@ -492,6 +606,8 @@ def whom(work: Work, kind: str, payload: dict[str, Any]) -> tuple[UUID | None, U
     if kind == "end-access":
         right = access.right_of(work, what=payload["what"], row_id=UUID(payload["id"]))
         return right.person_id, right.patient_id
+    if kind == "own-record":
+        return UUID(payload["person_id"]), _uuid(payload["patient_id"]) or _person(work, payload).patient_id
     return _uuid(payload.get("person_id")), _uuid(payload.get("patient_id"))
 
 
@@ -509,3 +625,10 @@ def name_and_login(work: Work, person_id: UUID | None) -> str:
 
 def _uuid(value: Any) -> UUID | None:
     return UUID(str(value)) if value else None
+
+
+def _uuid_or_none(value: Any) -> UUID | None:
+    try:
+        return UUID(str(value))
+    except ValueError:
+        return None

@@ -24,7 +24,7 @@ from core.change_kinds import KINDS, filled, sealed_problems, shape_problems, wh
 from core.directory_changes import ERRAND
 from core.errors import Denied, Refused, Stale
 from core.rules.problems import Problem
-from core.rules.reasons import LONGEST_WHY
+from core.rules.reasons import LONGEST_WHY, SHORTEST_WHY
 from core.rules.roles import Permission, Role
 from core.store.model import ChangeRequest, Person
 from core.store.work import House, Subject, Work, system
@@ -35,7 +35,7 @@ DECIDED = "This request is decided already."
 OPEN_STATES = ("waiting", "delayed", "carrying")
 
 
-def ask(work: Work, *, kind: str, payload: dict[str, Any], why: str = "") -> UUID:
+def ask(work: Work, *, kind: str, payload: dict[str, Any], why: str) -> UUID:
     """Ask for a change. Raises Refused with every problem at once."""
     with work.act(Permission.PEOPLE_MANAGE, Subject("request")) as facts:
         if kind not in KINDS:
@@ -46,8 +46,8 @@ def ask(work: Work, *, kind: str, payload: dict[str, Any], why: str = "") -> UUI
             raise Refused("Please mend what is marked.", problems=problems)
         payload = filled(work, kind, payload)
         problems = KINDS[kind].problems(work, payload) + sealed_problems(work, kind, payload)
-        if len(why) > LONGEST_WHY or not why.isprintable():
-            problems += (Problem("why", f"Say why in at most {LONGEST_WHY} characters.", "why"),)
+        if not SHORTEST_WHY <= len(why) <= LONGEST_WHY or not why.isprintable():
+            problems += (Problem("why", f"Say why, in {SHORTEST_WHY} to {LONGEST_WHY} characters.", "why"),)
         if problems:
             raise Refused("Please mend what is marked.", problems=problems)
         before, now = KINDS[kind].before(work, payload), work.now()
@@ -67,7 +67,7 @@ def ask(work: Work, *, kind: str, payload: dict[str, Any], why: str = "") -> UUI
             "kind": kind,
             "person": row.person_id,
             "before": before,
-            "after": told(payload),
+            "after": _told(payload),
         }
         if row.patient_id:
             facts["patient"] = row.patient_id
@@ -221,7 +221,7 @@ def _apply(work: Work, row: ChangeRequest, facts: dict[str, Any]) -> None:
         "state": row.state,
         "person": row.person_id,
         "before": row.before,
-        "after": row.after or told(row.payload),
+        "after": row.after or _told(row.payload),
     }
     if row.patient_id:
         facts["patient"] = row.patient_id
@@ -295,6 +295,8 @@ def _card(work: Work, row: ChangeRequest) -> RequestCard:
 
 def _lets_in(row: ChangeRequest) -> bool:
     """True for what opens one patient to one person: not even in a practice of two admins is it theirs to approve."""
+    if row.kind == "own-record":
+        return bool(row.before["patient_id"])
     return row.kind == "grant" or (row.kind == "end-access" and row.payload["what"] == "block")
 
 
@@ -312,6 +314,6 @@ def _same_waits(work: Work, row: ChangeRequest) -> bool:
     )
 
 
-def told(payload: dict[str, Any]) -> dict[str, Any]:
+def _told(payload: dict[str, Any]) -> dict[str, Any]:
     """A payload for the record; of a whole sheet only how long it is."""
     return {k: len(v) if k == "rows" else v for k, v in payload.items()}

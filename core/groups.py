@@ -8,7 +8,7 @@ from uuid import UUID
 from sqlalchemy import select
 
 from core.errors import Refused
-from core.people import by_login, fold, set_roles
+from core.people import by_login, fold, rename, set_roles
 from core.ports.directory import AccountState, Entry, Group
 from core.rules.logins import problem_of
 from core.rules.problems import Problem
@@ -144,7 +144,8 @@ def set_mapping(work: Work, lines: list[dict[str, str]]) -> None:
 
 def take_over(work: Work, person: Person, entry: Entry) -> None:
     """What the directory says of a person holds here: name, e-mail, groups, and the roles that those give."""
-    person.name, person.email = (entry.name or person.name)[:120], entry.email[:120]
+    rename(work, person, name=(entry.name or person.name)[:120], registration=person.registration)
+    person.email = entry.email[:120]
     login = fold(entry.login)
     # Under the new login they come in while the directory is away, and the old one is free for somebody else.
     if (

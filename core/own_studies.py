@@ -19,6 +19,7 @@ from core.pacs import ImageSet, image_set_of, sealed_report
 from core.reporting import is_intact
 from core.rules.names import search_words
 from core.rules.pages import rows_before
+from core.rules.person_texts import called_at
 from core.rules.report_text import sections
 from core.rules.roles import Permission, Role
 from core.rules.steps import FINAL
@@ -106,9 +107,9 @@ def open_own_study(work: Work, study_id: UUID) -> OpenedStudy:
     with work.reading(Permission.OWN_STUDIES, Subject.study(study_id)) as facts:
         study, version = _signed(work, study_id)
         facts["patient"] = study.patient_id
-        signers = _names(work, {version.author_id})
+        signers = _signers(work, [(version.author_id, version.at)])
         return OpenedStudy(
-            image_set_of(work, study), version.at, signers.get(version.author_id, ""), version.text,
+            image_set_of(work, study), version.at, signers[version.author_id, version.at], version.text,
             sections(version.text), Role.REFERRER in work.actor.roles,
         )  # fmt: skip
 
@@ -166,12 +167,12 @@ def _count(work: Work, found) -> int:
 
 def _listed(work: Work, rows: Sequence[Row]) -> tuple[OwnStudy, ...]:
     images = _images_of(work, [study.id for study, *_ in rows])
-    signers = _names(work, {author for *_, author, _ in rows})
+    signers = _signers(work, [(author, signed_at) for _, signed_at, author, _ in rows])
     return tuple(
         OwnStudy(
             study.id, study.description, study.modality,
             _day(images.get(study.id, ("", 0))[0]) or local_day(study.booked_for_at), images.get(study.id, ("", 0))[1],
-            signers.get(author, ""), signed_at, f"{patient.family_name}, {patient.given_names}", patient.file_number,
+            signers[author, signed_at], signed_at, f"{patient.family_name}, {patient.given_names}", patient.file_number,
         )
         for study, signed_at, author, patient in rows
     )  # fmt: skip
@@ -188,12 +189,16 @@ def _images_of(work: Work, study_ids: list[UUID]) -> dict[UUID, tuple[str, int]]
     return {study_id: (day or "", count) for study_id, day, count in rows if study_id}
 
 
-def _names(work: Work, people: set[UUID]) -> dict[UUID, str]:
+def _signers(work: Work, signed: list[tuple[UUID, datetime]]) -> dict[tuple[UUID, datetime], str]:
+    """Who signed, by their names of that moment."""
     # An account sees no member of staff; who signed stands under the report itself.
-    rows = work.db.execute(
-        select(Person.id, Person.name).where(Person.id.in_(people)).execution_options(the_gates_own=True)
-    )
-    return {person_id: name for person_id, name in rows}
+    query = select(Person.id, Person.name, Person.registration, Person.former_names)
+    query = query.where(Person.id.in_({person_id for person_id, _ in signed}))
+    found = {p.id: p for p in work.db.execute(query.execution_options(the_gates_own=True))}
+    return {
+        (i, at): called_at((p.name, p.registration), p.former_names, at)[0] if (p := found.get(i)) else ""
+        for i, at in signed
+    }
 
 
 def _day(text: str) -> date | None:

@@ -16,18 +16,19 @@ from core import factors, limits
 from core.alerts import raise_alert
 from core.errors import Refused
 from core.factors import end_sessions_of
-from core.rules import passwords
-from core.rules.logins import fold_login, problem_of, unseen_in
+from core.rules import passwords, person_texts
+from core.rules.logins import fold_login, problem_of
 from core.rules.names import searchable
 from core.rules.pages import rows_before
+from core.rules.person_texts import tidy
 from core.rules.problems import Problem
+from core.rules.reasons import LONGEST_WHY, SHORTEST_WHY
 from core.rules.roles import STAFF, Permission, Role
-from core.standing import asked_for_by_me, keep_an_admin, standing_of
+from core.standing import asked_for_by_me, keep_an_admin, standing_of, tell_of_admin
 from core.store.model import Activation, Patient, Person, Referrer
 from core.store.work import Subject, Work
 from core.tokens import hash_token, new_code
 
-_LENGTHS = {"name": 120, "registration": 40, "practice_number": 13, "email": 120}
 OUTSIDE = (Role.PATIENT, Role.REFERRER)  # accounts that sign in at the gateway, and nowhere else
 SCOPES_OF_STAFF = ("", "all", "site", "assigned", "none")
 
@@ -211,13 +212,13 @@ def suspend(work: Work, person_id: UUID, *, why: str) -> None:
         person = work.get(Person, person_id, lock=True)
         if str(person.id) == work.actor.id:
             raise Refused("You cannot shut out yourself; another admin can.")
-        if len(why.strip()) < 3:
-            raise Refused("Write why: it stays on record.")
+        if len(why.strip()) < SHORTEST_WHY:
+            raise Refused(f"Write why, in at least {SHORTEST_WHY} characters: it stays on record.")
         keep_an_admin(work, person)
         person.is_active, person.shut_at = False, work.now()
         facts |= {
             "active": False,
-            "why": why.strip()[:300],
+            "why": why.strip()[:LONGEST_WHY],
             "sessions": end_sessions_of(work, person, why="suspended"),
         }
         void_slips(work, person.id)
@@ -300,7 +301,7 @@ def account_problems(
             )
         )
     problems += role_problems(work, roles, account.get("patient_id"), account.get("referrer_id"))
-    problems += text_problems({k: account.get(k, "") for k in _LENGTHS})
+    problems += person_texts.problems_of({k: tidy(k, account.get(k, "")) for k in person_texts.LENGTHS})
     problems += scope_problems(account.get("scope", ""), tuple(account.get("sites", ())))
     return tuple(problems)
 
@@ -322,21 +323,15 @@ def role_problems(work: Work, roles: tuple[str, ...], patient_id: str | None = N
                                       (Role.REFERRER, Referrer, referrer_id, "referring doctor")):  # fmt: skip
         if role in roles and row_id is None:
             return (Problem(f"no-{role}", f"Choose the {what} whom this account belongs to.", "roles"),)
-        if row_id is not None and work.db.get(model, _id(row_id)) is None:
+        if row_id is not None and not _is_there(work, model, _id(row_id), bound_to=role in roles):
             return (Problem(f"no-{role}", f"There is no such {what}.", "roles"),)
     return ()
 
 
-def text_problems(texts: dict[str, str]) -> tuple[Problem, ...]:
-    """The texts of an account: a name there must be, none too long, and no sign that cannot be seen."""
-    problems = []
-    if "name" in texts and not texts["name"].strip():
-        problems.append(Problem("no-name", "Write the person's name.", "name"))
-    problems += [
-        Problem("text", f"At most {_LENGTHS[field]} characters, all of them printable.", field)
-        for field, text in texts.items() if len(text) > _LENGTHS[field] or not text.isprintable() or unseen_in(text)
-    ]  # fmt: skip
-    return tuple(problems)
+def _is_there(work: Work, model: type[Patient | Referrer], row_id: UUID | None, *, bound_to: bool) -> bool:
+    # Of staff it is their own record, which may be closed to the admin who changes something else of them.
+    query = select(model.id).where(model.id == row_id)
+    return work.db.scalars(query.execution_options(the_gates_own=not bound_to)).first() is not None
 
 
 def scope_problems(scope: str, sites: tuple[str, ...]) -> tuple[Problem, ...]:
@@ -356,9 +351,8 @@ def new_person(work: Work, account: dict[str, Any], *, directory: str = "local",
     at_once False: the caller adds many, and writes them down together.
     """
     row = Person(
-        id=work.new_id(), login=fold(account["login"]), name=account["name"].strip(), roles=sorted(account["roles"]),
-        registration=account.get("registration", ""), practice_number=account.get("practice_number", ""),
-        email=account.get("email", ""), password_hash="", totp_step=0, wrong_answers=0, is_active=True,
+        id=work.new_id(), login=fold(account["login"]), roles=sorted(account["roles"]), former_names=[],
+        **{k: tidy(k, account.get(k, "")) for k in person_texts.LENGTHS}, password_hash="", totp_step=0, wrong_answers=0, is_active=True,
         directory=directory, directory_id=directory_id, wrong_codes=0, scope=account.get("scope", ""),
         sites=list(account.get("sites", ())), is_break_glass=False, away_hash="", away_tries=0, groups=[],
         patient_id=_id(account.get("patient_id")), referrer_id=_id(account.get("referrer_id")),
@@ -370,11 +364,22 @@ def new_person(work: Work, account: dict[str, Any], *, directory: str = "local",
     return row
 
 
+def rename(work: Work, person: Person, *, name: str, registration: str) -> None:
+    """What somebody is called from now on. What they signed keeps the name and registration of then (`called_at`)."""
+    if (name, registration) == (person.name, person.registration):
+        return
+    then = {"until": work.now().isoformat(), "name": person.name, "registration": person.registration}
+    person.former_names = [*person.former_names, then]
+    person.name, person.registration = name, registration
+
+
 def set_roles(work: Work, person: Person, roles: Iterable[str]) -> None:
     """Give somebody these roles. Fewer hold from their next step; with a new one they sign in anew (ASVS 5.0, 7.2.4)."""
     before, person.roles = set(person.roles), sorted(roles)
     if set(person.roles) - before:
         end_sessions_of(work, person, why="new roles")
+    if Role.ADMIN not in before:
+        tell_of_admin(work, person)
 
 
 def own_tries(person_id: UUID) -> str:

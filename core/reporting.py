@@ -13,6 +13,7 @@ from sqlalchemy import func, select
 
 from core import factors, workflow
 from core.errors import Missing, Refused, Stale
+from core.rules.person_texts import called_at
 from core.rules.report_paper import require_printable
 from core.rules.report_text import LONGEST, Mark, differences, sections, tidy
 from core.rules.roles import Permission
@@ -268,9 +269,11 @@ def signed_report(work: Work, study: Study) -> SignedReport:
         raise Missing("There is no signed report yet.")
     version = work.get(ReportVersion, study.signed_version_id, what="report")
     signer = work.db.get(Person, version.author_id)
+    name, registration = (
+        called_at((signer.name, signer.registration), signer.former_names, version.at) if signer else ("", "")
+    )
     return SignedReport(
-        _card(work, version), workflow.card_of(work, study), signer.name if signer else "",
-        signer.registration if signer else "", sections(version.text), is_intact(work, study, version),
+        _card(work, version), workflow.card_of(work, study), name, registration, sections(version.text), is_intact(work, study, version),
         version.image_digest == study.image_digest,
     )  # fmt: skip
 

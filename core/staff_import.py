@@ -78,7 +78,7 @@ def plan(work: Work, *, data: bytes, name: str) -> Plan:
     return _plan(accounts, data, name=name, today=today)
 
 
-def ask(work: Work, *, data: bytes, name: str, why: str = "", seen: str = "") -> UUID:
+def ask(work: Work, *, data: bytes, name: str, why: str, seen: str = "") -> UUID:
     """Ask for everything in the sheet that is new or changed; refused rows are left out.
 
     seen: the digest of the dry run that was looked at. Raises Stale when the dry run would look different now.
@@ -159,6 +159,9 @@ def _held_against(row: PlannedRow, account: _Account | None) -> PlannedRow:
         return _refused(
             row, "This is a patient's or a referring doctor's account: no sheet changes it.", "login"
         )
+    if account.directory != "local" and any(change.field in ("name", "email") for change in row.changes):
+        return _refused(row, f"Their name and e-mail come from the directory: change them there, and write '{account.known.name}' and "
+                        f"'{account.known.email}' here.", "name")  # fmt: skip
     if account.directory != "local" and any(change.field == "roles" for change in row.changes):
         kept = "; ".join(sorted(account.known.roles))
         return _refused(row, f"Their roles come from their groups in the directory: change the groups, and write '{kept}' here.",

@@ -107,8 +107,9 @@ def asked_for_by_me(work: Work, person: Person) -> bool:
 
 
 def tell_of_admin(work: Work, person: Person) -> None:
-    """Whoever may approve changes is worth an alert on the day they come to be: all admins know one another."""
+    """Whoever may approve changes is worth an alert on the day they come to be: all admins know one another.
+
+    For whoever makes an account, and for whoever gives one roles (core.people.set_roles).
+    """
     if Role.ADMIN in person.roles:
-        raise_alert(
-            work, "alone", f"An admin's account was made: {person.name} ({person.login}).", about=person.id
-        )
+        raise_alert(work, "alone", f"There is a new admin: {person.name} ({person.login}).", about=person.id)

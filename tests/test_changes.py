@@ -143,7 +143,7 @@ def test_all_problems_of_a_request_are_told_at_once(trio):
             why="x" * 301,
             **new_account("a b", name=" ", roles=["boss"], email="a\nb", sites=["x"]),
         )
-    assert ["login-letters", "role-unknown", "no-name", "text", "sites", "why"] == [
+    assert ["login-letters", "role-unknown", "no-name", "text-unseen", "email", "sites", "why"] == [
         p.code for p in refused.value.problems
     ]
     with pytest.raises(Refused) as refused:

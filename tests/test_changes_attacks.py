@@ -235,7 +235,7 @@ def test_who_asked_for_an_admin_does_not_make_that_admins_slip(trio):
         a.does(people.make_slip, person)
     assert login == b.does(people.make_slip, person).login
     told = [x.sentence for x in b.does(alerts.alerts, size=1000) if x.about == str(person)]
-    assert [f"An admin's account was made: Nomsa Khumalo ({login})."] == told
+    assert [f"There is a new admin: Nomsa Khumalo ({login})."] == told
     sheet = ask(
         a, "import", rows=[new_account(f"third.{a.login}", roles=["admin"]), new_account(f"fourth.{a.login}")]
     )

@@ -44,9 +44,15 @@ def test_an_account_with_every_mistake_is_told_them_all_at_once(shared_house):
             registration="x" * 41,
             email="a\nb",
         )
-    assert ["login-letters", "role-unknown", "no-name", "text", "text", "password-length"] == [
-        p.code for p in refused.value.problems
-    ]
+    assert [
+        "login-letters",
+        "role-unknown",
+        "no-name",
+        "text-long",
+        "text-unseen",
+        "email",
+        "password-length",
+    ] == [p.code for p in refused.value.problems]
     assert "There is no role 'boss'." in [p.sentence for p in refused.value.problems]
 
 
@@ -181,8 +187,8 @@ def test_two_admins_of_the_directory_never_shut_out_each_other_by_requests_that_
     a, b = two_of_the_directory
     for guest in (a, b):
         change(guest, groups=["S-1-1"])
-    about_b = a.does(changes.ask, kind=kind, payload={"person_id": str(b.id), **more})
-    about_a = b.does(changes.ask, kind=kind, payload={"person_id": str(a.id), **more})
+    about_b = a.does(changes.ask, kind=kind, payload={"person_id": str(b.id), **more}, why="At once")
+    about_a = b.does(changes.ask, kind=kind, payload={"person_id": str(a.id), **more}, why="At once")
     approve(b, about_b)
     with pytest.raises(Refused, match="last admin"):
         approve(a, about_a)
@@ -263,7 +269,7 @@ def test_no_secret_of_anybody_lies_in_any_table_or_on_record(either_shared):
     said |= {
         f"recovery {n}": c for n, c in enumerate(guest.does(factors.renew_recovery_codes, code=guest.proof()))
     }
-    request = a.does(changes.ask, kind="reset-factor", payload={"person_id": str(guest.id)})
+    request = a.does(changes.ask, kind="reset-factor", payload={"person_id": str(guest.id)}, why="Lost phone")
     said["code"] = b.proof()
     b.does(changes.approve, request, digest=b.does(changes.request, request).digest, code=said["code"])
     said["slip"] = either_shared.do("admin", people.make_slip, guest.id).code

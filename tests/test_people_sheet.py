@@ -183,7 +183,7 @@ def test_every_reason_of_a_row_is_told_at_once():
     (planned,) = plan(
         row(login="аdmin", name="", roles="boss", practice_number="123", email="x", id_number="1", sites="Durban", scope="everything")
     )  # fmt: skip
-    assert ["login-script", "no-name", "email", "PCNS", "SA_ID", "role-unknown", "site-unknown", "scope-unknown"] == [p.code for p in planned.problems]  # fmt: skip
+    assert ["login-script", "no-name", "PCNS", "email", "SA_ID", "role-unknown", "site-unknown", "scope-unknown"] == [p.code for p in planned.problems]  # fmt: skip
     assert [] == [reason for reason in planned.reasons if not reason.endswith((".", "?"))]
 
 

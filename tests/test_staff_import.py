@@ -51,7 +51,7 @@ def whats(test: TestHouse, data: bytes) -> dict[str, str]:
 
 
 def ask(test: TestHouse, data: bytes, **how: str) -> UUID:
-    return test.do("admin", staff_import.ask, data=data, name="staff.csv", **how)
+    return test.do("admin", staff_import.ask, data=data, name="staff.csv", **{"why": "New branch", **how})
 
 
 def approve(test: TestHouse, request: UUID) -> str:
@@ -129,12 +129,16 @@ def test_a_sheet_changes_no_account_that_is_not_its_to_change(two, change, said)
     assert said in row.reasons[-1]
 
 
-def test_a_sheet_may_rename_somebody_of_the_directory(two):
+def test_a_sheet_changes_of_somebody_of_the_directory_only_what_the_directory_does_not_hold(two):
     with two.does("admin") as work, work.act(people.Permission.PEOPLE_MANAGE):
         row = work.get(Person, two.actors["analyst"].person)
         row.directory, row.directory_id = "directory", "guid-1"
-    approve(two, ask(two, (HEAD + "analyst;Analyst Persoon;analyst\n").encode()))
-    assert 1 == two.do("admin", people.people, search="Persoon")[1]
+    renamed = (HEAD + "analyst;Analyst Persoon;analyst\n").encode()
+    assert {"analyst": "refused"} == whats(two, renamed)
+    who = two.do("admin", people.person, two.actors["analyst"].person)
+    numbered = f"Login;Name;Roles;HPCSA number\nanalyst;{who.name};analyst;MP 0765432\n"
+    approve(two, ask(two, numbered.encode()))
+    assert "MP 0765432" == two.do("admin", people.person, who.id).registration
 
 
 def test_the_last_admins_stay_admins_whatever_a_sheet_says(two):

@@ -86,9 +86,21 @@ def test_a_closed_record_is_named_to_whoever_decides_and_opens_again(house: Test
     (block,) = house.do("admin", access.access_of, patient).rights
     end = {"what": "block", "id": str(block.id)}
     with pytest.raises(Refused, match="mend") as refused:
-        house.do("admin", changes.ask, kind="end-access", payload={**end, "patient_id": str(other)})
+        house.do(
+            "admin",
+            changes.ask,
+            kind="end-access",
+            why="No longer needed",
+            payload={**end, "patient_id": str(other)},
+        )
     assert ["This grant or block is about somebody else."] == [p.sentence for p in refused.value.problems]
-    house.do("admin", changes.ask, kind="end-access", payload={**end, "patient_id": str(patient)})
+    house.do(
+        "admin",
+        changes.ask,
+        kind="end-access",
+        why="No longer needed",
+        payload={**end, "patient_id": str(patient)},
+    )
     card = decide()
     said = {line.what: line.before for line in card.lines}
     assert (number, number, "everybody", why) == (card.about, said["patient"], said["person"], said["why"])

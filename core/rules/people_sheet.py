@@ -13,11 +13,12 @@ from typing import Literal
 from core.errors import Refused
 from core.rules import sheets, za
 from core.rules.access import OVERRIDES
-from core.rules.logins import fold_login, mixed_scripts_in, problem_of, unseen_in
+from core.rules.logins import fold_login, problem_of
+from core.rules.person_texts import HEADINGS, LENGTHS, problems_of, quoted, seen_problems, tidy
 from core.rules.problems import Problem, stops
 from core.rules.roles import STAFF, Role
 
-LENGTHS = {"name": 120, "registration": 40, "practice_number": 13, "email": 120, "id_number": 40}
+_LONGEST_ID = 40
 
 
 @dataclass(frozen=True)
@@ -36,15 +37,15 @@ COLUMNS = {
         "The name to sign in with: letters a to z, digits, dots, hyphens and underscores. It says whose row this is.",
         needed=True,
     ),
-    "name": Column("Name", ("full name", "display name", "staff name"), "As it stands on reports, with title: Dr Thandi Nkosi.", needed=True),
+    "name": Column(HEADINGS["name"], ("full name", "display name", "staff name"), "As it stands on reports, with title: Dr Thandi Nkosi.", needed=True),
     "roles": Column(
         "Roles", ("role", "staff role", "staff roles"),
         "One or more, parted by semicolons or commas: " + ", ".join(STAFF) + ". Every change of roles waits for approval.",
         needed=True,
     ),
-    "registration": Column("Registration (HPCSA)", ("registration", "registration number", "HPCSA", "HPCSA number", "HPCSA no"), "May stay empty."),
-    "practice_number": Column("Practice number", ("practice no", "PCNS", "PCNS number", "BHF number"), "All 13 digits, leading zeros included; may stay empty."),
-    "email": Column("E-mail", ("mail", "e-mail address"), "May stay empty."),
+    "registration": Column(HEADINGS["registration"], ("registration", "registration number", "HPCSA", "HPCSA number", "HPCSA no"), "May stay empty."),
+    "practice_number": Column(HEADINGS["practice_number"], ("practice no", "PCNS", "PCNS number", "BHF number"), "All 13 digits, leading zeros included; may stay empty."),
+    "email": Column(HEADINGS["email"], ("mail", "e-mail address"), "May stay empty."),
     "id_number": Column("ID number", ("ID", "ID no", "SA ID", "SA ID number", "identity number"), "South African ID number, as text; may stay empty. It is only checked."),
     "sites": Column("Sites", ("site", "branch", "branches"), "Two-character codes of sites, parted by semicolons or commas; empty: the house's own."),
     "scope": Column(
@@ -147,7 +148,7 @@ def read_sheet(data: bytes, *, name: str) -> Sheet:
         if column:
             places[column] = at
         elif heading or any(row.cells[at].strip() for row in table.rows):
-            called = f"'{_quoted(heading)}'" if heading else f"number {at + 1}, without a heading,"
+            called = f"'{quoted(heading)}'" if heading else f"number {at + 1}, without a heading,"
             problems.append(Problem("column-unknown", f"The column {called} is not known and is left out.", stop=False))  # fmt: skip
     missing = [column.heading for key, column in COLUMNS.items() if column.needed and key not in places]
     if missing:
@@ -216,7 +217,7 @@ def plan(
         wanted, id_number, problems = _wanted(row, before, today=today, sites=sites)
         problems = [*row.problems, *problems]
         if login and (first := logins.setdefault(login, row.line)) != row.line:
-            problems.append(Problem("login-twice", f"Row {first} has the login '{_quoted(login)}' already.", "login"))  # fmt: skip
+            problems.append(Problem("login-twice", f"Row {first} has the login '{quoted(login)}' already.", "login"))  # fmt: skip
         if id_number and (first := numbers.setdefault(id_number, row.line)) != row.line:
             problems.append(Problem("id-twice", f"Row {first} has the same ID number: is it one person?", "id_number", stop=False))  # fmt: skip
         planned.append(_planned(row.line, wanted, before, tuple(problems), id_number))
@@ -228,7 +229,7 @@ def _planned(
 ) -> PlannedRow:
     if stops(problems):
         return PlannedRow(
-            line, _quoted(wanted.login), "refused", None, before, (), problems, name=wanted.name[:120]
+            line, quoted(wanted.login), "refused", None, before, (), problems, name=wanted.name[:120]
         )
     if before is None:
         return PlannedRow(line, wanted.login, "new", wanted, None, (), problems, id_number)
@@ -261,22 +262,12 @@ def _wanted(
         problems.append(
             Problem("not-staff", "The login is that of a patient or a referring doctor.", "login")
         )
-    texts = {column: _tidy(cells[column]) for column in LENGTHS if column in cells}
-    if "practice_number" in texts:
-        texts["practice_number"] = texts["practice_number"].replace(" ", "")
-    for column, text in texts.items():
-        problems += _text_problems(column, text)
-    if "name" in texts:
-        problems += _name_problems(texts["name"])
-    if "email" in texts:
-        problems += _email_problems(texts["email"])
-    if "practice_number" in texts:
-        number = texts["practice_number"]
-        problems += _zeros_lost(number, "practice_number", "practice number") or (
-            za.check_pcns(number, whose="person", field="practice_number") if number else ()
-        )
-    id_number = re.sub(r"[\s\-]", "", texts.pop("id_number", ""))
-    if id_number:
+    texts = {column: tidy(column, cells[column]) for column in LENGTHS if column in cells}
+    lost = _zeros_lost(texts.get("practice_number", ""), "practice_number", "practice number")
+    problems += lost + problems_of({k: v for k, v in texts.items() if not (lost and k == "practice_number")})
+    written = tidy("id_number", cells.get("id_number", ""))
+    problems += seen_problems("id_number", written, heading=COLUMNS["id_number"].heading, longest=_LONGEST_ID)
+    if id_number := re.sub(r"[\s\-]", "", written):
         problems += _zeros_lost(id_number, "id_number", "ID number") or [
             replace(problem, field="id_number") for problem in za.check_sa_id(id_number, today=today)
         ]
@@ -288,55 +279,14 @@ def _wanted(
         wanted = replace(wanted, sites=tuple(sorted({part.upper() for part in _parts(cells["sites"])})))
         problems += _site_problems(wanted.sites, sites)
     if "scope" in cells:
-        wanted = replace(wanted, scope=_tidy(cells["scope"]).casefold())
+        wanted = replace(wanted, scope=tidy("scope", cells["scope"]).casefold())
         if wanted.scope and wanted.scope not in OVERRIDES:
-            problems.append(Problem("scope-unknown", f"There is no scope '{_quoted(wanted.scope)}': {', '.join(OVERRIDES)}, or leave it empty.", "scope"))  # fmt: skip
+            problems.append(Problem("scope-unknown", f"There is no scope '{quoted(wanted.scope)}': {', '.join(OVERRIDES)}, or leave it empty.", "scope"))  # fmt: skip
     return wanted, id_number, problems
 
 
-def _tidy(text: str) -> str:
-    # NFC: the same name typed on two keyboards is the same name. Only blanks that are seen are drawn together.
-    return re.sub(r"[ \u00a0\u2000-\u200a\u202f\u3000]+", " ", unicodedata.normalize("NFC", text)).strip()
-
-
 def _parts(text: str) -> list[str]:
-    return [part for part in (_tidy(part) for part in re.split(r"[;,\n]", text)) if part]
-
-
-def _quoted(text: str) -> str:
-    """What was written, fit for a sentence: short, and nothing in it that turns the sentence around."""
-    return "".join(c if not unseen_in(c) else "?" for c in text[:40])
-
-
-def _text_problems(column: str, text: str) -> list[Problem]:
-    heading, problems = COLUMNS[column].heading, []
-    if unseen := unseen_in(text):
-        problems.append(Problem("text-unseen", f"{heading} holds a character that nobody sees ({unseen}): type it afresh.", column))  # fmt: skip
-    if len(text) > LENGTHS[column]:
-        problems.append(Problem("text-long", f"{heading} has more than {LENGTHS[column]} characters.", column))  # fmt: skip
-    if sheets.is_live(text):
-        problems.append(Problem("text-formula", f"{heading} begins like a formula: take away what stands before the text.", column))  # fmt: skip
-    return problems
-
-
-def _name_problems(name: str) -> list[Problem]:
-    if not name:
-        return [Problem("no-name", "Write the person's name.", "name")]
-    if not any(c.isalpha() for c in name):
-        return [Problem("name-letters", "A name has letters.", "name")]
-    if scripts := mixed_scripts_in(name):
-        said = " and ".join(script.capitalize() for script in scripts)
-        return [Problem("name-script", f"One word of the name mixes {said} letters: type it afresh.", "name")]
-    return []
-
-
-def _email_problems(email: str) -> list[Problem]:
-    # ASCII only: the way in is sent here, and a look-alike domain would receive it.
-    if not email or re.fullmatch(
-        r"[A-Za-z0-9][A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]*@([A-Za-z0-9-]+\.)+[A-Za-z]{2,}", email
-    ):
-        return []
-    return [Problem("email", f"'{_quoted(email)}' is not an e-mail address such as t.nkosi@practice.co.za.", "email")]  # fmt: skip
+    return [part for part in (tidy("", part) for part in re.split(r"[;,\n]", text)) if part]
 
 
 def _zeros_lost(number: str, column: str, words: str) -> list[Problem]:
@@ -361,16 +311,16 @@ def _role_problems(roles: Collection[str]) -> list[Problem]:
                 "not from this sheet."
             )
         elif near := difflib.get_close_matches(role[:40], STAFF, n=1):
-            sentence = f"There is no role '{_quoted(role)}'. Is it {near[0]}?"
+            sentence = f"There is no role '{quoted(role)}'. Is it {near[0]}?"
         else:
-            sentence = f"There is no role '{_quoted(role)}': {', '.join(STAFF)}."
+            sentence = f"There is no role '{quoted(role)}': {', '.join(STAFF)}."
         problems.append(Problem("role-unknown", sentence, "roles"))
     return problems
 
 
 def _site_problems(wanted: Collection[str], sites: Collection[str] | None) -> list[Problem]:
     return [
-        Problem("site-unknown", f"There is no site '{_quoted(site)}': sites have codes of two letters or digits.", "sites")
+        Problem("site-unknown", f"There is no site '{quoted(site)}': sites have codes of two letters or digits.", "sites")
         for site in wanted
         if not re.fullmatch(r"[0-9A-Z]{2}", site) or (sites is not None and site not in sites)
     ]  # fmt: skip

@@ -233,7 +233,7 @@ def test_a_change_without_a_content_is_not_even_asked_for(practice):
     for kind, more in (("directory-account", {}), ("directory-account", {"enabled": "yes"}), ("directory-groups", {}),
                        ("directory-groups", {"add": [billing], "remove": [billing]})):  # fmt: skip
         with pytest.raises(Refused):
-            practice.test.do("admin", changes.ask, kind=kind, payload={**about, **more})
+            practice.test.do("admin", changes.ask, kind=kind, payload={**about, **more}, why="For a test")
 
 
 def test_a_new_password_by_slip_is_set_in_the_directory_and_the_old_one_opens_nothing_meanwhile(practice):
@@ -273,7 +273,7 @@ def test_without_an_account_that_writes_nothing_is_asked_for(practice):
         for kind, payload in (("add-person", new_account(practice, "x.y", "PACS-Billing")), ("reset-password", about),
                               ("directory-account", {**about, "enabled": False})):  # fmt: skip
             with pytest.raises(Refused):
-                practice.test.do("admin", changes.ask, kind=kind, payload=payload)
+                practice.test.do("admin", changes.ask, kind=kind, payload=payload, why="For a test")
     finally:
         practice.test.house.ports = ports
         reading.close()
@@ -347,7 +347,7 @@ def test_a_patient_or_doctor_of_the_directory_is_bound_to_whom_they_are_and_sign
         "directory_id": entry.id,
     }
     with pytest.raises(Refused) as told:
-        practice.test.do("admin", changes.ask, kind="add-person", payload=account)
+        practice.test.do("admin", changes.ask, kind="add-person", payload=account, why="For a test")
     assert [f"no-{role}"] == [p.code for p in told.value.problems]
     practice.approved("add-person", account | bound)
     slip = practice.test.do("admin", people.make_slip, practice.row(login).id)
