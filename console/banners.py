@@ -46,6 +46,7 @@ class News:
     reviews: int = 0
     late: int = 0
     has_key: bool = False
+    may_add_key: bool = False  # without touching one: after a recovery code, for a while
     lacks_key: bool = False
 
 
@@ -100,7 +101,9 @@ def _asked(actor: Actor) -> News:
     return News(
         widgets.now(), _is_there(),
         glasses=desk.glance(access.my_glass) or (),
-        sealed=_sealed(me), has_key=me is not None and me.keys > 0, lacks_key=me is not None and lacks_key(me),
+        sealed=_sealed(me), has_key=me is not None and me.keys > 0,
+        may_add_key=actor.bounds.keyless and bool(desk.glance(factors.is_proved, purpose="factors")),
+        lacks_key=me is not None and lacks_key(me),
         alerts=_if_may(actor, P.ALERT_SEE, alerts.alerts, size=_MOST_ALERTS) or (),
         requests=_if_may(actor, P.CHANGE_SEE, changes.waiting) or 0,
         reviews=sum(not g.is_mine for g in reviews), late=sum(g.is_late and not g.is_mine for g in reviews),
@@ -158,37 +161,38 @@ def _glass(glass: Glass) -> None:
 def _keyless(news: News) -> None:
     """What is shut, and the one touch that opens it and leads back to this page."""
     here = urlsplit(str(st.context.url or "")).path or "/"
-    why_none = why_no_keys_at(desk.origin())
-    row = st.container(horizontal=True, vertical_alignment="center", key="sorg-keyless")
-    with row:
-        if news.has_key:
-            _above(
-                "warn",
-                "You are signed in without your key",
-                why_none or "What admins do is closed until you touch it.",
-            )
-        else:
-            _above("warn", "You have no key yet",
-                   why_none or "What admins do is closed until you add one. Have a security key or your phone at hand.")  # fmt: skip
-        if why_none:
-            return
-        if news.has_key:
-            widgets.way(
-                "Touch my key",
-                f"/stepup?for={factors.ADMIN}&next={quote(here, safe='')}",
-                strong=True,
-                width="content",
-            )
-        else:
-            widgets.way("Add my first key", "/account/keys/new", strong=True, width="content")
+    touch = ("Touch my key", f"/stepup?for={factors.ADMIN}&next={quote(here, safe='')}")
+    head, more, way = (
+        "You are signed in without your key",
+        "What admins do is closed until you touch it.",
+        touch,
+    )
+    if not news.has_key:
+        head, more = (
+            "You have no key yet",
+            "What admins do is closed until you add one: a security key, your phone or this computer.",
+        )
+        way = ("Add my first key", "/account/keys/new")
+    elif news.may_add_key:
+        more = "What admins do is closed until you touch it. Is it lost? You came in with a recovery code: add another key now."
+        way = ("Add another key", "/account/keys/new")
+    if why_none := why_no_keys_at(desk.origin()):
+        _above("warn", head, f"What admins do is closed, and opens at another address alone. {why_none}")
+        return
+    with st.container(horizontal=True, vertical_alignment="center", key="sorg-keyless"):
+        _above("warn", head, more)
+        widgets.way(*way, strong=True, width="content")
+        if way != touch and news.has_key:
+            widgets.way(*touch, width="content")
 
 
 def shut(title: str) -> None:
     """A page of the admin's in a session that lacks the key: the banner above it leads to the key, and back here."""
     widgets.title(title)
     widgets.empty(
-        "This page opens with your key", "It is what admins do. Touch your key first: the button is above."
+        "This page opens with your key", "It is part of what admins do. How to open it is said above."
     )
+    st.page_link(desk.page("my_account"), label="My account", icon=":material/account_circle:")
 
 
 def _directory(actor: Actor, news: News) -> None:

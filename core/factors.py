@@ -52,10 +52,13 @@ NO_PROOF = "Confirm that it is you first: with a fresh code, or with your key."
 ADMIN = "admin"
 _APPROVING = "In this practice changes are approved with a key: use yours."
 _BY_KEY = (
-    "You have a key, so what proves that it is you is changed with that key. Is it lost? Sign in with a recovery code, "
-    "or let another admin ask for a new second factor for you."
+    "What proves that it is you is changed with your key. Is it lost, or was it shut? Sign in with a recovery code, or "
+    "let another admin ask for a new second factor for you."
 )
-_TOUCH = "What admins do is opened with a key, and a code does not replace it."
+_TOUCH = (
+    "A code does not open what admins do. Is your key lost? Sign in with a recovery code, or let another admin ask for a "
+    "new second factor for you."
+)
 _ONLY_KEY = (
     "This is your only key, and what admins do needs one. Add another one first, then take this one away."
 )
@@ -184,11 +187,11 @@ def finish_key(work: Work, *, answer: dict[str, Any], name: str, origin: str) ->
         facts["key"] = key.id
         if needs_key(work, person) and (not before or _came_by_recovery(work)):
             how = (
-                "after signing in with a recovery code"
+                "a key, after signing in with a recovery code"
                 if _came_by_recovery(work)
-                else "the first one, with a code"
+                else "their first key, with a code"
             )
-            raise_alert(work, "key-added", f"{person.name} added a key {how}. It opens what admins do: was it them?",
+            raise_alert(work, "key-added", f"{person.name} added {how}. It opens what admins do: was it them?",
                         about=person.id)  # fmt: skip
         return _key_card(key)
 
