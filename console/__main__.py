@@ -10,12 +10,14 @@ import uvicorn
 from console.asgi import create_app
 from core.errors import SorgError
 from ops import opening, settings
+from ops.memory import give_back_large_blocks
 
 LARGEST_MESSAGE = 41_000_000  # bytes; just above what .streamlit/config.toml lets through, which then says no
 
 
 def main() -> int:
     """0 after a clean stop, 1 with a sentence when the practice cannot be opened."""
+    give_back_large_blocks()
     try:
         chosen = settings.read()
         house = opening.open_house(chosen)

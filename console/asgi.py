@@ -24,6 +24,7 @@ from streamlit import config as streamlit_config
 
 from console import door as doors
 from console import nav, trouble
+from console.anew import anew_routes
 from console.awake import awake_routes
 from console.gate import OwnHost, RequireSession
 from console.headers import SecurityHeaders
@@ -35,7 +36,8 @@ from core.store.work import House
 from ops.settings import Settings, unencrypted
 
 _ENTRY = Path(__file__).parent / "shell" / "main.py"
-_HEAVY = ("pandas", "pyarrow", "plotly.express", "sqlalchemy", "pydicom", "segno")
+_HEAVY = ("pandas", "pyarrow", "sqlalchemy", "segno")
+_ON_DEMAND = ("insight",)  # DuckDB and Parquet: 20 MB that only who opens this page needs
 
 
 def create_app(house: House, settings: Settings, *, freeze: bool = True) -> st.App:
@@ -55,7 +57,7 @@ def create_app(house: House, settings: Settings, *, freeze: bool = True) -> st.A
 
     @asynccontextmanager
     async def lifespan(app: st.App) -> AsyncIterator[dict]:
-        for name in (*_HEAVY, *(page.module for page in nav.PAGES)):
+        for name in (*_HEAVY, *(page.module for page in nav.PAGES if page.key not in _ON_DEMAND)):
             importlib.import_module(name)
         if freeze:
             gc.collect()
@@ -71,6 +73,7 @@ def create_app(house: House, settings: Settings, *, freeze: bool = True) -> st.A
             *oidc.routes(door),
             *image_routes(door),
             *awake_routes(door),
+            *anew_routes(door),
             *viewer_routes(),
         ],
         middleware=[

@@ -10,10 +10,12 @@ from core.errors import SorgError
 from gateway.app import SERVER, create
 from gateway.images import OrthancImages
 from ops import opening, settings
+from ops.memory import give_back_large_blocks
 
 
 def main() -> None:
     """Run until told to stop."""
+    give_back_large_blocks()
     chosen = settings.read()
     house = opening.open_house(chosen)
     images = OrthancImages(opening.orthanc_address(chosen), opening.orthanc_auth(chosen))

@@ -7,6 +7,7 @@ import secrets
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import uuid6
 from sqlalchemy import Engine
@@ -14,8 +15,6 @@ from sqlalchemy import Engine
 from core.errors import Unfit
 from core.ports import Ports
 from core.ports.directory import Directory, LocalAccounts
-from core.ports.directory_ldap import LdapConfig, LdapDirectory
-from core.ports.ldap_wire import Credentials, Server
 from core.ports.oidc import IdentityProvider, OidcProvider
 from core.ports.orthanc import OrthancRest
 from core.ports.switch import FolderSwitch, Switch
@@ -25,6 +24,10 @@ from core.store import db, keys, migrate
 from core.store.blobs import Blobs
 from core.store.work import House
 from ops.settings import Settings, rules
+
+# A practice without a directory needs no LDAP library in memory: it is imported where a directory is opened.
+if TYPE_CHECKING:
+    from core.ports.ldap_wire import Credentials, Server
 
 
 def found(settings: Settings) -> None:
@@ -77,6 +80,8 @@ def open_directory(settings: Settings) -> Directory | None:
     """Active Directory or OpenLDAP as the settings describe it, None without. No server is asked yet."""
     if settings.directory == "none":
         return None
+    from core.ports.directory_ldap import LdapConfig, LdapDirectory
+
     reader = _credentials("DIRECTORY_USER", settings.directory_user, settings.directory_password_file)
     writer = None
     if settings.directory_writer or settings.directory_writer_password_file:
@@ -100,6 +105,8 @@ def open_directory(settings: Settings) -> Directory | None:
 
 def directory_servers(settings: Settings) -> tuple[Server, ...]:
     """The servers as they are asked: name@address:port, where name@ and :port may be missing."""
+    from core.ports.ldap_wire import Server
+
     found = []
     for one in filter(None, (part.strip() for part in settings.directory_servers.split(","))):
         name, _, place = one.rpartition("@")
@@ -109,6 +116,8 @@ def directory_servers(settings: Settings) -> tuple[Server, ...]:
 
 
 def _credentials(setting: str, user: str, file: Path | None) -> Credentials:
+    from core.ports.ldap_wire import Credentials
+
     if file is None or not user:
         raise Unfit(f"SORG_DIRECTORY needs SORG_{setting} and the file of that account's password.")
     try:

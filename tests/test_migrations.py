@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from sqlalchemy import Engine, inspect, text
 
 from core.errors import Unfit
@@ -44,6 +45,11 @@ def test_migrating_again_changes_nothing(engine):
     migrate.upgrade(engine)
     migrate.upgrade(engine)
     migrate.require_current(engine)
+
+
+def test_the_scripts_names_say_the_versions_as_alembic_knows_them():
+    walked = [script.revision for script in ScriptDirectory.from_config(migrate.config()).walk_revisions()]
+    assert walked[::-1] == migrate.versions()
 
 
 def test_processes_that_migrate_at_once_wait_for_each_other(engine):

@@ -41,7 +41,9 @@ def main() -> None:
 
 
 def _page(row: nav.PageRow):
-    draw = importlib.import_module(row.module).render
+    def draw() -> None:
+        importlib.import_module(row.module).render()  # Only now: what is in the menu is not always opened.
+
     return st.Page(
         desk.guarded(draw), title=row.title, icon=f":material/{row.icon}:", url_path=row.key,
         visibility="visible" if row.in_menu else "hidden",

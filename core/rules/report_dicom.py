@@ -9,13 +9,15 @@ import io
 import re
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
+from typing import TYPE_CHECKING
 from uuid import UUID, uuid5
 
-from pydicom import dcmread
-from pydicom.dataset import Dataset, FileMetaDataset
-from pydicom.uid import UID, ExplicitVRLittleEndian
-
 from core.rules.dicom_identity import ENCAPSULATED_PDF, InstanceHeader
+
+# pydicom takes 10 MB, and the console, which needs the plain parts of this file, makes no DICOM object: so it is
+# imported where one is made or read.
+if TYPE_CHECKING:
+    from pydicom.dataset import Dataset
 
 MANUFACTURER = "Ubuntu Patient Sorg"
 REPORT_SERIES = 900  # Above what scanners number, so that viewers list the report last.
@@ -56,6 +58,9 @@ def encapsulate(
     Patient and study are copied from that image, not from our registry: the object must land in that study.
     signed_by is a name in DICOM's form (Naidoo^Priya). The same input gives the same bytes.
     """
+    from pydicom.dataset import Dataset, FileMetaDataset
+    from pydicom.uid import UID, ExplicitVRLittleEndian
+
     pdf = with_final_newline(pdf)
     local = signed_at.astimezone(SAST)
     d = Dataset()
@@ -111,6 +116,8 @@ def encapsulate(
 
 def pdf_inside(dicom: bytes) -> bytes:
     """The PDF of an Encapsulated PDF object, without the byte that pads it to an even length."""
+    from pydicom import dcmread
+
     d = dcmread(io.BytesIO(dicom))
     return d.EncapsulatedDocument[: d.get("EncapsulatedDocumentLength") or None]
 
@@ -126,12 +133,16 @@ def _if_matches(pattern: str, value: str) -> str:
 
 
 def _code(value: str, scheme: str, meaning: str) -> Dataset:
+    from pydicom.dataset import Dataset
+
     d = Dataset()
     d.CodeValue, d.CodingSchemeDesignator, d.CodeMeaning = value, scheme, meaning
     return d
 
 
 def _reference(source: InstanceHeader) -> Dataset:
+    from pydicom.dataset import Dataset
+
     d = Dataset()
     d.ReferencedSOPClassUID, d.ReferencedSOPInstanceUID = source.sop_class, source.sop_uid
     return d
