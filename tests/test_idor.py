@@ -5,9 +5,10 @@ said here what it is of.
 """
 
 import inspect
+import re
 import typing
-from collections.abc import Callable
-from dataclasses import is_dataclass, replace
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, is_dataclass, replace
 from datetime import timedelta
 from uuid import UUID, uuid4
 
@@ -28,6 +29,7 @@ from core.store.work import Actor
 from tests.fixtures.house import TestHouse, open_test_house
 from tests.fixtures.rows import Rows, rows_of_a_patient
 from tests.test_gate import dummy, verbs
+from tests.test_matrix import CLOSED
 
 OF_A_PATIENT = {"patient_id", "study_id", "arrival_id", "instance_id", "share_id", "event_id", "booking"}
 OF_THE_PRACTICE = {
@@ -70,15 +72,15 @@ def arguments_for(verb: Callable, ids: dict[str, UUID], booked: UUID) -> dict[st
     return arguments
 
 
-def reached(test: TestHouse, actor: Actor, verb: Callable, arguments: dict[str, object]) -> str:
-    """'refused' as if it were not there, 'denied' to the role, or what else became of it."""
+def answered(test: TestHouse, actor: Actor, verb: Callable, arguments: dict[str, object]) -> str:
+    """'denied' to the role, the sentence of what is not there, or what else became of it."""
     try:
         with test.house.work(actor) as work:
             return f"{verb(work, **arguments)!r}"[:200]
+    except Missing as error:
+        return error.sentence
     except Denied as error:
-        return "denied" if error.sentence.startswith("Your role does not allow") else "refused"
-    except Missing:
-        return "refused"
+        return "denied" if error.sentence in CLOSED else f"Denied: {error.sentence}"
     except SorgError as error:
         return f"{type(error).__name__}: {error.sentence}"
     except (AttributeError, TypeError, ValueError, KeyError) as error:
@@ -149,43 +151,97 @@ def fence(test: TestHouse, own: Rows, foreign: Rows, *, blocked: bool) -> None:
         db.commit()
 
 
+@dataclass
+class Said:
+    """What each of them is told of an id that is nobody's; and which verbs are not theirs, whatever the id."""
+
+    none: dict[tuple[str, str, str], str] = field(default_factory=dict)
+    denied: set[tuple[str, str]] = field(default_factory=set)
+
+
 @pytest.fixture(scope="module")
-def denied() -> set[tuple[str, str]]:
-    """(verb, actor) that the role was denied already: another way of being kept out changes nothing about it."""
-    return set()
+def said(practice) -> Said:
+    test, own, foreign = practice
+    fence(test, own, foreign, blocked=False)
+    found = Said()
+    for name, verb, out, actor in every_try(test, own, "no scope"):
+        ids = {**within(own, verb), out: uuid4()}
+        told = answered(test, actor, verb, arguments_for(verb, ids, ids[out]))
+        found.none[name, out, actor.name] = told
+        if told == "denied":
+            found.denied.add((name, actor.name))
+    return found
+
+
+def every_try(test: TestHouse, own: Rows, way: str) -> Iterator[tuple[str, Callable, str, Actor]]:
+    """Each verb, each of its ids, and everybody."""
+    for name in walk():
+        verb = verbs()[name]
+        for out in sorted(ids_of(verb) & OF_A_PATIENT):
+            for actor in (*actors(test, way), *accounts(own)):
+                yield name, verb, out, actor
+
+
+def within(own: Rows, verb: Callable) -> dict[str, UUID]:
+    """The verb's ids, all of the one patient whom everybody was let in to: no id vouches for another."""
+    return {name: getattr(own, name, own.patient_id) for name in ids_of(verb) & OF_A_PATIENT}
+
+
+def test_an_id_that_is_nobodys_gets_the_one_sentence(said):
+    told = {(verb, sentence) for (verb, *_), sentence in said.none.items() if sentence != "denied"}
+    assert set(IN_OTHER_WORDS.items()) == {(v, s) for v, s in told if not NOT_THERE.fullmatch(s)}
 
 
 @pytest.mark.parametrize("way", ["no scope", "nothing assigned", "another site", "blocked"])
-def test_an_id_out_of_reach_is_as_good_as_none(practice, denied, way):
+def test_an_id_out_of_reach_is_as_good_as_none(practice, said, way):
     test, own, foreign = practice
     fence(test, own, foreign, blocked=way == "blocked")
     before, wrong = dump(test), []
-    for name in walk():
-        verb = verbs()[name]
-        taken = sorted(ids_of(verb) & OF_A_PATIENT)
-        for out in taken:  # one id out of reach at a time, the others within it: no id vouches for another
-            ids = {n: getattr(foreign if n == out else own, n, foreign.patient_id) for n in taken}
-            for actor in (*actors(test, way), *accounts(own)):
-                if (name, actor.name) in denied:
-                    continue
-                said = reached(test, actor, verb, arguments_for(verb, ids, foreign.patient_id))
-                if said == "denied":
-                    denied.add((name, actor.name))
-                elif said not in ("refused", QUIET.get(name)):
-                    wrong.append((name, out, *actor.roles, said))
+    for name, verb, out, actor in every_try(test, own, way):
+        if (name, actor.name) in said.denied:
+            continue
+        ids = {**within(own, verb), out: getattr(foreign, out, foreign.patient_id)}
+        told = answered(test, actor, verb, arguments_for(verb, ids, ids[out]))
+        if told != said.none[name, out, actor.name]:
+            wrong.append((name, out, *actor.roles, told))
     assert [] == wrong
     assert before == dump(test)
 
 
-# A list of one study's rows is empty where the study is out of reach.
-QUIET = {"sharing.shares": "((), 0)"}
+@pytest.mark.parametrize("kind", ["nil", "patient_id", "study_id", "instance_id", "version_id"])
+def test_an_id_of_another_kind_is_as_good_as_none(practice, said, kind):
+    """Of the very patient whom they may see: an id opens only what it is the id of."""
+    test, own, foreign = practice
+    fence(test, own, foreign, blocked=False)
+    wrong, strange = [], UUID(int=0) if kind == "nil" else getattr(own, kind)
+    for name, verb, out, actor in every_try(test, own, "no scope"):
+        if (name, actor.name) in said.denied or out == kind or (out, kind) == ("booking", "patient_id"):
+            continue
+        ids = {**within(own, verb), out: strange}
+        told = answered(test, actor, verb, arguments_for(verb, ids, strange))
+        if told != said.none[name, out, actor.name]:
+            wrong.append((name, out, *actor.roles, told))
+    assert [] == wrong
+
+
+NOT_THERE = re.compile(
+    r"This [a-z ]+ does not exist, or is not yours to see\.( If care depends on it, you can break the glass\.)?"
+)
+# What is not there, where that sentence would not fit.
+IN_OTHER_WORDS = {
+    "billing.message_of": "This claim has not been submitted yet.",
+    "own_studies.own_image": "That image is not part of this examination.",
+    "pacs.image_source": "That image is not part of this study.",
+    "pacs.unreadable_file": "There is no such file, or it is not yours to see.",
+    "sharing.shares": "((), 0)",  # a list
+}
 
 
 class Enough(Exception):
     """The work is thrown away."""
 
 
-def test_the_same_ids_are_found_within_reach(practice, denied):
+def test_the_same_ids_are_found_within_reach(practice, said):
     """So that the walk above is refused for the reach, and for nothing else."""
     test, own, foreign = practice
     fence(test, own, foreign, blocked=False)
@@ -194,7 +250,7 @@ def test_the_same_ids_are_found_within_reach(practice, denied):
         verb = verbs()[name]
         ids = {n: getattr(own, n, own.patient_id) for n in ids_of(verb) & OF_A_PATIENT}
         for actor in (*actors(test, "no scope"), accounts(own)[0]):
-            if (name, actor.name) in denied:
+            if (name, actor.name) in said.denied:
                 continue
             with pytest.raises(Enough), test.house.work(actor) as work:
                 try:
