@@ -2,24 +2,36 @@
 
 A claim hangs on one signed report version. Money is postings that sum to zero; a mistake is reversed, never changed.
 Statuses of claims and lines are the payer's own words (core.rules.claim_states); `state` says where the claim is here.
-The tables that claims are coded with are in core.code_tables, payments in core.remittances, postings in core.ledger.
+A claim with what belongs to it is in core.claim_case; the tables that claims are coded with are in core.code_tables,
+payments in core.remittances, postings in core.ledger.
 """
 
 from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import date, datetime
-from decimal import Decimal
-from typing import Any, TypeVar
+from typing import Any
 from uuid import UUID
 
-from sqlalchemy import exists, func, inspect, literal, or_, select
+from sqlalchemy import exists, func, literal, or_, select
 from sqlalchemy.orm import aliased
 
-from core import code_tables, ledger, practice, reporting, workflow
+from core import code_tables, ledger, reporting, workflow
+from core.claim_case import (
+    Case,
+    cards_of,
+    case_of,
+    draft_of,
+    keep,
+    lines_of,
+    price_now,
+    reprice,
+    row_of,
+    service_days,
+)
 from core.code_tables import (
     CodeFound,
     Tables,
@@ -31,8 +43,9 @@ from core.code_tables import (
     preview_tariff,
     tables,
 )
-from core.errors import Missing, Refused, Stale, Turned
+from core.errors import Missing, Refused, Stale
 from core.ledger import ACCOUNTS, Entry, Happening, balances
+from core.ports.switch import Receipt, hand_over
 from core.remittances import (
     RemittanceCard,
     RemittanceLineCard,
@@ -51,21 +64,29 @@ from core.remittances import (
     surpluses,
     suspense,
 )
-from core.rules import claim_checks, coding, medclm, tariff
+from core.rules import claim_checks, claim_desk, coding, medclm, tariff
 from core.rules.claim import Claim as Draft
-from core.rules.claim import ClaimLine as DraftLine
-from core.rules.claim import ClaimPatient, Member, Provider, Scheme
-from core.rules.claim_states import ANSWERED, TRACKING_AFTER, Clock, clocks, may_follow, resubmit_by
+from core.rules.claim_desk import (
+    EDITABLE,
+    HEARING,
+    LONGEST_WHY,
+    PAYERS,
+    RECALLABLE,
+    STATES,
+    LineCard,
+    Past,
+    Priced,
+    payer_name,
+)
+from core.rules.claim_states import TRACKING_AFTER, Clock, clocks, may_follow
 from core.rules.coding import MOST_LINES, REFUSED, CodedLine, Coding, as_json, fingerprint, tidied, to_patient
-from core.rules.examinations import examinations, schemes
 from core.rules.medclm import SwitchProfile
 from core.rules.names import search_words
 from core.rules.pages import rows_before
 from core.rules.problems import Problem, stops
-from core.rules.remittance import LineAnswer, Reason, Response
+from core.rules.remittance import LineAnswer, Response
 from core.rules.roles import Permission
 from core.rules.steps import Status
-from core.rules.tariff import Asked
 from core.rules.za_time import local_day
 from core.store.model import (
     Claim,
@@ -74,11 +95,9 @@ from core.store.model import (
     Consent,
     Document,
     Patient,
-    Person,
     Referrer,
     ReportVersion,
     Study,
-    StudyEvent,
 )
 from core.store.work import House, Subject, Work, system
 
@@ -92,47 +111,7 @@ __all__ = [
     "surpluses", "suspense", "tables", "transmit_claim", "unread_answers",
 ]  # fmt: skip
 
-STATES = {
-    "coding": "Being coded",
-    "queued": "On its way",
-    "sent": "With the scheme",
-    "answered": "Answered",
-    "rejected": "Back for correction",
-    "settled": "Settled",
-}
-EDITABLE = ("coding", "rejected")
-HEARING = ("queued", "sent", "answered")  # states in which an answer changes something
 PROFILE = SwitchProfile()
-LONGEST_WHY = 300
-Kept = TypeVar("Kept", Claim, ClaimLine)
-
-
-@dataclass(frozen=True)
-class LineCard:
-    """A line as priced, and what the payer said about it."""
-
-    number: int
-    kind: str
-    code: str
-    description: str
-    quantity: Decimal
-    cents: int | None
-    icd10: tuple[str, ...]
-    is_demo: bool
-    status: str
-    approved_cents: int | None
-    paid_cents: int
-    reasons: tuple[Reason, ...]
-
-
-@dataclass(frozen=True)
-class Priced:
-    """A choice that is not kept yet: its lines, its total, everything wrong with it. words: of its diagnosis codes."""
-
-    lines: tuple[LineCard, ...]
-    total_cents: int
-    problems: tuple[Problem, ...]
-    words: dict[str, str]
 
 
 @dataclass(frozen=True)
@@ -198,8 +177,6 @@ class QueueRow:
 
 
 # Lists ----------------------------------------------------------------------------------------------------------
-
-PAYERS = {"": "Every payer", "scheme": "Medical schemes", "private": "Private patients"}
 
 
 def queue(
@@ -293,16 +270,15 @@ def open_claim(work: Work, study_id: UUID) -> ClaimDesk:
 def price(work: Work, study_id: UUID, *, chosen: Coding) -> Priced:
     """What a choice would cost and what would be wrong with it; nothing is kept."""
     with work.look(Permission.BILLING_SEE):
-        case = _case(work, work.get(Study, study_id), chosen=coding.tidied(chosen))
-        codes = [c for line in chosen.lines for c in line.icd10] + list(chosen.referring_icd10)
-        return Priced(tuple(_line_card(r) for r in case.lines), case.claim.total_cents, _problems(work, case),
-                      code_tables.words_for(work, codes))  # fmt: skip
+        case = case_of(work, work.get(Study, study_id), chosen=coding.tidied(chosen))
+        words = code_tables.words_for(work, claim_desk.diagnoses(chosen))
+        return Priced(cards_of(case.lines), case.claim.total_cents, _problems(work, case), words)
 
 
 def message_of(work: Work, study_id: UUID) -> bytes:
     """The MEDCLM message as it was last sent; an opening of its own. Raises Missing before the claim was submitted."""
     with work.reading(Permission.BILLING_SEE, Subject("claim-message", str(study_id))) as facts:
-        claim = _claim_row(work, study_id)
+        claim = row_of(work, study_id)
         if claim is None or claim.message_id is None:
             raise Missing("This claim has not been submitted yet.")
         facts |= {"claim": claim.number, "patient": claim.patient_id}
@@ -316,16 +292,16 @@ def code(work: Work, study_id: UUID, *, coding: Coding, version: int) -> tuple[P
     """Keep the clerk's choice, priced; returns everything still wrong with it. `version` is the one that was read."""
     with work.act(Permission.BILLING_CODE, Subject.study(study_id)) as facts:
         # The study's row is held, so that two first codings of one study cannot pass each other on PostgreSQL.
-        case = _case(work, work.get(Study, study_id, lock=True))
+        case = case_of(work, work.get(Study, study_id, lock=True))
         _require_unchanged(case, version)
         _require_editable(case.claim)
         if len(coding.lines) > MOST_LINES:
             raise Refused(
                 f"A claim holds at most {MOST_LINES} examinations; make a second claim for the rest."
             )
-        _keep(work, case)
+        keep(work, case)
         case.claim.coding = as_json(tidied(coding))
-        _reprice(work, case)
+        reprice(work, case)
         problems = _problems(work, case)
         facts |= {"claim": case.claim.number, "lines": len(coding.lines), "cents": case.claim.total_cents,
                   "problems": [p.code for p in problems if p.stop]}  # fmt: skip
@@ -338,7 +314,7 @@ def submit(work: Work, study_id: UUID, *, version: int | None = None) -> str:
     version: of the claim that the clerk saw; when somebody has coded it anew since, nothing is sent.
     """
     with work.act(Permission.CLAIM_SUBMIT, Subject.study(study_id)) as facts:
-        case = _case(work, work.get(Study, study_id, lock=True))
+        case = case_of(work, work.get(Study, study_id, lock=True))
         if version is not None:
             _require_unchanged(case, version)
         _require_editable(case.claim)
@@ -349,7 +325,7 @@ def submit(work: Work, study_id: UUID, *, version: int | None = None) -> str:
         claim.report_version_id = case.study.signed_version_id
         claim.attempt += 1
         claim.batch_number = batch = work.number("claim batch")
-        draft = _draft(work, case)
+        draft = draft_of(work, case)
         message = medclm.write(draft, PROFILE, batch_no=batch, prepared_at=work.now(),
                                control_ref=f"{batch:014d}")  # fmt: skip
         claim.message_id = _keep_document(work, message, kind="claim", owner=claim.id)
@@ -378,7 +354,7 @@ def recall(work: Work, study_id: UUID, *, why: str) -> None:
     Paid and approved lines stand; sent again, such a claim goes as an amendment (ADJ), which the scheme sets off itself.
     """
     with work.act(Permission.CLAIM_SUBMIT, Subject.study(study_id)) as facts:
-        case = _case(work, work.get(Study, study_id, lock=True))
+        case = case_of(work, work.get(Study, study_id, lock=True))
         if not _may_recall(case):
             raise Refused(f"This claim is '{STATES[case.claim.state]}' and cannot be taken back now.")
         if not why.strip():
@@ -391,7 +367,7 @@ def recall(work: Work, study_id: UUID, *, why: str) -> None:
 def charge_patient(work: Work, study_id: UUID) -> int:
     """What the scheme refused of an answered claim becomes the patient's; the claim closes when nothing else is owed."""
     with work.act(Permission.REMITTANCE_POST, Subject.study(study_id)) as facts:
-        case = _case(work, work.get(Study, study_id, lock=True))
+        case = case_of(work, work.get(Study, study_id, lock=True))
         cents = _chargeable(work, case)
         if cents <= 0:
             raise Refused("The scheme has refused nothing of this claim that the patient could be charged.")
@@ -415,33 +391,24 @@ def transmit_claim(house: House, payload: dict[str, Any]) -> None:
     if is_over or claim.message_id is None:
         return
     message = house.blobs.get(claim.message_id, kind="claim", owner=claim.id)
-    receipt, why = None, ""
-    try:
-        receipt = house.ports.switch.submit(message, key=f"{claim.number}:{claim.attempt}")
-    except Turned as error:
-        # It will say no to the same message each time: that is the clerk's to mend, not the errand's to repeat.
-        why = error.sentence
+    heard = hand_over(house.ports.switch, message, key=f"{claim.number}:{claim.attempt}")
     with house.work(system()) as work:
         with work.act(Permission.CLAIM_TRANSMIT, Subject("claim", str(claim.id))) as facts:
             claim = work.get(Claim, claim.id, lock=True)
-            facts |= {
-                "claim": claim.number,
-                "reference": receipt.reference if receipt else "",
-                "patient": claim.patient_id,
-            }
+            reference = heard.reference if isinstance(heard, Receipt) else ""
+            facts |= {"claim": claim.number, "reference": reference, "patient": claim.patient_id}
             if claim.attempt != payload["attempt"] or claim.state not in HEARING:
                 return
-            if receipt is None:
+            if isinstance(heard, str):
                 claim.tracking = "Failed"
-                ledger.happened(work, claim, "turned", {"why": why})
-                _send_back(work, claim, why)
+                ledger.happened(work, claim, "turned", {"why": heard})
+                _send_back(work, claim, heard)
             elif claim.received_at is None:
                 claim.received_at = work.now()
                 if claim.state == "queued":  # An answer may have been quicker than the receipt.
-                    claim.state, claim.tracking = "sent", receipt.tracking
-                ledger.happened(
-                    work, claim, "received", {"reference": receipt.reference, "duplicate": receipt.duplicate}
-                )
+                    claim.state, claim.tracking = "sent", heard.tracking
+                told = {"reference": heard.reference, "duplicate": heard.duplicate}
+                ledger.happened(work, claim, "received", told)
 
 
 def fetch_answers(house: House) -> int:
@@ -461,85 +428,10 @@ def fetch_answers(house: House) -> int:
 HANDLERS = {"transmit_claim": transmit_claim}
 
 
-# Inside: a claim and what belongs to it ---------------------------------------------------------------------------
+# Inside: what is asked of a claim --------------------------------------------------------------------------------------
 
 
-@dataclass
-class _Case:
-    """A study with its claim and lines. is_kept: the claim has its row; one that is only looked at has none."""
-
-    study: Study
-    patient: Patient
-    claim: Claim
-    lines: list[ClaimLine]
-    is_kept: bool
-
-
-def _claim_row(work: Work, study_id: UUID) -> Claim | None:
-    return work.db.scalars(select(Claim).where(Claim.study_id == study_id)).one_or_none()
-
-
-def _case(work: Work, study: Study, *, chosen: Coding | None = None) -> _Case:
-    """The claim as it stands, or as it would stand with another choice; nothing is written by looking."""
-    if study.signed_version_id is None:
-        raise Refused("A claim needs a signed report.")
-    patient = work.get(Patient, study.patient_id)
-    claim = _claim_row(work, study.id)
-    if claim is not None and chosen is None:
-        return _Case(study, patient, claim, _lines(work, claim), True)
-    draft = _copy_of(claim) if claim else _first_draft(work, study)
-    draft.coding = coding.as_json(chosen or _usual(study))
-    draft.scheme = patient.scheme_code
-    case = _Case(study, patient, draft, [], False)
-    case.lines = _priced_lines(work, case, [_copy_of(line) for line in _lines(work, draft)])
-    draft.total_cents = sum(line.cents or 0 for line in case.lines)
-    return case
-
-
-def _lines(work: Work, claim: Claim) -> list[ClaimLine]:
-    query = select(ClaimLine).where(ClaimLine.claim_id == claim.id).order_by(ClaimLine.number)
-    return list(work.db.scalars(query))
-
-
-def _copy_of(row: Kept) -> Kept:
-    """The same values in a row that the database does not know."""
-    return type(row)(**{column.key: getattr(row, column.key) for column in inspect(type(row)).column_attrs})
-
-
-def _first_draft(work: Work, study: Study) -> Claim:
-    return Claim(
-        id=study.id, study_id=study.id, patient_id=study.patient_id, report_version_id=study.signed_version_id, number="",
-        state="coding", tracking="", correction="", why="", attempt=0, service_on=_service_days(work, [study])[study.id],
-        total_cents=0, paid_cents=0, version=0,
-    )  # fmt: skip
-
-
-def _keep(work: Work, case: _Case) -> None:
-    """Give a first draft its number and its row."""
-    if not case.is_kept:
-        case.claim.id, case.claim.number = work.new_id(), f"{work.house.origin}C{work.number('claim'):08d}"
-        case.lines, case.is_kept = [], True
-        work.db.add(case.claim)
-        work.db.flush()
-
-
-def _usual(study: Study) -> Coding:
-    """Where coding begins: the examination's usual tariff code, no diagnosis."""
-    usual = examinations().get(study.examination)
-    lines = (CodedLine(usual.tariff_code),) if usual and usual.tariff_code else ()
-    return Coding(lines, place_of_service=study.place_of_service)
-
-
-def _service_days(work: Work, studies: Sequence[Study]) -> dict[UUID, date]:
-    """When each study was scanned; when it was booked for where no scan is on record."""
-    scans = select(StudyEvent.study_id, func.min(StudyEvent.at)).where(
-        StudyEvent.study_id.in_([s.id for s in studies]), StudyEvent.step == "receive"
-    )
-    scanned = dict(work.db.execute(scans.group_by(StudyEvent.study_id)).all())
-    return {s.id: local_day(scanned.get(s.id) or s.booked_for_at) for s in studies}
-
-
-def _require_unchanged(case: _Case, version: int) -> None:
+def _require_unchanged(case: Case, version: int) -> None:
     if (case.claim.version if case.is_kept else 0) != version:
         raise Stale("Somebody else coded this claim meanwhile. Look again, then repeat your change.")
 
@@ -549,99 +441,20 @@ def _require_editable(claim: Claim) -> None:
         raise Refused(f"This claim is '{STATES[claim.state]}' and cannot be changed now.")
 
 
-def _was_approved(lines: Iterable[ClaimLine]) -> bool:
-    return any(line.status in ANSWERED - REFUSED for line in lines)
+def _may_recall(case: Case) -> bool:
+    return case.is_kept and case.claim.state in RECALLABLE
 
 
-def _may_recall(case: _Case) -> bool:
-    return case.is_kept and case.claim.state in ("sent", "answered")
-
-
-def _chargeable(work: Work, case: _Case) -> int:
-    """What the scheme still owes of an answered claim less what it has promised to pay."""
+def _chargeable(work: Work, case: Case) -> int:
     if not case.is_kept or case.claim.state != "answered":
         return 0
-    promised = sum(
-        line.cents or 0 for line in case.lines if line.status not in REFUSED and line.status != "Paid"
-    )
-    return max(ledger.balance_of(work, case.claim)["scheme"] - promised, 0)
+    owed = ledger.balance_of(work, case.claim)["scheme"]
+    return claim_desk.chargeable(cards_of(case.lines), owed_cents=owed)
 
 
-# Inside: prices and problems --------------------------------------------------------------------------------------
-
-
-def _priced(work: Work, case: _Case) -> tariff.Priced:
-    asked = [
-        Asked(line.code, line.quantity, line.modifiers) for line in coding.from_json(case.claim.coding).lines
-    ]
-    return tariff.price(
-        asked, find=code_tables.price_finder(work, case.patient.scheme_code, case.claim.service_on)
-    )
-
-
-def _priced_lines(work: Work, case: _Case, existing: Sequence[ClaimLine]) -> list[ClaimLine]:
-    """The lines as priced now. Numbers and keys of lines that were sent before stay where the line is."""
-    chosen, rows = coding.from_json(case.claim.coding), []
-    for number, line in enumerate(_priced(work, case).lines, start=1):
-        row = existing[number - 1] if number <= len(existing) else ClaimLine(
-            id=work.new_id(), claim_id=case.claim.id, number=number, tracer=f"{case.claim.number}-{number:03d}", status="",
-            kind=line.kind, code=line.code, approved_cents=None, paid_cents=0, reasons=[])  # fmt: skip
-        if (row.kind, row.code) != (line.kind, line.code):
-            # What the payer said was about another code.
-            row.status, row.reasons, row.approved_cents = "", [], None
-        row.kind, row.code, row.description = line.kind, line.code, line.description[:300]
-        row.quantity, row.cents, row.is_demo = str(line.quantity), line.cents, line.demo
-        row.icd10 = list(chosen.lines[line.asked].icd10) if line.kind == "tariff" else []
-        rows.append(row)
-    return rows
-
-
-def _reprice(work: Work, case: _Case) -> None:
-    rows = _priced_lines(work, case, case.lines)
-    for row in case.lines[len(rows) :]:
-        work.db.delete(row)
-    work.db.add_all(rows)
-    case.lines, case.claim.scheme = rows, case.patient.scheme_code
-    case.claim.total_cents = sum(row.cents or 0 for row in rows)
-    work.db.flush()
-
-
-def _draft(work: Work, case: _Case) -> Draft:
-    """The claim as the rules and the message writer know it."""
-    us, study, patient, claim = practice.card(work), case.study, case.patient, case.claim
-    payer, chosen = schemes().get(patient.scheme_code), coding.from_json(claim.coding)
-    version = work.db.get(ReportVersion, study.signed_version_id) if study.signed_version_id else None
-    doctor = work.db.get(Person, version.author_id) if version else None
-    sender = work.db.get(Referrer, study.referrer_id) if study.referrer_id else None
-    number = claim.number or "NEW"
-    return Draft(
-        number=number, account_no=patient.file_number, practice=Provider(us.pcns, us.name),
-        scheme=Scheme(payer.name, payer.routing_no, payer.cms_no, patient.scheme_option) if payer else Scheme(),
-        member=Member(patient.membership_number, patient.member_surname, patient.member_initials),
-        patient=ClaimPatient(
-            patient.family_name, patient.given_names, "".join(w[0] for w in patient.given_names.split()), patient.born_on,
-            patient.sex if patient.sex in ("F", "M") else "U",
-            patient.identity_number or "" if patient.identity_kind == "sa-id" else "", patient.dependant_code,
-        ),
-        treating=Provider(doctor.practice_number, doctor.name, doctor.registration) if doctor else Provider(),
-        service_on=claim.service_on, lines=tuple(_draft_line(line) for line in case.lines),
-        referrer=Provider(sender.practice_number, sender.name) if sender else Provider(),
-        referring_icd10=chosen.referring_icd10, accession=study.accession, authorisation=chosen.authorisation,
-        place_of_service=chosen.place_of_service, in_hospital=chosen.place_of_service == "21",
-        correction=claim.correction, original_number=number if claim.correction else "",
-        funder=chosen.funder or ("scheme" if patient.scheme_code else "private"),
-        report_version_id=str(study.signed_version_id or ""), total_cents=claim.total_cents, notes=chosen.notes,
-    )  # fmt: skip
-
-
-def _draft_line(r: ClaimLine) -> DraftLine:
-    return DraftLine(r.number, r.kind, r.code, r.description, Decimal(r.quantity), r.cents, tuple(r.icd10), r.tracer,
-                     demo=r.is_demo)  # fmt: skip
-
-
-def _problems(work: Work, case: _Case) -> tuple[Problem, ...]:
+def _problems(work: Work, case: Case) -> tuple[Problem, ...]:
     """Everything wrong with the claim: in its prices, its codes, its people, its message and its history."""
-    draft, table, priced = _draft(work, case), code_tables.active_table(work), _priced(work, case)
+    draft, table, priced = draft_of(work, case), code_tables.active_table(work), price_now(work, case)
     checked = claim_checks.check(
         draft, lookup=code_tables.code_finder(work, table), today=local_day(work.now()),
         starter=bool(table and table.is_starter), profile=PROFILE, earlier=_earlier(work, case),
@@ -649,10 +462,12 @@ def _problems(work: Work, case: _Case) -> tuple[Problem, ...]:
     of_prices = coding.on_lines(priced.problems, [line.kind for line in priced.lines])
     if draft.funder != "scheme":
         of_prices = ()  # The one sentence that matters is who pays.
-    return coding.each_once(of_prices, (*checked, *_of_its_history(work, case, draft, priced)))
+    today = local_day(work.now())
+    of_the_past = claim_desk.of_the_past(_past(work, case, draft, priced), today=today)
+    return coding.each_once(of_prices, (*checked, *of_the_past))
 
 
-def _earlier(work: Work, case: _Case) -> list[tuple[date, str]]:
+def _earlier(work: Work, case: Case) -> list[tuple[date, str]]:
     """What was claimed for this patient on other claims that the scheme did not send back."""
     query = select(Claim.service_on, ClaimLine.code).join(ClaimLine, ClaimLine.claim_id == Claim.id).where(
         Claim.patient_id == case.study.patient_id, Claim.study_id != case.study.id, Claim.submitted_at.is_not(None),
@@ -660,32 +475,18 @@ def _earlier(work: Work, case: _Case) -> list[tuple[date, str]]:
     return [(on, wanted) for on, wanted in work.db.execute(query)]
 
 
-def _of_its_history(work: Work, case: _Case, draft: Draft, priced: tariff.Priced) -> Iterable[Problem]:
-    """What the claim alone cannot show: newer images, withheld consent, changed prices, a refusal not answered."""
-    version = work.db.get(ReportVersion, case.study.signed_version_id)
-    if version and version.image_digest != case.study.image_digest:
-        sentence = "Images were added after the report was signed: ask the radiologist before billing."
-        yield Problem("IMAGES_CHANGED", sentence, "report", stop=False)
-    if draft.funder == "scheme" and _is_consent_withheld(work, case.study.patient_id):
-        yield Problem("CONSENT", "The patient did not agree that the scheme gets the diagnosis: speak to them, then record "
-                      "their answer on the patient's page.", "consent")  # fmt: skip
-    if case.is_kept and _shape(priced.lines) != _shape(case.lines):
-        sentence = "Prices or the patient's scheme have changed since the claim was coded: save it again to price it anew."
-        yield Problem("PRICES_CHANGED", sentence, "lines")
-    claim = case.claim
-    if claim.state != "rejected" or claim.answered_at is None:
-        return
-    if any(line.status in REFUSED for line in case.lines) and fingerprint(draft) == _last_print(work, claim):
-        yield Problem("UNCHANGED", "Nothing was changed since the scheme refused this claim: correct it, or say in the "
-                      "notes why the scheme should look at it again.", "notes")  # fmt: skip
-    clock = resubmit_by(local_day(claim.answered_at))
-    if clock.late_on(local_day(work.now())):
-        sentence = f"The 60 days to resubmit ended on {clock.ends_on:%d/%m/%Y}: the scheme need not pay this any more."
-        yield Problem("RESUBMIT_LATE", sentence, "service_on", stop=False)
-
-
-def _shape(lines: Iterable[Any]) -> list[tuple[str, str, int | None]]:
-    return [(line.kind, line.code, line.cents) for line in lines]
+def _past(work: Work, case: Case, draft: Draft, priced: tariff.Priced) -> Past:
+    version, claim = work.db.get(ReportVersion, case.study.signed_version_id), case.claim
+    is_back = claim.state == "rejected" and claim.answered_at is not None
+    was_refused = is_back and any(line.status in REFUSED for line in case.lines)
+    is_priced_now = claim_desk.shape(priced.lines) == claim_desk.shape(cards_of(case.lines))
+    return Past(
+        has_newer_images=bool(version and version.image_digest != case.study.image_digest),
+        is_consent_withheld=draft.funder == "scheme" and _is_consent_withheld(work, case.study.patient_id),
+        is_priced_otherwise=case.is_kept and not is_priced_now,
+        is_refused_and_unchanged=was_refused and fingerprint(draft) == _last_print(work, claim),
+        sent_back_at=claim.answered_at if is_back else None,
+    )
 
 
 def _is_consent_withheld(work: Work, patient_id: UUID) -> bool:
@@ -705,46 +506,29 @@ def _last_print(work: Work, claim: Claim) -> str:
 
 def _desk(work: Work, study: Study) -> ClaimDesk:
     signed = reporting.signed_report(work, study)
-    case = _case(work, study)
+    case = case_of(work, study)
     claim, patient = case.claim, case.patient
     balance = ledger.balance_of(work, claim) if case.is_kept else dict.fromkeys(ACCOUNTS, 0)
     chosen = coding.from_json(claim.coding)
-    codes = [c for line in chosen.lines for c in line.icd10] + list(chosen.referring_icd10)
     sender = work.db.get(Referrer, study.referrer_id) if study.referrer_id else None
     return ClaimDesk(
         study=signed.study, report_text=signed.version.text, version=claim.version, number=claim.number, state=claim.state,
-        tracking=claim.tracking, why=claim.why, correction=claim.correction, scheme=patient.scheme_code, scheme_name=_scheme_name(patient.scheme_code),
+        tracking=claim.tracking, why=claim.why, correction=claim.correction, scheme=patient.scheme_code, scheme_name=payer_name(patient.scheme_code),
         membership_number=patient.membership_number, referrer_number=sender.practice_number if sender else "",
-        service_on=claim.service_on, coding=chosen, lines=tuple(_line_card(r) for r in case.lines),
+        service_on=claim.service_on, coding=chosen, lines=cards_of(case.lines),
         total_cents=claim.total_cents, paid_cents=claim.paid_cents, owed_by_scheme_cents=balance["scheme"],
         owed_by_patient_cents=balance["patient"], chargeable_cents=_chargeable(work, case),
         surplus_cents=-balance["surplus"],
         problems=_problems(work, case) if claim.state in EDITABLE else (), clocks=_clocks(claim),
-        tables=code_tables.loaded(work), words=code_tables.words_for(work, codes),
+        tables=code_tables.loaded(work), words=code_tables.words_for(work, claim_desk.diagnoses(chosen)),
         entries=ledger.entries_of(work, claim), history=ledger.history_of(work, claim), attempt=claim.attempt,
         is_editable=claim.state in EDITABLE, may_recall=_may_recall(case),
     )  # fmt: skip
 
 
 def _clocks(claim: Claim) -> tuple[Clock, ...]:
-    """What runs now: a settled claim has no clock left, and one that came back waits for us, not for the scheme."""
-    if claim.state == "settled":
-        return ()
-    if claim.state == "rejected" and claim.answered_at:
-        return clocks(service_on=claim.service_on, notified_on=local_day(claim.answered_at))
-    return clocks(
-        service_on=claim.service_on, received_on=local_day(claim.received_at) if claim.received_at else None
-    )
-
-
-def _scheme_name(scheme: str) -> str:
-    payer = schemes().get(scheme)
-    return payer.name if payer else scheme or "Private patient"
-
-
-def _line_card(r: ClaimLine) -> LineCard:
-    return LineCard(r.number, r.kind, r.code, r.description, Decimal(r.quantity), r.cents, tuple(r.icd10), r.is_demo, r.status,
-                    r.approved_cents, r.paid_cents, coding.reasons(r.reasons))  # fmt: skip
+    return claim_desk.running(claim.state, service_on=claim.service_on, received_at=claim.received_at,
+                              answered_at=claim.answered_at)  # fmt: skip
 
 
 def _queue_rows(work: Work, study_ids: Sequence[UUID]) -> tuple[QueueRow, ...]:
@@ -754,7 +538,7 @@ def _queue_rows(work: Work, study_ids: Sequence[UUID]) -> tuple[QueueRow, ...]:
     payers = select(Study.id, Patient.scheme_code).join(Patient, Patient.id == Study.patient_id)
     payer = dict(work.db.execute(payers.where(Study.id.in_(study_ids))).all())
     claim = {c.study_id: c for c in work.db.scalars(select(Claim).where(Claim.study_id.in_(study_ids)))}
-    days = _service_days(work, [s for s in studies.values() if s.id not in claim])
+    days = service_days(work, [s for s in studies.values() if s.id not in claim])
     invented = select(ClaimLine.claim_id).where(
         ClaimLine.claim_id.in_([c.id for c in claim.values()]), ClaimLine.is_demo
     )
@@ -768,8 +552,8 @@ def _queue_row(
     on = claim.service_on if claim else days[row.id]
     stale = clocks(service_on=on)[0].ends_on
     if claim is None:
-        return QueueRow(row, scheme, _scheme_name(scheme), "", "", "", "", 0, False, 0, on, stale, None)
-    return QueueRow(row, claim.scheme, _scheme_name(claim.scheme), claim.number, claim.state, claim.tracking, claim.why,
+        return QueueRow(row, scheme, payer_name(scheme), "", "", "", "", 0, False, 0, on, stale, None)
+    return QueueRow(row, claim.scheme, payer_name(claim.scheme), claim.number, claim.state, claim.tracking, claim.why,
                     claim.total_cents, claim.id in demo, claim.paid_cents, on, stale, claim.submitted_at)  # fmt: skip
 
 
@@ -797,7 +581,7 @@ def _send_back(work: Work, claim: Claim, why: str, *, lines: Sequence[ClaimLine]
     Where part of it was approved, the whole stands until the amendment, which the scheme sets off itself.
     """
     claim.state, claim.answered_at, claim.why = "rejected", work.now(), why[:LONGEST_WHY]
-    approved = _was_approved(lines)
+    approved = claim_desk.was_approved(line.status for line in lines)
     if claim.tracking != "Failed":
         claim.correction = "ADJ" if approved else "RSV"
     if not approved:
@@ -817,21 +601,16 @@ def _take_answer(work: Work, answer: Response) -> bool:
         return True
     if claim.state not in HEARING or not may_follow(claim.tracking, answer.tracking, table=TRACKING_AFTER):
         ledger.happened(
-            work, claim, "late", facts | {"lines": _said_of_lines(answer.lines)}, source_key=answer.id
+            work, claim, "late", facts | {"lines": claim_desk.told(answer.lines)}, source_key=answer.id
         )
         return True
-    lines = _lines(work, claim)
+    lines = lines_of(work, claim)
     unmatched = [said for said in answer.lines if not _apply(said, lines)]
-    facts |= {"lines": _said_of_lines(answer.lines), "unmatched": _said_of_lines(unmatched)}
+    facts |= {"lines": claim_desk.told(answer.lines), "unmatched": claim_desk.told(unmatched)}
     ledger.happened(work, claim, "answer", facts, source_key=answer.id)
     claim.tracking = answer.tracking
     _follow_answer(work, claim, lines, answer)
     return True
-
-
-def _said_of_lines(said: Iterable[LineAnswer]) -> list[dict[str, Any]]:
-    return [{"line": s.number, "status": s.status, "cents": s.money.approved_cents, "why": coding.said(s.reasons)}
-            for s in said]  # fmt: skip
 
 
 def _apply(said: LineAnswer, lines: Sequence[ClaimLine]) -> bool:
@@ -846,16 +625,9 @@ def _apply(said: LineAnswer, lines: Sequence[ClaimLine]) -> bool:
 
 
 def _follow_answer(work: Work, claim: Claim, lines: Sequence[ClaimLine], answer: Response) -> None:
-    """All lines refused, or failed on the way: back to the clerk. All lines answered: wait for the money."""
-    if claim.tracking == "Failed":
-        _send_back(
-            work, claim, coding.said(answer.reasons) or "The claim failed at the switch: send it again."
-        )
-    elif lines and all(line.status in REFUSED for line in lines):
-        why = coding.said([*answer.reasons, *(r for line in lines for r in coding.reasons(line.reasons))])
-        _send_back(work, claim, why or "The scheme refused every line and gave no reason.")
-    elif all(line.status in ANSWERED for line in lines):
-        claim.state, claim.answered_at = "answered", work.now()
-        refused = [r for line in lines if line.status in REFUSED for r in coding.reasons(line.reasons)]
-        claim.why = f"In part: {coding.said(refused)}"[:LONGEST_WHY] if refused else ""
+    follows = claim_desk.outcome(claim.tracking, answer.reasons, cards_of(lines))
+    if follows.state == "rejected":
+        _send_back(work, claim, follows.why)
+    elif follows.state == "answered":
+        claim.state, claim.answered_at, claim.why = "answered", work.now(), follows.why
         close_if_settled(work, claim)  # Its money may have been here before its answer.

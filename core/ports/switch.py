@@ -50,6 +50,17 @@ class Switch(Protocol):
         ...
 
 
+def hand_over(switch: Switch, message: bytes, *, key: str) -> Receipt | str:
+    """The switch's receipt, or the sentence with which it turned the message down.
+
+    It will say no to the same message each time: that is the clerk's to mend, not the errand's to repeat.
+    """
+    try:
+        return switch.submit(message, key=key)
+    except Turned as error:
+        return error.sentence
+
+
 class FolderSwitch:
     """Two folders that a switch's own client watches: messages leave by the outbox, files come in by the inbox.
 
