@@ -93,6 +93,8 @@ class Gateway(Desk):
         view: LinkView = self.ask(sharing.look_at, token, held=cookie_of(request, _seat(token)), by=stranger)
         if not (self.by_address.take(stranger.address) and self.by_all.take("all")):
             return _page(landing.ending(landing.BUSY, view.practice), 429, {"retry-after": "60"})
+        if view.state is LinkState.HERE:
+            return self._let_in(request, token, cookie_of(request, _seat(token)), view)
         said = landing.read_answer(body, today=local_day(self.house.clock()))
         cookie = cookie_of(request, FORM)
         ours = from_our_own_page(request.headers, self.own_host)
@@ -100,8 +102,6 @@ class Gateway(Desk):
             if view.state is not LinkState.WAITING:
                 return _page(landing.ending(view.state, view.practice), 410)
             return self._question(request, view, 403, said=landing.TOO_LONG_OPEN)
-        if view.state is LinkState.HERE:
-            return self._let_in(request, token, cookie_of(request, _seat(token)), view)
         if said.born_on is None and view.state is LinkState.WAITING:
             return self._question(request, view, 422, said=said.problem, typed=said.typed)
         return self._redeem(request, token, said, view)
@@ -239,6 +239,10 @@ class Gateway(Desk):
         return sentence_of(sentences.get(error.status_code, "This cannot be done here."), error.status_code,
                          dict(error.headers or {}))  # fmt: skip
 
+    async def nobody_there(self, request: Request, error: Exception) -> Response:
+        """They left in the middle of their form; nobody reads this."""
+        return Response(status_code=400)
+
 
 def create(house: House, images: Images, *, https: bool = False, listens: tuple[str, int] | None = None,
            clock: Callable[[], float] = time.monotonic) -> Starlette:  # fmt: skip
@@ -266,7 +270,7 @@ def create(house: House, images: Images, *, https: bool = False, listens: tuple[
         ],
         exception_handlers={
             Refused: gateway.refused, Outside: gateway.away, Unfit: gateway.away, HTTPException: gateway.nothing_here,
-            ClientDisconnect: gateway.nothing_here,
+            ClientDisconnect: gateway.nobody_there,
         },
         middleware=[Middleware(FrontGuard, hosts=frozenset(hosts), https=https)],
     )  # fmt: skip

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import asdict
@@ -66,15 +67,17 @@ class Sittings:
     def __init__(self, most: int = 5000) -> None:
         self._most = most
         self._by_holder: OrderedDict[str, Openings] = OrderedDict()
+        self._lock = threading.Lock()
 
     def of(self, actor: Actor) -> Openings | None:
         if actor.session is None:
             return None
-        openings = self._by_holder.setdefault(str(actor.session), Openings())
-        self._by_holder.move_to_end(str(actor.session))
-        if len(self._by_holder) > self._most:
-            self._by_holder.popitem(last=False)
-        return openings
+        with self._lock:
+            openings = self._by_holder.setdefault(str(actor.session), Openings())
+            self._by_holder.move_to_end(str(actor.session))
+            if len(self._by_holder) > self._most:
+                self._by_holder.popitem(last=False)
+            return openings
 
 
 def manifest_of(images: ImageSet, practice: FrontDoor, *, signed_at: datetime, signed_by: str, text: str,

@@ -49,7 +49,10 @@ def from_our_own_page(headers: Headers, host: str) -> bool:
     A foreign page is told apart by Sec-Fetch-Site, and in older browsers by the form's own cookie, which is Strict.
     """
     origin, site = headers.get("origin", "null"), headers.get("sec-fetch-site", "same-origin")
-    return site == "same-origin" and (origin == "null" or urlsplit(origin).netloc == host)
+    try:
+        return site == "same-origin" and (origin == "null" or urlsplit(origin).netloc == host)
+    except ValueError:  # An origin that is no address.
+        return False
 
 
 class FrontGuard:

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from datetime import date
 from html import escape
 from pathlib import Path
-from urllib.parse import parse_qs
 
 from core.rules.za_time import say_time
 from core.sharing import FrontDoor, LinkState, LinkView
+from gateway.forms import LONGEST_SECRET, fields_of
 from gateway.headers import landing_csp
 
 STYLE = Path(__file__).with_name("landing.css").read_text(encoding="utf-8")
@@ -141,13 +141,10 @@ class Answer:
 
 def read_answer(body: bytes, *, today: date) -> Answer:
     """The three fields as a date. What is no date is said, and counts as no answer."""
-    try:
-        fields = parse_qs(body.decode("utf-8", "replace"), max_num_fields=8)
-    except ValueError:  # More fields than any form of ours has.
-        fields = {}
-    day, month, year = (fields.get(n, [""])[0].strip()[:12] for n in ("day", "month", "year"))
+    fields = fields_of(body)
+    day, month, year = (fields.get(n, "").strip()[:12] for n in ("day", "month", "year"))
     typed = (day, month, year)
-    token = fields.get("form", [""])[0][:100]
+    token = fields.get("form", "")[:LONGEST_SECRET]
     if not all(re.fullmatch("[0-9]{1,4}", t) for t in typed):
         return Answer(None, "Please type day, month and year as numbers.", typed, token)
     if len(year) != 4:

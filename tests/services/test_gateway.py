@@ -1,5 +1,6 @@
 """The patients' gateway beside a real Orthanc: what it opens, for whom, until when, and everything it refuses."""
 
+import asyncio
 import io
 import logging
 import os
@@ -21,6 +22,7 @@ import pytest
 
 from core import privacy, sharing
 from gateway import patience
+from gateway.app import create
 from gateway.images import OrthancImages
 from gateway.limits import Buckets
 from ops.orthanc_child import free_port, listening
@@ -119,6 +121,7 @@ def test_no_post_without_our_form_counts_as_an_answer(door):
         {"Origin": "https://evil.example"},
         {"Origin": "null", "Sec-Fetch-Site": "cross-site"},
         {"Origin": "http://127.0.0.1:1", "Sec-Fetch-Site": "same-site"},
+        {"Origin": "http://[no-address"},
     ],
 )
 def test_a_form_from_a_foreign_page_is_refused_even_with_the_cookie(door, headers):
@@ -158,6 +161,14 @@ def test_a_browser_that_left_its_cookie_at_home_is_asked_to_come_again_from_our_
     assert 'content="0; url=?again=1"' in from_a_messenger.text
     assert 303 == browser.get(f"{link.url}?again=1").status_code
     assert 410 == httpx.get(f"{link.url}?again=1", trust_env=False).status_code
+
+
+def test_who_is_in_already_goes_on_to_the_images_with_a_form_that_lay_open_for_too_long(door):
+    link = door.mint()
+    browser = door.opened(link)
+    browser.cookies.delete("sorg_form")
+    late = browser.post(link.url, data={"form": "of yesterday", **DAY})
+    assert (303, "/view/") == (late.status_code, late.headers["location"])
 
 
 def test_two_links_in_one_browser_do_not_push_each_other_out(door):
@@ -404,6 +415,23 @@ def test_a_body_larger_than_our_form_is_not_read(door):
     assert 0 == door.card(link).wrong_answers
 
 
+def test_who_leaves_in_the_middle_of_their_form_is_no_fault_of_ours(door, caplog):
+    images, said = OrthancImages("http://127.0.0.1:1", None), []
+    scope = {
+        "type": "http", "method": "POST", "path": "/s/x", "query_string": b"", "headers": [(b"host", urlsplit(door.url).netloc.encode())],
+        "client": ("127.0.0.1", 1),
+    }  # fmt: skip
+
+    async def gone() -> dict[str, str]:
+        return {"type": "http.disconnect"}
+
+    async def send(message: dict) -> None:
+        said.append(message.get("status"))
+
+    asyncio.run(create(door.test.house, images)(scope, gone, send))
+    assert ([], 400) == (caplog.records, said[0])
+
+
 def test_known_and_unknown_links_take_about_the_same_time(door):
     """Not timed to the millisecond: a peer's slow path for known links would show as a multiple."""
     link, unknown = door.mint(), f"{door.url}/s/{'B' * 43}"
@@ -523,6 +551,26 @@ def wait_until_answering(url: str, program: subprocess.Popen) -> None:
         except httpx.TransportError:
             time.sleep(0.1)
     raise AssertionError(f"{url} never answered")
+
+
+def test_of_many_tries_at_once_no_more_are_taken_than_there_are():
+    buckets, taken = Buckets(size=10, seconds_each=6, clock=lambda: 0.0), []
+    barrier, before = threading.Barrier(8), sys.getswitchinterval()
+
+    def knock() -> None:
+        barrier.wait()
+        taken.extend(buckets.take("10.0.0.1") for _ in range(2000))
+
+    sys.setswitchinterval(1e-6)
+    try:
+        threads = [threading.Thread(target=knock) for _ in range(8)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    finally:
+        sys.setswitchinterval(before)
+    assert 10 == sum(taken)
 
 
 def test_the_buckets_forget_the_addresses_longest_unseen():
