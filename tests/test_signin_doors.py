@@ -20,14 +20,16 @@ from starlette.routing import Route
 from console.door import Door
 from console.gate import OPEN
 from console.signin import activation as activation_desk
-from console.signin import forms, page
+from console.signin import page
 from console.signin import routes as signin_routes
-from console.signin.forms import FLOOR_S, LARGEST_FORM, rest_of_step
+from console.signin.forms import LARGEST_FORM
 from console.signin.stepup import PURPOSES, what_for
 from core import factors, people, privacy, sessions, signin
 from core.errors import Away
 from core.rules.roles import STAFF, Permission, Role
 from core.store.model import Person
+from doors import manners
+from doors.manners import FLOOR_S, rest_of_step
 from tests.fixtures.doors import (
     CODE,
     COOKIE,
@@ -110,7 +112,7 @@ def slow_desk(running: Desk) -> Desk:
 @pytest.fixture
 def desk(slow_desk: Desk, monkeypatch: pytest.MonkeyPatch) -> Desk:
     """The same with refusals in short steps, for tests that ask nothing of time."""
-    monkeypatch.setattr(forms, "FLOOR_S", 0.01)
+    monkeypatch.setattr(manners, "FLOOR_S", 0.01)
     return slow_desk
 
 
@@ -497,7 +499,7 @@ def test_what_is_no_purpose_is_not_confirmed(desk: Desk, purpose: str) -> None:
 
 
 def test_every_purpose_that_a_verb_asks_for_has_words() -> None:
-    assert {"sign:", "change:", "glass:", "export:", "factors"} == set(PURPOSES)
+    assert {"sign:", "change:", "glass:", "export:", "factors", "admin"} == set(PURPOSES)
     assert PURPOSES["change:"] == what_for("change:0190:abc")
 
 

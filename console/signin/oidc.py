@@ -24,10 +24,11 @@ from starlette.routing import Route
 
 from console.door import Door
 from console.signin import page
-from console.signin.forms import CODE_COOKIE, CODE_STAGE_S, FRESH, Counter, local_path, with_next
+from console.signin.forms import Counter, local_path, with_next
 from core import signin
 from core.errors import Away, SorgError, WrongAnswer
 from core.ports.oidc import SHOWN, Begun, IdentityProvider, NotProven, declined
+from doors.manners import FRESH
 
 PATH, BACK = "/login/oidc", "/login/oidc/back"
 LASTS = timedelta(minutes=10)
@@ -159,8 +160,7 @@ class SingleSignOn(Counter):
         answer = HTMLResponse(text, headers={**FRESH, "Refresh": f"0;url={quote(where, safe=_SAFE)}"})
         if is_session:
             return self.welcome(answer, token)
-        self.keep(answer, CODE_COOKIE, token, path="/login", max_age=CODE_STAGE_S)
-        return answer
+        return self.keep_half(answer, token)
 
     def _refuse(self, error: SorgError, *, next: str) -> Response:
         shown = error.problems if isinstance(error, NotProven) and error.reason in SHOWN else ()

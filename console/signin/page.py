@@ -6,15 +6,14 @@ import hashlib
 from html import escape
 from pathlib import Path
 
-import segno
-
 from console.signin.forms import with_next
 from core.factors import NewTotp
 from core.signin import SecondHalf
+from doors import keys
+from doors.qr import in_groups, picture_of
 
 _HERE = Path(__file__).parent
 STYLE = (_HERE / "signin.css").read_text()
-SCRIPT = (_HERE / "keys.js").read_text()
 MARK = (_HERE / "mark.svg").read_text()
 
 
@@ -24,7 +23,16 @@ def _version(text: str) -> str:
 
 
 _STYLE_AT = f"/login/style.css?v={_version(STYLE)}"
-_SCRIPT_AT = f"/login/keys.js?v={_version(SCRIPT)}"
+_SCRIPT_AT = "/login/keys.js"
+_KEY_SAYS = {
+    "NotAllowedError": "The key was not used: that was stopped, or took too long. Try again.",
+    "InvalidStateError": "This key is set up here already.",
+    "SecurityError": "Keys do not work at this address of the console.",
+    "NotSupportedError": "This key cannot be used here: it does not check who is holding it.",
+    "TypeError": "The console does not answer. Is the network there? Try again.",
+    "unknown": "This browser does not know passkeys or security keys.",
+    "lost": "That did not work. Load this page again; you may have been signed out.",
+}
 _FRAME = """<!doctype html>
 <html lang="en-ZA">
 <head>
@@ -52,7 +60,7 @@ _FRAME = """<!doctype html>
 
 def frame(title: str, *parts: str, script: bool = False, wide: bool = False) -> str:
     """A whole page from its parts."""
-    tag = f'<script src="{_SCRIPT_AT}" defer></script>\n' if script else ""
+    tag = keys.script_tag(_SCRIPT_AT) + "\n" if script else ""
     return _FRAME.format(title=escape(title), style=_STYLE_AT, script=tag, wide=' class="wide"' if wide else "",
                          body="\n".join(part for part in parts if part))  # fmt: skip
 
@@ -81,16 +89,16 @@ def form(action: str, *fields: str, button: str, token: str, quiet: bool = False
 
 
 def key_form(
-    *fields: str, button: str, token: str, options: str, answer: str, makes: bool = False, quiet: bool = False,
+    *fields: str, button: str, token: str, options: str, answer: str, makes: bool = False, is_second: bool = False,
     **hidden: str,
 ) -> str:  # fmt: skip
-    """The button that a key answers. The script shows it where the browser knows keys."""
-    does, look = "make" if makes else "touch", ' class="quiet"' if quiet else ""
+    """The button that a key answers. is_second: after a form; the "or" comes and goes with the button."""
+    inside = [OR if is_second else "", _kept(token, hidden), *fields,
+              f'<button type="submit"{" class=quiet" if is_second else ""}>{escape(button)}</button>']  # fmt: skip
     return (
         '<noscript><p class="notice">Keys need JavaScript in this browser.</p></noscript>\n'
-        f'<form id="key-form" hidden data-does="{does}" data-options="{options}" data-answer="{answer}">\n'
-        + _kept(token, hidden) + "\n".join(fields) + f'\n<button type="submit"{look}>{escape(button)}</button>\n</form>\n'
-        '<p id="key-says" class="message" role="alert" hidden></p>'
+        + keys.key_form("\n".join(part for part in inside if part), options=options, answer=answer, says=_KEY_SAYS, makes=makes)
+        + '\n<p id="key-says" class="message" role="alert" hidden></p>'
     )  # fmt: skip
 
 
@@ -141,12 +149,10 @@ def reason_field(reason: str) -> str:
 
 def qr(fresh: NewTotp) -> str:
     """The secret of a new authenticator app: to scan, and to type in groups of four."""
-    picture = segno.make(fresh.otpauth, error="m").svg_data_uri(scale=4, border=3, dark="#000", light="#fff")
-    groups = " ".join(fresh.secret[i : i + 4] for i in range(0, len(fresh.secret), 4))
     return (
-        f'<img class="qr" src="{escape(picture)}" alt="QR code for the authenticator app" width="220" height="220">\n'
+        f'<img class="qr" src="{escape(picture_of(fresh))}" alt="QR code for the authenticator app" width="220" height="220">\n'
         "<details><summary>No camera? Type the secret in</summary>\n"
-        f'<p class="help">Choose "enter a setup key", time-based, and type:</p>\n<p class="secret">{groups}</p></details>'
+        f'<p class="help">Choose "enter a setup key", time-based, and type:</p>\n<p class="secret">{in_groups(fresh)}</p></details>'
     )
 
 
@@ -174,14 +180,20 @@ NO_FACTOR = (
 
 
 def password_page(
-    *, token: str, next: str, login: str = "", said: str = "", other: str = "", is_away: bool = False
+    *,
+    token: str,
+    next: str,
+    login: str = "",
+    said: tuple[str, ...] = (),
+    other: str = "",
+    is_away: bool = False,
 ) -> str:
     """First question: who, and the password; or single sign-on, when it has a name (`other`)."""
     focus = ("", " autofocus") if login else (" autofocus", "")
     fields = _NAME_AND_PASSWORD.format(login=escape(login), focus_name=focus[0], focus_password=focus[1])
     return frame(
         "Sign in", lead("Use the name and password you use in the practice."), notice(AWAY if is_away else ""),
-        message(said), form("/login", fields, button="Continue", token=token, next=next), single_sign_on(other, next=next),
+        message(*said), form("/login", fields, button="Continue", token=token, next=next), single_sign_on(other, next=next),
         '<p class="help">First time here, or a new phone? <a href="/activate">Use your sign-in slip</a>. '
         "Forgotten your password? Your practice's admin can help.</p>",
     )  # fmt: skip
@@ -195,7 +207,13 @@ def single_sign_on(name: str, *, next: str) -> str:
 
 
 def code_page(
-    *, token: str, next: str, half: SecondHalf, said: str = "", reason: str = "", why_no_keys: str = ""
+    *,
+    token: str,
+    next: str,
+    half: SecondHalf,
+    said: tuple[str, ...] = (),
+    reason: str = "",
+    why_no_keys: str = "",
 ) -> str:
     """Second question: a code, a key, or a recovery code; whatever this account has."""
     again = link("/login", "Start again")
@@ -207,7 +225,7 @@ def code_page(
             again,
         )
     why = [reason_field(reason)] if half.needs_reason else []
-    parts = [lead("Confirm that it is you."), message(said)]
+    parts = [lead("Confirm that it is you."), message(*said)]
     offers_key = half.key and not why_no_keys
     if half.code:
         parts.append(
@@ -215,8 +233,7 @@ def code_page(
         )
     if offers_key:
         # One reason is asked for, in the first form; the script takes it along.
-        parts += [OR if half.code else ""]
-        parts.append(key_form(*([] if half.code else why), button="Use your key", token=token, quiet=half.code,
+        parts.append(key_form(*([] if half.code else why), button="Use your key", token=token, is_second=half.code,
                               options="/login/key/options", answer="/login/key", next=next))  # fmt: skip
     elif half.key:
         parts.append(notice(why_no_keys))
@@ -228,14 +245,14 @@ def code_page(
 
 
 def recovery_page(
-    *, token: str, next: str, half: SecondHalf, said: str = "", reason: str = "", **_: str
+    *, token: str, next: str, half: SecondHalf, said: tuple[str, ...] = (), reason: str = "", **_: str
 ) -> str:
     """Second question, answered from paper."""
     why = [reason_field(reason)] if half.needs_reason else []
     field = slip_field(name="recovery", label="Recovery code",
                        help="One of the ten that you wrote down. It works once; cross it out afterwards.")  # fmt: skip
     return frame(
-        "Use a recovery code", lead("For when your phone or key is not with you."), message(said),
+        "Use a recovery code", lead("For when your phone or key is not with you."), message(*said),
         form("/login/code", *why, field, button="Sign in", token=token, next=next, use="recovery"),
         link(with_next("/login/code", next), "Use a code or key instead"), link("/login", "Start again"),
     )  # fmt: skip

@@ -1,4 +1,4 @@
-// Passkeys and security keys (WebAuthn level 2): ask the console for a question, let the key answer it, send the answer.
+// Passkeys and security keys (WebAuthn level 2): ask the door for a question, let the key answer it, send the answer.
 "use strict";
 (() => {
   const form = document.getElementById("key-form");
@@ -26,7 +26,7 @@
     const told = await answer.json().catch(() => ({}));
     if (answer.ok) return told;
     if (told.go) location.assign(told.go);
-    throw new Error(told.sentence || "That did not work. Load this page again; you may have been signed out.");
+    throw new Error(told.sentence || SENTENCES.lost);
   }
 
   async function made(options) {
@@ -61,13 +61,8 @@
     };
   }
 
-  const SENTENCES = {
-    NotAllowedError: "The key was not used: that was stopped, or took too long. Try again.",
-    InvalidStateError: "This key is set up here already.",
-    SecurityError: "Keys do not work at this address of the console.",
-    NotSupportedError: "This key cannot be used here: it does not check who is holding it.",
-    TypeError: "The console does not answer. Is the network there? Try again.",
-  };
+  // This door's own words, by the name of the browser's error.
+  const SENTENCES = JSON.parse(form.dataset.says);
 
   form.addEventListener("submit", async (event) => {
     event.preventDefault();
@@ -89,5 +84,5 @@
   });
 
   if (window.PublicKeyCredential) form.hidden = false;
-  else say("This browser does not know passkeys or security keys.");
+  else say(SENTENCES.unknown);
 })();
