@@ -16,6 +16,7 @@
   let isIdle = true;
   let isOver = false;
   let isBusy = false;
+  let isLeaving = false;
 
   const bar = document.createElement("div");
   bar.className = "sorg-awake";
@@ -113,6 +114,12 @@
       } catch {
         continue; // A frame of another place is none of ours.
       }
+    }
+    // A code was typed that opened something for longer: the page goes on under a new token (console/anew.py).
+    const onward = document.querySelector(".st-key-sorg-anew a");
+    if (onward && !isLeaving) {
+      isLeaving = true;
+      location.assign(onward.href);
     }
     if (isOver && document.querySelector('.sorg-empty[role="alert"]')) say(""); // The page itself says it now.
     step();

@@ -7,7 +7,7 @@ from datetime import timedelta
 
 import streamlit as st
 
-from console import banners, desk, stepup, widgets
+from console import anew, banners, desk, stepup, widgets
 from console.door import door
 from core import access
 from core.rules.reasons import LONGEST_REASON, SHORTEST_REASON
@@ -91,6 +91,14 @@ def _break(number: str, reason: str, code: str) -> None:
         return
     stepup.drop(_DRAFT)
     banners.forget()
-    if done.value.study_id and desk.has_page("study"):
-        desk.go("study", study=done.value.study_id)
-    desk.go("patients", patient=done.value.patient_id)
+    to_study = done.value.study_id and desk.has_page("study")
+    page, about, row = (
+        ("study", "study", done.value.study_id)
+        if to_study
+        else ("patients", "patient", done.value.patient_id)
+    )
+    if code:
+        # What this code opened stays open for hours: it belongs to a token that nobody had before.
+        st.success("It is open. One moment, the record comes by itself.", icon=":material/lock_open:")
+        anew.lead("Open the record", f"/{page}?{about}={row}")
+    desk.go(page, **{about: row})

@@ -112,6 +112,10 @@ def test_a_group_is_searched_given_a_role_and_counts_once_another_admin_approved
     ]
 
 
+def alive(test, token: str) -> bool:
+    return test.do("nobody", sessions.actor_of, token=token, channel="console") is not None
+
+
 def test_a_record_is_closed_opened_in_an_emergency_loudly_and_reviewed_by_somebody_else(
     browser: Browser, office: Console, thando: tuple[str, str, str]
 ) -> None:
@@ -139,7 +143,8 @@ def test_a_record_is_closed_opened_in_an_emergency_loudly_and_reviewed_by_somebo
         page.get_by_role("button", name="Who looked at this patient").click()
         expect(page.get_by_text(f"file {number}. Every act")).to_be_visible(timeout=WAIT_MS)
         assert [] == complaints
-    with at_desk(browser, office, "reception") as (page, complaints):
+    before = office.fresh_token("reception")
+    with at_desk(browser, office, "reception", token=before) as (page, complaints):
         page.goto(f"{office.url}/study?study={study}")
         expect(page.get_by_text("does not exist, or is not yours to see")).to_be_visible()
         page.get_by_role("link", name="Break the glass…").click()
@@ -157,6 +162,9 @@ def test_a_record_is_closed_opened_in_an_emergency_loudly_and_reviewed_by_somebo
         expect(page.locator(".sorg-glass")).to_contain_text(
             "This record is open to you because you broke the glass"
         )
+        # The record stays open for hours, and not to whoever had the token of before.
+        after = next(c["value"] for c in page.context.cookies() if c["name"] == COOKIE)
+        assert [False, True] == [alive(test, token) for token in (before, after)]
         go(page, office, "bookings")
         expect(page.locator(".sorg-glass")).to_contain_text(f"Nkosi-Müller, Thandô, file {number}")
         expect(page.locator(".sorg-glass")).to_contain_text(EMERGENCY)
