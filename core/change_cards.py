@@ -135,9 +135,10 @@ def _lines(work: Work, row: ChangeRequest) -> tuple[Line, ...]:
         said = {"what": row.payload["what"], **row.before}
         return tuple(Line(_WORDS.get(w, w), _said(work, w, said.get(w)), "") for w in words)
     names = _group_names(work, row)
+    called = _WORDS | ({"patient_id": "own record"} if row.kind == "own-record" else {})
     lines = [
         Line(
-            _WORDS.get(key, key), _said(work, key, row.before.get(key), names), _said(work, key, value, names)
+            called.get(key, key), _said(work, key, row.before.get(key), names), _said(work, key, value, names)
         )
         for key, value in row.payload.items()
         if key not in _HIDDEN
