@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import date, datetime
 from uuid import UUID
 
 from sqlalchemy import Row, func, select
@@ -17,6 +17,7 @@ from sqlalchemy import Row, func, select
 from core.errors import Denied, Missing, Refused
 from core.pacs import ImageSet, image_set_of, sealed_report
 from core.reporting import is_intact
+from core.rules.image_set import day_of
 from core.rules.names import search_words
 from core.rules.pages import rows_before
 from core.rules.person_texts import called_at
@@ -171,7 +172,7 @@ def _listed(work: Work, rows: Sequence[Row]) -> tuple[OwnStudy, ...]:
     return tuple(
         OwnStudy(
             study.id, study.description, study.modality,
-            _day(images.get(study.id, ("", 0))[0]) or local_day(study.booked_for_at), images.get(study.id, ("", 0))[1],
+            day_of(images.get(study.id, ("", 0))[0]) or local_day(study.booked_for_at), images.get(study.id, ("", 0))[1],
             signers[author, signed_at], signed_at, f"{patient.family_name}, {patient.given_names}", patient.file_number,
         )
         for study, signed_at, author, patient in rows
@@ -179,9 +180,9 @@ def _listed(work: Work, rows: Sequence[Row]) -> tuple[OwnStudy, ...]:
 
 
 def _images_of(work: Work, study_ids: list[UUID]) -> dict[UUID, tuple[str, int]]:
-    """Of each study: the day that its images name, and how many there are."""
+    """Of each study: the day that its images name, where any of them does, and how many there are."""
     rows = work.db.execute(
-        select(Instance.study_id, func.min(Instance.study_date), func.count())
+        select(Instance.study_id, func.min(func.nullif(Instance.study_date, "")), func.count())
         .where(Instance.study_id.in_(study_ids), Instance.is_image, Instance.gone_at.is_(None),
                Instance.turned_away.is_(False))
         .group_by(Instance.study_id)
@@ -199,10 +200,3 @@ def _signers(work: Work, signed: list[tuple[UUID, datetime]]) -> dict[tuple[UUID
         (i, at): called_at((p.name, p.registration), p.former_names, at)[0] if (p := found.get(i)) else ""
         for i, at in signed
     }
-
-
-def _day(text: str) -> date | None:
-    try:
-        return datetime.strptime(text, "%Y%m%d").replace(tzinfo=UTC).date()
-    except ValueError:
-        return None

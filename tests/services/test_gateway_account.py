@@ -9,12 +9,13 @@ import httpx
 import pydicom
 import pyotp
 import pytest
+from sqlalchemy import select
 from starlette.testclient import TestClient
 
 from core import activation, own_studies, people, privacy, sessions, sharing, signin
 from core.errors import Denied, Refused, WrongAnswer
 from core.rules.roles import Permission, Role
-from core.store.model import Person, SignInSession
+from core.store.model import Instance, Person, SignInSession
 from core.store.work import Subject, nobody, system
 from core.tokens import hash_token
 from gateway import forms
@@ -77,6 +78,20 @@ def test_a_study_opens_in_the_viewer_with_its_images_report_and_pdf(ward, thando
     assert "CT" == pydicom.dcmread(io.BytesIO(image.content)).Modality
     pdf = thando.get(f"{base}/report.pdf")
     assert ("application/pdf", b"%PDF") == (pdf.headers["content-type"], pdf.content[:4])
+
+
+def test_a_study_is_listed_under_the_day_that_its_images_name_though_one_of_them_names_none(ward, thando):
+    with ward.test.does("system") as work, work.tend(Permission.IMAGES_RECEIVE):
+        silent, other = work.db.scalars(select(Instance).where(Instance.study_id == ward.second))
+        before, silent.study_date, other.study_date = other.study_date, "", "20261201"
+    try:
+        assert "CT scan" in (page := thando.get("/account/studies").text)
+        day = thando.get(f"/account/studies/{ward.second}/manifest").json()["study"]["date"]
+        assert ("2026-12-01", True) == (day, "01/12/2026" in page)
+    finally:
+        with ward.test.does("system") as work, work.tend(Permission.IMAGES_RECEIVE):
+            for image in work.db.scalars(select(Instance).where(Instance.study_id == ward.second)):
+                image.study_date = before
 
 
 def test_a_report_that_is_not_printed_yet_is_a_matter_of_waiting(ward, thando):
