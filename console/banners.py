@@ -127,10 +127,17 @@ _said: tuple[datetime, str] | None = None
 
 def _is_there() -> str:
     global _said
-    with _lock:
+    if _said is not None and widgets.now() - _said[0] < _DIRECTORY_FRESH:
+        return _said[1]
+    # Whoever comes while somebody asks goes on with the last word, and waits only where there is none yet.
+    if not _lock.acquire(blocking=_said is None):
+        return _said[1] if _said is not None else "none"
+    try:
         if _said is None or widgets.now() - _said[0] >= _DIRECTORY_FRESH:
             _said = (widgets.now(), desk.glance(groups.directory_is_there) or "none")
         return _said[1]
+    finally:
+        _lock.release()
 
 
 # Drawing --------------------------------------------------------------------------------------------------------
