@@ -7,6 +7,7 @@ import types
 import typing
 from dataclasses import fields, is_dataclass
 from datetime import UTC, date, datetime
+from functools import cache
 from importlib import import_module
 from pathlib import Path
 from uuid import UUID
@@ -28,11 +29,13 @@ from tests.fixtures.house import TestHouse, book_thando
 # Helpers that sibling verbs call inside their own gate; they take `work` but open no door.
 INNER = {
     "people.fold", "people.by_login", "people.logins", "people.account_problems", "people.role_problems", "people.new_person",
-    "people.set_roles", "people.void_slips",
+    "people.rename", "people.set_roles", "people.void_slips", "people.with_sessions", "people.with_slips",
     "standing.standing_of", "standing.admins_who_can", "standing.keep_an_admin", "standing.asked_for_by_me", "standing.tell_of_admin",
     "people.card_of", "signin.password_of", "sessions.new_session", "sessions.session_of", "sessions.may_stay",
     "door_limits.account_rests", "door_limits.count_try", "door_limits.forgive", "door_limits.count_wrong_password",
     "door_limits.login_rests", "door_limits.count_unknown", "door_limits.entry_rests", "door_limits.count_entry",
+    "door_limits.tries_there", "door_limits.kept_back", "door_limits.away_rests", "door_limits.count_away",
+    "door_limits.take_back_away", "door_limits.forget_away", "limits.take_back",
     "door_limits.forget_entry", "door_limits.address_rests", "door_limits.everybody_rests", "door_limits.count_wrong_at_door",
     "groups.take_over", "factors.require", "factors.needs_key", "factors.is_keyless", "factors.factors_of", "factors.counts_of", "factors.check_code",
     "factors.check_recovery", "factors.key_options", "factors.check_key", "factors.new_totp", "factors.pending_totp",
@@ -56,6 +59,7 @@ INNER = {
 # Who may call what, and whose rows they see there, is one table: tests/test_matrix.py.
 
 
+@cache
 def verbs() -> dict[str, typing.Callable]:
     """Every public function of core/*.py whose first parameter is `work`."""
     found = {}

@@ -16,6 +16,7 @@ import pytest
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from core import changes, remittances
 from core.errors import Denied, Missing, SorgError
 from core.rules.access import Bounds
 from core.rules.roles import STAFF, Role, Scope
@@ -24,6 +25,8 @@ from core.store.model import (
     Base,
     PatientBlock,
     PatientGrant,
+    Remittance,
+    RemittanceLine,
 )
 from core.store.work import Actor
 from tests.fixtures.house import TestHouse, open_test_house
@@ -235,6 +238,90 @@ IN_OTHER_WORDS = {
     "pacs.unreadable_file": "There is no such file, or it is not yours to see.",
     "sharing.shares": "((), 0)",  # a list
 }
+
+
+# Ids and numbers that a verb takes as text, or inside something else --------------------------------------------
+
+
+ACCOUNTS, OVERSEEN = ("add-person", "set-roles"), ("grant", "block", "own-record")
+
+
+@pytest.mark.parametrize("way", ["no scope", "another site", "blocked"])
+def test_a_request_binds_no_account_to_a_patient_out_of_reach(practice, way):
+    """An account opens the record, so who asks must see it; who may see whom is overseen whatever the scope."""
+    test, own, foreign = practice
+    fence(test, own, foreign, blocked=way == "blocked")
+    admin = actors(test, way)[0]
+    said = {
+        (kind, what): asked(test, admin, kind, patient_id)
+        for kind in (*ACCOUNTS, *OVERSEEN)
+        for what, patient_id in {"theirs": foreign.patient_id, "none": uuid4(), "study": own.study_id, "junk": "x"}.items()
+    }  # fmt: skip
+    none = {kind: "There is no such patient." for kind in (*ACCOUNTS, "own-record")} | {
+        kind: "Choose the patient." for kind in ("grant", "block")
+    }
+    assert {(kind, what): none[kind] for kind in none for what in ("none", "study")} | {
+        (kind, "junk"): "This request cannot be read." for kind in none
+    } | {(kind, "theirs"): none[kind] if kind in ACCOUNTS else "asked for" for kind in none} == said
+
+
+def asked(test: TestHouse, admin: Actor, kind: str, patient_id: object) -> str:
+    """What asking for it is answered with; nothing of it is kept."""
+    person = str(test.actors["radiologist"].person)
+    until = (test.clock.at + timedelta(days=2)).isoformat()
+    payload = {
+        "add-person": {"login": "pat.x", "name": "Pat X", "roles": ["patient"]},
+        "set-roles": {"person_id": person, "roles": ["patient"]},
+        "grant": {"person_id": person, "why": "Second opinion", "until_at": until},
+        "block": {"kind": "vip", "why": "Known to everybody"},
+        "own-record": {"person_id": person},
+    }[kind]
+    try:
+        with test.house.work(admin) as work:
+            changes.ask(work, kind=kind, payload={**payload, "patient_id": str(patient_id)}, why="Needed")
+            raise Enough
+    except Enough:
+        return "asked for"
+    except SorgError as error:
+        return " ".join(p.sentence for p in error.problems)
+
+
+@pytest.mark.parametrize("way", ["no scope", "another site", "blocked"])
+def test_money_in_suspense_finds_no_claim_out_of_reach(practice, way):
+    test, own, foreign = practice
+    fence(test, own, foreign, blocked=way == "blocked")
+    line = line_in_suspense(test)
+    clerk = next(a for a in actors(test, way) if Role.BILLING in a.roles)
+
+    def said(number: str) -> str:
+        with pytest.raises(SorgError) as error, test.house.work(clerk) as work:
+            remittances.assign(work, line, claim_number=number)
+        return error.value.sentence.replace(number, "…")
+
+    assert (
+        "There is no submitted claim with the number '…': check it." == said(number_of(foreign)) == said("17")
+    )
+
+
+def number_of(rows: Rows) -> str:
+    """The number of their claim (tests/fixtures/rows.py)."""
+    return rows.patient_id.hex[:12]
+
+
+def line_in_suspense(test: TestHouse) -> UUID:
+    now, payment, line = test.clock.at, uuid4(), uuid4()
+    rows = (
+        Remittance(id=payment, origin="01", number=payment.hex, payer="A scheme", paid_on=now.date(), total_cents=100,
+                   received_at=now, posted_at=now),
+        RemittanceLine(id=line, origin="01", remittance_id=payment, claim_number="x", line_number=1, tracer="", status="paid",
+                       submitted_cents=100, calculated_cents=100, levy_cents=0, co_payment_cents=0, paid_cents=100, reasons=[]),
+    )  # fmt: skip
+    with maintenance("test"), Session(test.house.engine.execution_options(write=True)) as db:
+        for row in rows:
+            db.add(row)
+            db.flush()
+        db.commit()
+    return line
 
 
 class Enough(Exception):
