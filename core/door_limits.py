@@ -9,6 +9,7 @@ their own gate.
 from __future__ import annotations
 
 import hashlib
+from dataclasses import dataclass
 from datetime import timedelta
 
 from sqlalchemy import select
@@ -17,7 +18,7 @@ from core import limits
 from core.alerts import raise_alert
 from core.limits import Limit
 from core.people import fold, own_tries
-from core.ports.directory import LONGEST_LOGIN
+from core.ports.directory import LONGEST_LOGIN, Entry, Lockout
 from core.store.model import Person, SignInSession
 from core.store.work import Work
 
@@ -28,9 +29,25 @@ _DIRECTORY_REST = timedelta(minutes=31)
 _ADDRESS = Limit(most=20, window=timedelta(minutes=10), rest=timedelta(minutes=10))
 _EVERYBODY = Limit(most=200, window=timedelta(minutes=10), rest=timedelta(minutes=5))
 _KNOWN_ADDRESS = timedelta(days=30)
-# What an account of the directory has left for its owner's own addresses, all together, while strangers made it rest.
-_DIRECTORY_RESERVE = 1
+# Where the directory forgets nothing and shows nothing: until a right password, an admin, or whoever keeps it.
+_FOR_GOOD = timedelta(days=365)
+# While the directory is away: wrong passwords of one account from one home of its owner, from all strangers together,
+# and in all. They count until the directory itself says that a password is right; what is cached lasts three days.
+_AWAY_TRIES, _AWAY_IN_ALL = 5, 20
+_AWAY = Limit(_AWAY_TRIES, _FOR_GOOD, _FOR_GOOD)
 COUNTED, IN_RESERVE = "counted", "in reserve"
+
+
+@dataclass(frozen=True)
+class TriesThere:
+    """How many wrong passwords of one account the directory hears of from us, and how long the account rests then.
+
+    reserve: what is kept for its owner's own addresses, all together, while strangers made it rest.
+    """
+
+    strangers: int
+    reserve: int
+    rest: timedelta
 
 
 # An account -------------------------------------------------------------------------------------------------------
@@ -46,8 +63,29 @@ def account_rests(work: Work, person: Person) -> bool:
     return (everywhere or person.directory == "local") and limits.rests(work, _at_home(work, person))
 
 
-def count_try(work: Work, person: Person) -> str:
-    """One more wrong password at the door, of this account and from this address.
+def tries_there(work: Work, lockout: Lockout | None, *, is_seen: bool = True) -> TriesThere:
+    """Always at least one less than locks an account there. is_seen: the directory shows what it has counted."""
+    most: int = work.rule("sign_in_tries")
+    rest = _DIRECTORY_REST
+    if lockout is not None and lockout.most:
+        most = min(most, lockout.most - 1)
+        if lockout.window is not None:
+            rest = max(rest, lockout.window + timedelta(minutes=1))
+        elif not is_seen:
+            rest = _FOR_GOOD
+    reserve = 1 if most > 1 else 0
+    return TriesThere(max(1, most - reserve), reserve, rest)
+
+
+def kept_back(work: Work, person: Person | None, entry: Entry) -> int:
+    """How many tries that the directory counts must be left for the owner's addresses by whoever asks from here."""
+    return 0 if person is not None and _is_at_home(work, person) else _there(work, entry).reserve
+
+
+def count_try(work: Work, person: Person, entry: Entry | None = None) -> str:
+    """One more wrong password at the door, of this account and from this address; empty when that is one too many.
+
+    entry: as the directory has it, for how many it takes.
 
     A local account counts strangers and its owner's addresses apart. Of the directory's, all that is passed on counts
     together, and its owner's addresses have a few tries more than strangers; each of them prolongs the rest, so that the
@@ -59,13 +97,14 @@ def count_try(work: Work, person: Person) -> str:
     if person.directory == "local" and at_home:
         limits.count_wrong(work, _at_home(work, person), Limit(work.rule("sign_in_tries"), _REST, _REST))
     elif at_home and _rests_everywhere(work, person):
-        limits.count_wrong(
-            work, _at_home(work, person), Limit(_DIRECTORY_RESERVE, _DIRECTORY_REST, _DIRECTORY_REST)
-        )
-        person.locked_until = work.now() + _DIRECTORY_REST
+        there = _there(work, entry)
+        if not there.reserve:
+            return ""
+        limits.count_wrong(work, _at_home(work, person), Limit(there.reserve, there.rest, there.rest))
+        person.locked_until = work.now() + there.rest
         return IN_RESERVE
     else:
-        count_wrong_password(work, person)
+        count_wrong_password(work, person, entry)
     return COUNTED
 
 
@@ -78,20 +117,23 @@ def forgive(work: Work, person: Person, *, ends_rest: bool) -> None:
         person.locked_until = None
 
 
-def count_wrong_password(work: Work, person: Person) -> None:
+def count_wrong_password(work: Work, person: Person, entry: Entry | None = None) -> None:
     """One more wrong password of this account; the last one of a few begins its rest."""
     if person.locked_until is not None and person.locked_until > work.now():
         return
     person.wrong_answers += 1
-    if person.wrong_answers >= _tries(work, of_directory=person.directory == "directory"):
-        rest = _DIRECTORY_REST if person.directory == "directory" else _REST
+    tries, rest = work.rule("sign_in_tries"), _REST
+    if person.directory == "directory":
+        there = _there(work, entry)
+        tries, rest = there.strangers, there.rest
+    if person.wrong_answers >= tries:
         person.wrong_answers, person.locked_until = 0, work.now() + rest
 
 
-def _tries(work: Work, *, of_directory: bool) -> int:
-    """Wrong passwords before an account rests; of the directory's, those for its owner's addresses are kept back."""
-    tries: int = work.rule("sign_in_tries")
-    return max(1, tries - _DIRECTORY_RESERVE) if of_directory else tries
+def _there(work: Work, entry: Entry | None) -> TriesThere:
+    if entry is None:
+        return tries_there(work, None)
+    return tries_there(work, entry.lockout, is_seen=entry.wrong_tries is not None)
 
 
 def _rests_everywhere(work: Work, person: Person) -> bool:
@@ -114,6 +156,44 @@ def _at_home(work: Work, person: Person) -> str:
     return f"{own_tries(person.id)}{work.actor.address[:50] if person.directory == 'local' else 'home'}"
 
 
+# While the directory is away --------------------------------------------------------------------------------------
+
+
+def away_rests(work: Work, person: Person) -> bool:
+    """True while what is cached of this account opens nothing here: too many wrong tries from here, or in all."""
+    return person.away_tries >= _AWAY_IN_ALL or limits.rests(work, _away_from_here(work, person))
+
+
+def count_away(work: Work, person: Person) -> None:
+    """One more wrong password while the directory is away, counted before it is looked at.
+
+    Strangers count all together; each home of the owner has a count of its own, which strangers cannot use up.
+    """
+    person.away_tries += 1
+    limits.count_wrong(work, _away_from_here(work, person), _AWAY)
+
+
+def take_back_away(work: Work, person: Person) -> None:
+    """The password was the cached one; the wrong ones before it stay counted, since only the directory can say more."""
+    person.away_tries = max(0, person.away_tries - 1)
+    limits.take_back(work, _away_from_here(work, person))
+
+
+def forget_away(work: Work, person: Person) -> None:
+    """The directory itself said that the password is right: every count of its absence begins anew."""
+    if person.away_tries:
+        person.away_tries = 0
+        limits.lift(work, _away(person))
+
+
+def _away(person: Person) -> str:
+    return f"away:{person.id}:"
+
+
+def _away_from_here(work: Work, person: Person) -> str:
+    return _away(person) + (work.actor.address[:50] if _is_at_home(work, person) else "elsewhere")
+
+
 # A login that nobody has here, and somebody of the directory who comes for the first time -------------------------
 
 
@@ -132,11 +212,10 @@ def entry_rests(work: Work, entry_id: str) -> bool:
     return limits.rests(work, _entry(entry_id))
 
 
-def count_entry(work: Work, entry_id: str) -> None:
+def count_entry(work: Work, entry: Entry) -> None:
     """One more password of this newcomer that is passed on to the directory."""
-    limits.count_wrong(
-        work, _entry(entry_id), Limit(_tries(work, of_directory=True), _DIRECTORY_REST, _DIRECTORY_REST)
-    )
+    there = _there(work, entry)
+    limits.count_wrong(work, _entry(entry.id), Limit(there.strangers, there.rest, there.rest))
 
 
 def forget_entry(work: Work, entry_id: str) -> None:

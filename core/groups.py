@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import timedelta
 from uuid import UUID
 
 from sqlalchemy import select
 
+from core.door_limits import tries_there
 from core.errors import Refused
 from core.people import by_login, fold, rename, set_roles
-from core.ports.directory import AccountState, Entry, Group
+from core.ports.directory import AccountState, Entry, Group, Lockout
 from core.rules.logins import problem_of
 from core.rules.problems import Problem
 from core.rules.roles import STAFF, Permission, Role
@@ -27,6 +29,20 @@ class GroupRoleCard:
     group_id: str
     group_name: str
     role: str
+
+
+@dataclass(frozen=True)
+class LimitThere:
+    """When the directory locks an account by itself, and how many wrong passwords it hears of from us before we stop.
+
+    name: of the people whom it is for, "" for everybody else. lockout None: our reading account may not see it.
+    """
+
+    name: str
+    lockout: Lockout | None
+    passed_on: int
+    rest: timedelta
+    setting: int
 
 
 @dataclass(frozen=True)
@@ -75,6 +91,17 @@ def directory_is_there(work: Work) -> str:
     if directory is None:
         return "none"
     return "answers" if directory.answers() else "away"
+
+
+def limits_there(work: Work) -> tuple[LimitThere, ...]:
+    """The directory's own limits on wrong passwords, and what we keep to. Raises Away or Refused."""
+    with work.look(Permission.CHANGE_SEE):
+        directory, setting = _directory(work), work.rule("sign_in_tries")
+    found = directory.lockouts()
+    with work.look(Permission.CHANGE_SEE):
+        ours = [(name, lockout, tries_there(work, lockout)) for name, lockout in found]
+    return tuple(LimitThere(name, lockout, tries.strangers + tries.reserve, tries.rest, setting)
+                 for name, lockout, tries in ours)  # fmt: skip
 
 
 def what_would(work: Work, login: str) -> Expected:

@@ -1,7 +1,7 @@
 """How often something may be tried: counted in the practice's own tables, so that a restart forgives nothing.
 
-A key is an address, an unknown login, a directory's account, a person at an address of theirs, or everybody. Tries during a rest are not counted, so
-that nobody can prolong somebody else's rest.
+A key is an address, an unknown login, a directory's account, a person at an address of theirs, or everybody. Tries
+during a rest are not counted, so that nobody can prolong somebody else's rest.
 """
 
 from __future__ import annotations
@@ -50,6 +50,13 @@ def count_wrong(work: Work, key: str, limit: Limit) -> bool:
         return False
     row.rests_until = now + limit.rest
     return True
+
+
+def take_back(work: Work, key: str) -> None:
+    """A try that was counted ahead of its answer was no wrong one. For verbs inside their own gate."""
+    row = work.db.get(Throttle, key, with_for_update=True)
+    if row is not None and row.count > 0:
+        row.count, row.rests_until = row.count - 1, None
 
 
 def forget(work: Work, key: str) -> None:

@@ -26,15 +26,20 @@ from core.door_limits import (
     IN_RESERVE,
     account_rests,
     address_rests,
+    away_rests,
+    count_away,
     count_entry,
     count_try,
     count_unknown,
     count_wrong_at_door,
     entry_rests,
     everybody_rests,
+    forget_away,
     forget_entry,
     forgive,
+    kept_back,
     login_rests,
+    take_back_away,
 )
 from core.errors import Away, Denied, Outside, Refused, WrongAnswer
 from core.groups import roles_for, take_over
@@ -45,17 +50,17 @@ from core.ports.oidc import Claims
 from core.rules.logins import problem_of
 from core.rules.roles import Permission
 from core.sessions import may_stay, new_session, session_of
+from core.standing import tell_of_admin
 from core.store.model import Person, SecurityKey, SignInSession
 from core.store.work import Subject, Work
 from core.tokens import Unsealable, seal, unseal
 
 WRONG = (
     "That did not match. Check the name and the password, and try again. "
-    "After a few wrong tries an account rests for up to half an hour."
+    "After a few wrong tries an account rests, as a rule for up to half an hour."
 )
 TOO_LONG = "Sign in again: that took too long."
 _PASSWORD_STAGE = timedelta(minutes=5)
-_AWAY_TRIES = 5
 _BREAK_GLASS = timedelta(hours=1)
 
 
@@ -234,10 +239,14 @@ def password_of(work: Work, person_id: UUID, password: str) -> bool:
     counted = _count_ahead(work, entry)
     if not counted:
         return False
-    if work.ports.directory.password_is_right(entry, password).verdict is not Verdict.RIGHT:
+    with work.look(Permission.SIGN_IN):
+        spare = kept_back(work, work.get(Person, person_id), entry)
+    if work.ports.directory.password_is_right(entry, password, spare=spare).verdict is not Verdict.RIGHT:
         return False
     with work.house.work(work.actor) as after, after.tend(Permission.SIGN_IN):
-        forgive(after, after.get(Person, person_id, lock=True), ends_rest=counted == COUNTED)
+        person = after.get(Person, person_id, lock=True)
+        forget_away(after, person)
+        forgive(after, person, ends_rest=counted == COUNTED)
     return True
 
 
@@ -265,7 +274,7 @@ def _look_for(work: Work, login: str) -> _Seen:
     cached = (
         person.away_until is not None
         and person.away_until > work.now()
-        and person.away_tries < _AWAY_TRIES
+        and not away_rests(work, person)
         and not strays
     )
     return _Seen(person.id, person.login, person.directory, person.password_hash,
@@ -306,10 +315,11 @@ def _ask(work: Work, login: str, password: str, seen: _Seen) -> _Word:
     try:
         return _ask_directory(work, login, password)
     except Away:
-        right = accounts.password_is_right(login, password, verifier=seen.away_verifier)
-        if not seen.away_verifier:
+        verifier = seen.away_verifier if _count_away_ahead(work, seen) else ""
+        right = accounts.password_is_right(login, password, verifier=verifier)
+        if not verifier:
             return _Word("away")
-        return _Word("away-right" if right else "away-wrong")
+        return _Word("away-right" if right else "away-wrong", is_counted=True)
     except Outside as error:
         # It answers, and refuses Sorg's own account: that says nothing of anybody, and the cache is for silence alone.
         accounts.password_is_right("", password, verifier="")
@@ -328,6 +338,7 @@ def _ask_directory(work: Work, login: str, password: str) -> _Word:
             return _Word("rests", "account-rests", entry)
         if known is None and entry_rests(work, entry.id):
             return _Word("rests", "account-rests", entry)
+        spare = kept_back(work, known, entry)
         at_wrong_door = not _is_right_door(work, roles_for(work, entry.groups))
     if at_wrong_door and work.actor.channel == GATEWAY:
         accounts.password_is_right("", password, verifier="")
@@ -336,7 +347,7 @@ def _ask_directory(work: Work, login: str, password: str) -> _Word:
     if not counted:
         return _Word("rests", "account-rests", entry)
     try:
-        answer: Answer = directory.password_is_right(entry, password)
+        answer: Answer = directory.password_is_right(entry, password, spare=spare)
     except Away:
         if entry.state is AccountState.OK:
             raise
@@ -345,6 +356,8 @@ def _ask_directory(work: Work, login: str, password: str) -> _Word:
     if answer.verdict is Verdict.RIGHT:
         return _Word("right", answer.reason, entry, accounts.new_verifier(password), is_counted=True,
                      in_reserve=counted == IN_RESERVE)  # fmt: skip
+    if answer.verdict is Verdict.HELD:
+        return _Word("rests", answer.reason, entry, is_counted=True)
     outcome = "refused" if answer.verdict is Verdict.REFUSED else "wrong"
     return _Word(outcome, answer.reason or answer.state, entry, is_counted=True)
 
@@ -360,11 +373,23 @@ def _count_ahead(work: Work, entry: Entry) -> str:
         if known is None:
             if entry_rests(ahead, entry.id):
                 return ""
-            count_entry(ahead, entry.id)
+            count_entry(ahead, entry)
             return COUNTED
         if account_rests(ahead, known):
             return ""
-        return count_try(ahead, known)
+        return count_try(ahead, known, entry)
+
+
+def _count_away_ahead(work: Work, seen: _Seen) -> bool:
+    """The same while the directory is away: of many guesses at one moment all but the few that are left stay unread."""
+    if seen.person_id is None or not seen.away_verifier:
+        return False
+    with work.house.work(work.actor) as ahead, ahead.tend(Permission.SIGN_IN):
+        person = ahead.get(Person, seen.person_id, lock=True)
+        if away_rests(ahead, person):
+            return False
+        count_away(ahead, person)
+        return True
 
 
 def _by_entry(work: Work, entry: Entry, *, lock: bool = False) -> Person | None:
@@ -433,8 +458,6 @@ def _count(work: Work, login: str, word: _Word, person: Person | None) -> None:
     if word.outcome in ("rests", "away"):
         return
     count_wrong_at_door(work)
-    if word.outcome == "away-wrong" and person is not None:
-        person.away_tries += 1
     if word.is_counted or word.outcome not in ("wrong", "away-wrong"):
         return
     if person is not None:
@@ -449,13 +472,17 @@ def _newcomer(work: Work, entry: Entry | None, *, directory: str = "directory") 
         raise WrongAnswer(WRONG)
     account = {"login": entry.login, "name": (entry.name or entry.login)[:120], "roles": list(roles_for(work, entry.groups)),
                "email": entry.email[:120]}  # fmt: skip
-    return new_person(work, account, directory=directory, directory_id=entry.id)
+    person = new_person(work, account, directory=directory, directory_id=entry.id)
+    tell_of_admin(work, person)
+    return person
 
 
 def _remember(work: Work, person: Person, word: _Word, login: str) -> None:
     # What opened while the directory was away, the directory never heard: its own count goes on, and so does ours.
+    if word.outcome == "away-right":
+        take_back_away(work, person)
     if word.outcome == "right":
-        person.away_tries = 0
+        forget_away(work, person)
         forgive(work, person, ends_rest=word.is_counted and not word.in_reserve)
     if word.verifier and word.entry is None:
         person.password_hash = word.verifier

@@ -116,6 +116,7 @@ search_people                A   -   -   -   -   -   -   -     -   -     -   -  
 directory_is_there           A   A   S   S   S   S   S   N     -   -     -   -     -   -
 what_would                   A   -   -   -   -   -   -   -     -   -     -   -     -   -
 look_closer                  A   -   -   -   -   -   -   -     -   -     -   -     -   -
+limits_there                 A   A   -   -   -   -   -   -     -   -     -   -     -   -
 
 staff_import                adm mgr rec rgr rad trn bil ana   pat ref   lkp lkr   sys nob
 plan                         A   -   -   -   -   -   -   -     -   -     -   -     -   -

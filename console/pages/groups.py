@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import streamlit as st
 
 from console import accounts, banners, desk, widgets
 from console.door import door
 from core import changes, groups
 from core.change_cards import RequestCard
-from core.groups import Expected
+from core.groups import Expected, LimitThere
 from core.ports.directory import Group
 from core.rules.reasons import LONGEST_WHY, SHORTEST_WHY
 from core.rules.roles import STAFF, Permission, Role
@@ -41,6 +43,8 @@ def render() -> None:
             _add(draft, there)
     if may and there != "none":
         _test(there)
+    if there == "answers":
+        _wrong_passwords()
 
 
 def _no_directory(lines: tuple[Line, ...]) -> None:
@@ -266,3 +270,54 @@ def _test(there: str) -> None:
         "Because of": ", ".join(f"{name} ({role})" for name, role in expected.by_group),
         "Groups in all": str(len(entry.groups)),
     })  # fmt: skip
+
+
+# Wrong passwords ------------------------------------------------------------------------------------------------
+
+
+def _wrong_passwords() -> None:
+    """What keeps guesses here from locking somebody out of Windows."""
+    limits = desk.ask(groups.limits_there)
+    if not limits:
+        return
+    st.subheader("Wrong passwords")
+    for limit in limits:
+        st.write(_limit(limit))
+        if trouble := _trouble(limit):
+            st.warning(trouble, icon=":material/lock_clock:")
+
+
+def _limit(limit: LimitThere) -> str:
+    who = f"For **{limit.name}** the directory" if limit.name else "The directory"
+    here = f"Sorg stops at **{limit.passed_on}**"
+    lockout = limit.lockout
+    if lockout is None:
+        return f"{who} does not show its limit to Sorg's reading account. {here}."
+    if not lockout.most:
+        return f"{who} locks nobody. {here}, for {_minutes(limit.rest)}."
+    wrong = "1 wrong password" if lockout.most == 1 else f"{lockout.most} wrong passwords"
+    within = f"in {_minutes(lockout.window)}" if lockout.window is not None else "since the last right one"
+    return f"{who} locks an account after **{wrong}** {within}. {here}, for {_minutes(limit.rest)}."
+
+
+def _trouble(limit: LimitThere) -> str:
+    lockout = limit.lockout
+    if lockout is None:
+        return (f"SORG_SIGN_IN_TRIES ({limit.setting}) must be lower than the directory's limit. Whoever looks after the "
+                "directory can tell, or let the reading account see it.")  # fmt: skip
+    if lockout.most == 1:
+        return (
+            "Whoever mistypes once is locked, here and everywhere. Have that limit raised in the directory."
+        )
+    if lockout.most and limit.setting >= lockout.most:
+        return (f"SORG_SIGN_IN_TRIES is {limit.setting}, which is not below that limit: Sorg stops earlier by itself. Have "
+                "it set lower, or the directory's limit raised.")  # fmt: skip
+    if lockout.most and lockout.window is None:
+        return ("It never forgets a wrong password by itself, so after a few Sorg passes on no more until the person signs in "
+                "elsewhere. Have it forget them after half an hour (pwdFailureCountInterval: 1800).")  # fmt: skip
+    return ""
+
+
+def _minutes(span: timedelta) -> str:
+    minutes = int(span.total_seconds() // 60)
+    return f"{minutes} minutes" if minutes != 1 else "a minute"

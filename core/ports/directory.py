@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Protocol
 
@@ -31,11 +31,26 @@ class AccountState(StrEnum):
 
 
 class Verdict(StrEnum):
-    """What a directory said of a password. REFUSED: it may be right, but the account's state forbids entry."""
+    """What a directory said of a password. REFUSED: it may be right, but the account's state forbids entry.
+
+    HELD: it was not asked, because one more wrong password would lock the account there.
+    """
 
     RIGHT = "right"
     WRONG = "wrong"
     REFUSED = "refused"
+    HELD = "held"
+
+
+@dataclass(frozen=True)
+class Lockout:
+    """When a directory locks an account by itself: after `most` wrong passwords within `window`.
+
+    most 0: never. window None: it forgets wrong passwords only after a right one.
+    """
+
+    most: int
+    window: timedelta | None
 
 
 @dataclass(frozen=True)
@@ -50,7 +65,11 @@ class Group:
 
 @dataclass(frozen=True)
 class Entry:
-    """What a directory says of one account. id: objectGUID or entryUUID; `groups` holds nested ones too, by id."""
+    """What a directory says of one account. id: objectGUID or entryUUID; `groups` holds nested ones too, by id.
+
+    lockout: None where it cannot be read. wrong_tries: what the directory counts now, wherever they were made, and
+    None where the reading account does not see it.
+    """
 
     id: str
     login: str
@@ -60,6 +79,8 @@ class Entry:
     state: AccountState = AccountState.OK
     groups: frozenset[str] = frozenset()
     password_set_at: datetime | None = None
+    lockout: Lockout | None = None
+    wrong_tries: int | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True)
@@ -75,7 +96,9 @@ class Directory(Protocol):
     """A directory of staff. Everything raises core.errors.Away when no server of it answers in time.
 
     `find` needs exactly one account for a login in any of its spellings (name, user@domain, DOMAIN\\name), else None.
-    `password_is_right` binds as that entry. The verbs below `groups_of` use the delegated account.
+    `password_is_right` binds as that entry, unless it were the try that locks it, with `spare` tries kept for others.
+    `lockouts` tells which rules there are, by name; "" holds for whoever has none of their own. The verbs below
+    `answers` use the delegated account.
     """
 
     kind: str  # "ad", "openldap"
@@ -85,7 +108,9 @@ class Directory(Protocol):
 
     def look_up(self, entry_id: str) -> Entry | None: ...
 
-    def password_is_right(self, entry: Entry, password: str) -> Answer: ...
+    def password_is_right(self, entry: Entry, password: str, *, spare: int = 0) -> Answer: ...
+
+    def lockouts(self) -> tuple[tuple[str, Lockout | None], ...]: ...
 
     def search_people(self, text: str, *, most: int = 50) -> tuple[Entry, ...]: ...
 

@@ -7,16 +7,26 @@ speaking. Identity is objectGUID or entryUUID, and roles hang on group SIDs or e
 from __future__ import annotations
 
 import re
+import threading
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Protocol
 
 from core.errors import Away, Missing, Outside, Refused, Unfit
-from core.ports.directory import LONGEST_LOGIN, LONGEST_PASSWORD, AccountState, Answer, Entry, Group, Verdict
+from core.ports.directory import (
+    LONGEST_LOGIN,
+    LONGEST_PASSWORD,
+    AccountState,
+    Answer,
+    Entry,
+    Group,
+    Lockout,
+    Verdict,
+)
 from core.ports.ldap_wire import (
     BASE,
     CLEAR_TEXT_PORTS,
@@ -24,6 +34,7 @@ from core.ports.ldap_wire import (
     LONGEST_USER,
     NO_SUCH,
     SUCCESS,
+    TOTAL_S,
     Bound,
     Credentials,
     Row,
@@ -43,6 +54,9 @@ from core.ports.ldap_wire import (
 MOST_COUNTED = 5_000
 DNS_PER_QUESTION = 50
 POLICY_KEPT_S = 300.0
+TURNS = 64
+# A directory that keeps wrong passwords for longer than this is taken to forget none.
+LONGEST_WINDOW = timedelta(days=365)
 
 
 @dataclass(frozen=True)
@@ -86,6 +100,8 @@ class LdapDirectory:
             config.servers, context=strict_context(config.ca_file), reader=config.reader, writer=config.writer,
             clock=clock,
         )  # fmt: skip
+        # Accounts that share a turn by chance wait for each other, which they hardly notice.
+        self._turns = tuple(threading.Lock() for _ in range(TURNS))
 
     def close(self) -> None:
         self._wire.close()
@@ -117,9 +133,26 @@ class LdapDirectory:
             return None
         return self._wire.asking(lambda session: self._look_up(session, wanted, with_groups=False))
 
-    def password_is_right(self, entry: Entry, password: str) -> Answer:
+    def password_is_right(self, entry: Entry, password: str, *, spare: int = 0) -> Answer:
         if not can_be_sent(password, most=LONGEST_PASSWORD) or not can_be_sent(entry.dn, most=LONGEST_USER):
             return Answer(Verdict.WRONG, reason="blank or overlong: not sent to the directory")
+        if not entry.wrong_tries or entry.state is AccountState.LOCKED:
+            return self._asked(entry, password)
+        # Where the directory counts wrong tries already, each waits for the one before, and looks at the count again.
+        turn = self._turns[hash(entry.id) % TURNS]
+        if not turn.acquire(timeout=TOTAL_S):
+            return Answer(
+                Verdict.HELD, reason="held back: other tries of this account wait for the directory"
+            )
+        try:
+            now = self._as_it_stands(entry.id)
+            if _would_lock(entry.lockout, now and now.wrong_tries, spare=spare):
+                return Answer(Verdict.HELD, reason=WOULD_LOCK)
+            return self._asked(entry, password)
+        finally:
+            turn.release()
+
+    def _asked(self, entry: Entry, password: str) -> Answer:
         bound = self._wire.bind(entry.dn, password)
         if bound.code not in (SUCCESS, INVALID_CREDENTIALS):
             return Answer(Verdict.WRONG, reason=f"result {bound.code}")
@@ -136,6 +169,9 @@ class LdapDirectory:
         if state is AccountState.OK:
             return Answer(Verdict.WRONG, reason=reason)
         return Answer(Verdict.REFUSED, state, reason)
+
+    def lockouts(self) -> tuple[tuple[str, Lockout | None], ...]:
+        return self._wire.asking(self._kind.lockouts)
 
     # Whom there is.
 
@@ -261,6 +297,7 @@ class LdapDirectory:
         )
 
 
+WOULD_LOCK = "held back: one more wrong password would lock the account there"
 TAKEN = "The directory has an account {login} already. Take another login, or search for that person."
 LAST_MEMBER = "This group may not be empty in the directory: put somebody else into it first."
 
@@ -300,6 +337,7 @@ class _Kind(Protocol):
     def group_row(self, session: Session, group_id: str) -> Row | None: ...
     def counted(self, session: Session, row: Row) -> Group: ...
     def is_there(self, session: Session) -> bool: ...
+    def lockouts(self, session: Session) -> tuple[tuple[str, Lockout | None], ...]: ...
     def state_despite_success(self, bound: Bound) -> AccountState | None: ...
     def why_not(self, bound: Bound, fresh: Callable[[], Entry | None]) -> tuple[AccountState, str]: ...
     def add(self, session: Session, *, login: str, name: str, email: str, password: str) -> str: ...
@@ -316,6 +354,10 @@ UAC_DISABLED, UAC_LOCKED, UAC_NORMAL, UAC_NEVER_EXPIRES, UAC_PASSWORD_EXPIRED = 
     0x800000,
 )
 NEVER = (0, 0x7FFFFFFFFFFFFFFF)
+# After how many wrong passwords, in which time: of the domain's head, and of settings for some (MS-ADA1, MS-ADA2).
+DOMAIN_LIMIT = ("lockoutThreshold", "lockOutObservationWindow")
+SETTINGS_LIMIT = ("msDS-LockoutThreshold", "msDS-LockoutObservationWindow")
+IS_SETTINGS = "(objectClass=msDS-PasswordSettings)"
 EPOCH = datetime(1601, 1, 1, tzinfo=UTC)
 # What stands after "data" in the answer to a bind (Win32 error codes, hexadecimal).
 SUB_CODES = {
@@ -336,7 +378,7 @@ class ActiveDirectory:
 
     PERSON = (
         "objectGUID", "sAMAccountName", "displayName", "cn", "mail", "userAccountControl", "accountExpires",
-        "pwdLastSet", "logonHours", "msDS-User-Account-Control-Computed",
+        "pwdLastSet", "logonHours", "msDS-User-Account-Control-Computed", "badPwdCount", "badPasswordTime",
     )  # fmt: skip
     GROUP = ("objectSid", "sAMAccountName", "cn")
     IS_PERSON = "(objectCategory=person)(objectClass=user)"
@@ -346,8 +388,9 @@ class ActiveDirectory:
     def __init__(
         self, config: LdapConfig, clock: Callable[[], float], now: Callable[[], datetime]
     ) -> None:  # fmt: skip
-        self._config, self._now = config, now
+        self._config, self._clock, self._now = config, clock, now
         self._short_name = ""
+        self._lockouts: dict[str, tuple[Lockout | None, float]] = {}
 
     def by_login(self, session: Session, login: str, *, any_class: bool = False) -> Row | None:
         if (spelled := self._spelled(session, login)) is None:
@@ -361,6 +404,8 @@ class ActiveDirectory:
         return session.only(self._base, f"(&{self.IS_PERSON}(objectGUID={guid}))", self.PERSON)
 
     def entry(self, session: Session, row: Row, *, with_groups: bool = True) -> Entry:
+        groups, own_rules = self._computed(session, row.dn) if with_groups else (frozenset(), "")
+        lockout = self._lockout(session, own_rules)
         return Entry(
             id=str(uuid.UUID(bytes_le=row.first("objectGUID"))),
             login=row.text("sAMAccountName"),
@@ -368,8 +413,10 @@ class ActiveDirectory:
             email=row.text("mail"),
             dn=row.dn,
             state=self._state(row),
-            groups=self._groups_of(session, row.dn) if with_groups else frozenset(),
+            groups=groups,
             password_set_at=_from_filetime(row.number("pwdLastSet")),
+            lockout=lockout,
+            wrong_tries=self._wrong_tries(row, lockout),
         )
 
     def people(self, session: Session, text: str, *, most: int) -> list[Entry]:
@@ -396,6 +443,17 @@ class ActiveDirectory:
 
     def is_there(self, session: Session) -> bool:
         return session.only(self._config.base_dn, "(objectClass=*)", ("objectClass",), scope=BASE) is not None
+
+    def lockouts(self, session: Session) -> tuple[tuple[str, Lockout | None], ...]:
+        settings = session.search(
+            f"CN=Password Settings Container,CN=System,{self._root}", IS_SETTINGS, ("cn",)
+        )
+        # Some whose name alone is known, from the people whom they are for.
+        met = [
+            dn for dn, (_, read_s) in self._lockouts.items() if dn and self._clock() - read_s < POLICY_KEPT_S
+        ]
+        own = sorted({row.dn for row in settings} | set(met))
+        return tuple((_name(dn), self._lockout(session, dn)) for dn in ("", *own))
 
     def state_despite_success(self, bound: Bound) -> AccountState | None:
         return None
@@ -452,18 +510,54 @@ class ActiveDirectory:
 
     def _netbios(self, session: Session) -> str:
         if not self._short_name:
-            root = ",".join(part for part in _rdns(self._config.base_dn) if part.upper().startswith("DC="))
             there = session.only("", "(objectClass=*)", ("configurationNamingContext",), scope=BASE)
             partitions = f"CN=Partitions,{there.text('configurationNamingContext') if there else ''}"
-            wanted = f"(&(objectClass=crossRef)(nCName={escape_filter_chars(root)}))"
+            wanted = f"(&(objectClass=crossRef)(nCName={escape_filter_chars(self._root)}))"
             row = session.only(partitions, wanted, ("nETBIOSName",))
             self._short_name = row.text("nETBIOSName") if row else ""
         return self._short_name or _domain(self._config).split(".")[0]
 
-    def _groups_of(self, session: Session, dn: str) -> frozenset[str]:
+    def _computed(self, session: Session, dn: str) -> tuple[frozenset[str], str]:
+        """The groups by SID, and the DN of the password settings of their own."""
         # Computed by the server, nested ones included, and only for one entry at a time (MS-ADTS 3.1.1.4.5.19).
-        row = session.only(dn, "(objectClass=*)", ("tokenGroups",), scope=BASE)
-        return frozenset(str(format_sid(sid)) for sid in (row.values.get("tokengroups", []) if row else []))
+        row = session.only(dn, "(objectClass=*)", ("tokenGroups", "msDS-ResultantPSO"), scope=BASE)
+        if row is None:
+            return frozenset(), ""
+        return frozenset(str(format_sid(sid)) for sid in row.values.get("tokengroups", [])), row.dn_in(
+            "msDS-ResultantPSO"
+        )
+
+    def _lockout(self, session: Session, own: str) -> Lockout | None:
+        """The limit of these password settings, or, for whoever has none of their own, of the domain's head."""
+        now_s = self._clock()
+        known, read_s = self._lockouts.get(own, (None, -POLICY_KEPT_S))
+        if now_s - read_s < POLICY_KEPT_S:
+            return known
+        most, window = SETTINGS_LIMIT if own else DOMAIN_LIMIT
+        row = session.only(own or self._root, "(objectClass=*)", (most, window), scope=BASE)
+        # Negative intervals of 100 ns.
+        length = timedelta(microseconds=-row.number(window) // 10) if row else timedelta(0)
+        found = (
+            Lockout(row.number(most), length if length < LONGEST_WINDOW else None)
+            if row and row.first(most)
+            else None
+        )
+        self._lockouts[own] = (found, now_s)
+        return found
+
+    def _wrong_tries(self, row: Row, lockout: Lockout | None) -> int | None:
+        """What this controller counts: each has a count of its own, and the one with the PDC role hears of all."""
+        if row.first("badPwdCount") is None:
+            return None
+        last = _from_filetime(row.number("badPasswordTime"))
+        if lockout and lockout.window is not None and last and last + lockout.window < self._now():
+            return 0
+        return row.number("badPwdCount")
+
+    @property
+    def _root(self) -> str:
+        """The head of the domain, below which people may be searched in one folder alone."""
+        return ",".join(part for part in _rdns(self._config.base_dn) if part.upper().startswith("DC="))
 
     def _state(self, row: Row) -> AccountState:
         control, computed = row.number("userAccountControl"), row.number("msDS-User-Account-Control-Computed")
@@ -489,6 +583,8 @@ class _Policy:
 
     lockout_s: int
     max_age_s: int
+    lockout: Lockout | None = None
+    name: str = ""
 
 
 # "Locked until an administrator says otherwise" (draft-behera-ldap-password-policy-10, 5.3.3).
@@ -500,9 +596,10 @@ class OpenLdap:
 
     PERSON = (
         "entryUUID", "uid", "displayName", "cn", "mail", "pwdAccountLockedTime", "pwdReset", "pwdChangedTime",
-        "pwdStartTime", "pwdEndTime", "pwdPolicySubentry",
+        "pwdStartTime", "pwdEndTime", "pwdPolicySubentry", "pwdFailureTime",
     )  # fmt: skip
     GROUP = ("entryUUID", "cn")
+    POLICY = ("pwdLockoutDuration", "pwdMaxAge", "pwdLockout", "pwdMaxFailure", "pwdFailureCountInterval")
     IS_PERSON = "(objectClass=person)(uid=*)"
     IS_GROUP = "(objectClass=groupOfNames)"
 
@@ -512,6 +609,7 @@ class OpenLdap:
         self._config, self._clock, self._now = config, clock, now
         self._policies: dict[str, _Policy] = {}
         self._policies_read_s: float | None = None
+        self._hides_tries = False
 
     def by_login(self, session: Session, login: str, *, any_class: bool = False) -> Row | None:
         domain = _domain(self._config).casefold()
@@ -532,6 +630,7 @@ class OpenLdap:
         return session.only(self._config.base_dn, f"(&{self.IS_PERSON}(entryUUID={wanted}))", self.PERSON)
 
     def entry(self, session: Session, row: Row, *, with_groups: bool = True) -> Entry:
+        lockout = self._policy_of(session, row).lockout
         return Entry(
             id=str(uuid.UUID(row.text("entryUUID"))),
             login=row.text("uid"),
@@ -541,6 +640,8 @@ class OpenLdap:
             state=self._state(session, row),
             groups=self._groups_of(session, row.dn) if with_groups else frozenset(),
             password_set_at=_from_generalized(row.text("pwdChangedTime")),
+            lockout=lockout,
+            wrong_tries=self._wrong_tries(row, lockout),
         )
 
     def people(self, session: Session, text: str, *, most: int) -> list[Entry]:
@@ -568,6 +669,11 @@ class OpenLdap:
     def is_there(self, session: Session) -> bool:
         return session.only(self._config.base_dn, "(objectClass=*)", ("objectClass",), scope=BASE) is not None
 
+    def lockouts(self, session: Session) -> tuple[tuple[str, Lockout | None], ...]:
+        policies = self._read_policies(session)
+        named = sorted((policy.name, policy.lockout) for policy in policies.values())
+        return (("", self._default().lockout), *(named if len(named) > 1 else ()))
+
     def state_despite_success(self, bound: Bound) -> AccountState | None:
         return PASSWORD_POLICY_ERRORS.get(bound.policy_error if bound.policy_error is not None else -1)
 
@@ -578,6 +684,9 @@ class OpenLdap:
                 return state, f"49, policy error {bound.policy_error}"
         # The server says 49 to everything; the entry tells whether it would have said so to the right password too.
         now = fresh()
+        if now and now.state is AccountState.OK and now.lockout and now.lockout.most and not now.wrong_tries:
+            # It counted this one a moment ago, and we do not see it.
+            self._hides_tries = True
         if now and now.state in (AccountState.LOCKED, AccountState.DISABLED, AccountState.EXPIRED):
             return now.state, f"49, {now.state}"
         return AccountState.OK, "49"
@@ -641,21 +750,43 @@ class OpenLdap:
             return AccountState.PASSWORD_EXPIRED
         return AccountState.OK
 
+    def _wrong_tries(self, row: Row, lockout: Lockout | None) -> int | None:
+        if self._hides_tries:
+            return None
+        failed_at = [
+            _from_generalized(one.decode("ascii", "replace")) for one in row.values.get("pwdfailuretime", [])
+        ]
+        if lockout is None or lockout.window is None:
+            return len(failed_at)
+        since = self._now() - lockout.window
+        return sum(one is None or one >= since for one in failed_at)
+
     def _policy_of(self, session: Session, row: Row) -> _Policy:
+        policies = self._read_policies(session)
+        return policies.get(row.text("pwdPolicySubentry").casefold()) or self._default()
+
+    def _default(self) -> _Policy:
+        """For whoever has none of their own. It is named in the server's own configuration, which a reader does not see."""
+        if len(self._policies) == 1:
+            return next(iter(self._policies.values()))
+        # One of them it is: the strictest is never too lenient.
+        return _Policy(0, 0, _strictest(policy.lockout for policy in self._policies.values()))
+
+    def _read_policies(self, session: Session) -> dict[str, _Policy]:
         now_s = self._clock()
         if self._policies_read_s is None or now_s - self._policies_read_s > POLICY_KEPT_S:
-            rows = session.search(
-                self._config.base_dn, "(objectClass=pwdPolicy)", ("pwdLockoutDuration", "pwdMaxAge")
-            )
+            rows = session.search(self._config.base_dn, "(objectClass=pwdPolicy)", self.POLICY)
             self._policies = {
-                found.dn.casefold(): _Policy(found.number("pwdLockoutDuration"), found.number("pwdMaxAge"))
+                found.dn.casefold(): _Policy(
+                    found.number("pwdLockoutDuration"),
+                    found.number("pwdMaxAge"),
+                    _ppolicy_lockout(found),
+                    _name(found.dn),
+                )
                 for found in rows
             }
             self._policies_read_s = now_s
-        own = self._policies.get(row.text("pwdPolicySubentry").casefold())
-        # The default policy is named in the server's own configuration, which a reader does not see.
-        alone = next(iter(self._policies.values())) if len(self._policies) == 1 else None
-        return own or alone or _Policy(0, 0)
+        return self._policies
 
 
 # PasswordPolicyResponseValue of draft-behera-ldap-password-policy-10, 6.2; the others speak of changes.
@@ -668,6 +799,30 @@ KINDS: dict[str, Callable[[LdapConfig, Callable[[], float], Callable[[], datetim
     "ad": ActiveDirectory,
     "openldap": OpenLdap,
 }
+
+
+def _would_lock(lockout: Lockout | None, wrong_tries: int | None, *, spare: int) -> bool:
+    """True when one more wrong password would leave less than `spare` before the one that locks.
+
+    Where the first one locks already nobody could come in: there it is passed on, and the pages warn.
+    """
+    if lockout is None or not lockout.most or not wrong_tries:
+        return False
+    return wrong_tries + 1 >= lockout.most - spare
+
+
+def _ppolicy_lockout(row: Row) -> Lockout:
+    """draft-behera-ldap-password-policy-10, 5.2.10 to 5.2.12: a count interval of 0 forgets only after a success."""
+    most = row.number("pwdMaxFailure") if row.text("pwdLockout").upper() == "TRUE" else 0
+    window_s = row.number("pwdFailureCountInterval")
+    return Lockout(most, timedelta(seconds=window_s) if window_s else None)
+
+
+def _strictest(lockouts: Iterable[Lockout | None]) -> Lockout | None:
+    locking = [one for one in lockouts if one is not None and one.most]
+    windows = [one.window for one in locking]
+    window = None if None in windows else max((w for w in windows if w is not None), default=None)
+    return Lockout(min(one.most for one in locking), window) if locking else None
 
 
 def _askable(text: str | None, *, blank: str = "") -> str | None:
@@ -713,6 +868,10 @@ def _path(dn: str) -> str:
 
 def _rdns(dn: str) -> list[str]:
     return [f"{kind}={value}" for kind, value, _ in parse_dn(dn)]
+
+
+def _name(dn: str) -> str:
+    return parse_dn(dn)[0][1] if dn else ""
 
 
 def _domain(config: LdapConfig) -> str:

@@ -114,6 +114,10 @@ class Row:
                 return told
         return ""
 
+    def dn_in(self, name: str) -> str:
+        """The DN that this attribute holds, whole; "" for none."""
+        return (self.first(name) or b"").decode("utf-8", "replace")
+
     def number(self, name: str) -> int:
         try:
             return int(self.first(name) or b"0")

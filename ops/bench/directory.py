@@ -369,7 +369,7 @@ class Clocked:
     def find(self, login: str) -> Entry | None:
         return self._clocked(self.directory.find, login)
 
-    def password_is_right(self, entry: Entry, password: str) -> Answer:
+    def password_is_right(self, entry: Entry, password: str, *, spare: int = 0) -> Answer:
         return self._clocked(self.directory.password_is_right, entry, password)
 
     def spent_ms(self) -> float:
@@ -417,7 +417,7 @@ class Stock:
         name, mail = ((values[key] or [b""])[0].decode() for key in ("displayName", "mail"))
         return Entry(entry_id, login, name, mail, dn, groups=frozenset(str(format_sid(sid)) for sid in sids))
 
-    def password_is_right(self, entry: Entry, password: str) -> Answer:
+    def password_is_right(self, entry: Entry, password: str, *, spare: int = 0) -> Answer:
         try:
             with self._connection(Credentials(entry.dn, password)):
                 return Answer(Verdict.RIGHT)

@@ -46,7 +46,7 @@ from core.ports.ldap_wire import Credentials, Server
 BASE_DN = "DC=clinic,DC=test"
 PEOPLE_DN = f"OU=Staff,{BASE_DN}"
 GROUPS_DN = f"OU=Roles,{BASE_DN}"
-READER, WRITER = "sorg.reader", "sorg.writer"
+READER, WRITER, BLIND = "sorg.reader", "sorg.writer", "sorg.blind"  # BLIND: reads what a reader must, no more
 CROWD = 1_000
 WITH_PASSWORD = 12  # Of the crowd in Samba, where each password costs 20 ms.
 AD_LOCKS_AFTER, OPENLDAP_LOCKS_AFTER = 10, 5
@@ -327,6 +327,13 @@ class Trial(ABC):
     def modify(self, dn: str, *lines: str) -> None:
         """An LDIF change of one entry: "add: member", "member: CN=...", "-" ..."""
 
+    @abstractmethod
+    def add_limit(self, name: str, login: str, *, most: int, minutes: int) -> None:
+        """A rule of this person's own for when wrong passwords lock them; minutes 0: none is forgotten."""
+
+    @abstractmethod
+    def drop_limit(self, name: str, login: str) -> None: ...
+
     def disable(self, login: str) -> None:
         self.set_state(login, "disabled")
 
@@ -399,6 +406,27 @@ class SambaDomain(Trial):
 
     def modify(self, dn: str, *lines: str) -> None:
         self.pen.write(_ldif([[f"dn: {dn}", "changetype: modify", *lines]]))
+
+    def add_limit(self, name: str, login: str, *, most: int, minutes: int) -> None:
+        interval = -minutes * 600_000_000 or -(2**63)
+        values = {
+            "PasswordSettingsPrecedence": 10, "PasswordReversibleEncryptionEnabled": "FALSE", "PasswordHistoryLength": 0,
+            "PasswordComplexityEnabled": "FALSE", "MinimumPasswordLength": 7, "MinimumPasswordAge": 0,
+            "MaximumPasswordAge": -(2**63), "LockoutThreshold": most, "LockoutObservationWindow": interval,
+            "LockoutDuration": interval, "PSOAppliesTo": self.dn_of(login),
+        }  # fmt: skip
+        lines = [f"dn: {self._limit_dn(name)}", "changetype: add", "objectClass: msDS-PasswordSettings"]
+        self.pen.write(_ldif([lines + [f"msDS-{key}: {value}" for key, value in values.items()]]))
+
+    def drop_limit(self, name: str, login: str) -> None:
+        self.pen.delete(self._limit_dn(name))
+
+    def show_limit(self, name: str) -> None:
+        """Let the reading account see this rule, which it does not without being told to."""
+        self.pen.grant(self._limit_dn(name), READER)
+
+    def _limit_dn(self, name: str) -> str:
+        return f"CN={name},CN=Password Settings Container,CN=System,{BASE_DN}"
 
     @property
     def pen(self) -> Pen:
@@ -579,6 +607,29 @@ class OpenLdapServer(Trial):
     def modify(self, dn: str, *lines: str) -> None:
         self._write([[f"dn: {dn}", "changetype: modify", *lines]])
 
+    def add_limit(self, name: str, login: str, *, most: int, minutes: int) -> None:
+        dn = f"cn={name},{BASE_DN}"
+        policy = [
+            f"dn: {dn}",
+            "changetype: add",
+            "objectClass: pwdPolicy",
+            "objectClass: person",
+            f"cn: {name}",
+            f"sn: {name}",
+        ]
+        policy += [
+            "pwdAttribute: userPassword",
+            "pwdLockout: TRUE",
+            f"pwdMaxFailure: {most}",
+            "pwdLockoutDuration: 1800",
+        ]
+        self._write([[*policy, f"pwdFailureCountInterval: {minutes * 60}"]])
+        self.modify(self.dn_of(login), "replace: pwdPolicySubentry", f"pwdPolicySubentry: {dn}")
+
+    def drop_limit(self, name: str, login: str) -> None:
+        self.modify(self.dn_of(login), "replace: pwdPolicySubentry")
+        self._write([[f"dn: cn={name},{BASE_DN}", "changetype: delete"]])
+
     def _write(self, records: Iterable[list[str]]) -> None:
         # With "relax" the administrator may write what the server otherwise keeps for itself, such as dates.
         done = subprocess.run(
@@ -606,6 +657,7 @@ class OpenLdapServer(Trial):
         admin = [f"olcRootDN: cn=admin,{BASE_DN}", f"olcRootPW: {_salted(self.password)}"]
         rights = [
             f'to attrs=userPassword by dn.exact="{self.dn_of(WRITER)}" write by self write by anonymous auth by * none',
+            f'to attrs=pwdFailureTime by dn.exact="{self.dn_of(BLIND)}" none by users read by * none',
             f'to dn.subtree="{PEOPLE_DN}" by dn.exact="{self.dn_of(WRITER)}" write by users read by * none',
             f'to dn.subtree="{GROUPS_DN}" by dn.exact="{self.dn_of(WRITER)}" write by users read by * none',
             "to * by users read by * none",
@@ -639,7 +691,12 @@ class OpenLdapServer(Trial):
             "pwdLockoutDuration: 1800", "pwdMinLength: 12", "pwdCheckQuality: 1", "pwdMustChange: TRUE",
             "pwdMaxAge: 7776000",
         ]  # fmt: skip
-        for login, name in {READER: "Sorg reads", WRITER: "Sorg writes", **PEOPLE}.items():
+        for login, name in {
+            READER: "Sorg reads",
+            WRITER: "Sorg writes",
+            BLIND: "Sorg sees less",
+            **PEOPLE,
+        }.items():
             yield self._person(login, name, salted)
         for login, state in STATES.items():
             if state != "outside-hours":  # OpenLDAP knows none.
@@ -730,6 +787,9 @@ class Pen:
 
     def rename(self, dn: str, new_dn: str) -> None:
         self._order({"rename": dn, "dn": new_dn})
+
+    def delete(self, dn: str) -> None:
+        self._order({"delete": dn, "dn": dn})
 
     def grant(self, dn: str, login: str) -> None:
         """Let the account change everything below the entry."""

@@ -41,6 +41,10 @@ def obey(databases, order):
         for database in databases:
             grant(database, order["dn"], order["grant"])
         return
+    if "delete" in order:
+        for database in databases:
+            database.delete(order["delete"])
+        return
     if "rename" in order:
         for database in databases:
             database.rename(order["rename"], order["dn"])

@@ -3,16 +3,18 @@
 import base64
 import logging
 import ssl
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from core.errors import Away, Missing, Refused, Turned, Unfit
-from core.ports.directory import AccountState, Entry, Verdict
+from core.ports.directory import AccountState, Entry, Lockout, Verdict
 from core.ports.directory_ldap import LdapDirectory
 from core.ports.ldap_wire import BASE, Credentials, Server, Session, StrictTls, Wire, strict_context
 from ops.bench.directory_server import (
+    BLIND,
     CROWD,
     GROUPS,
     PEOPLE,
@@ -53,6 +55,13 @@ def somebody(request, trial):
     """A fresh account of this test's own: its login."""
     login = f"z{abs(hash(request.node.name)) % 10**9}.test"
     trial.add_user(login, "Somebody Else")
+    return login
+
+
+@pytest.fixture
+def somebody_in_samba(request, samba):
+    login = f"z{abs(hash(request.node.name)) % 10**9}.samba"
+    samba.add_user(login, "Somebody Else")
     return login
 
 
@@ -172,19 +181,94 @@ def test_every_state_of_an_account_is_read_and_keeps_the_right_password_out(tria
     assert expected == found
 
 
-def test_an_account_is_locked_by_wrong_passwords_under_any_spelling(trial, directory, somebody):
+def elsewhere(directory: LdapDirectory, login: str, *, wrong: int) -> None:
+    """Wrong passwords typed at other doors of the practice: at Windows, at the mail."""
+    dn = directory.find(login).dn
+    for _ in range(wrong):
+        directory._wire.bind(dn, "Not-the-password-1")
+
+
+def test_no_spelling_brings_us_to_the_password_that_locks_and_one_locked_elsewhere_is_told_so(
+    trial, directory, somebody
+):
     spellings = (somebody, somebody.upper(), f"{somebody}@clinic.test", f"CLINIC\\{somebody}")
-    for number in range(trial.locks_after - 1):
-        assert (
-            Verdict.WRONG
-            is directory.password_is_right(directory.find(spellings[number % 4]), "wrong").verdict
-        )
+    verdicts = [
+        directory.password_is_right(directory.find(spellings[number % 4]), "wrong").verdict
+        for number in range(trial.locks_after + 2)
+    ]
+    assert [Verdict.WRONG] * (trial.locks_after - 1) + [Verdict.HELD] * 3 == verdicts
     assert AccountState.OK is directory.find(somebody).state
-    directory.password_is_right(directory.find(somebody), "wrong")
+    elsewhere(directory, somebody, wrong=1)
     answer = directory.password_is_right(directory.find(somebody), trial.password)
     assert (Verdict.REFUSED, AccountState.LOCKED) == (answer.verdict, answer.state)
     trial.set_state(somebody, "ok")
     assert Verdict.RIGHT is directory.password_is_right(directory.find(somebody), trial.password).verdict
+
+
+def test_what_was_wrong_elsewhere_counts_and_some_tries_are_left_for_others(trial, directory, somebody):
+    elsewhere(directory, somebody, wrong=trial.locks_after - 3)
+    entry = directory.find(somebody)
+    assert trial.locks_after - 3 == entry.wrong_tries
+    said = [directory.password_is_right(entry, "wrong", spare=spare) for spare in (1, 1, 0, 0)]
+    assert [Verdict.WRONG, Verdict.HELD, Verdict.WRONG, Verdict.HELD] == [one.verdict for one in said]
+    assert "held back: one more wrong password would lock the account there" == said[1].reason
+    assert AccountState.OK is directory.find(somebody).state
+
+
+def test_tries_sent_at_one_moment_do_not_lock_an_account_that_was_near_it(trial, directory, somebody):
+    elsewhere(directory, somebody, wrong=trial.locks_after - 2)
+    entry = directory.find(somebody)
+    with ThreadPoolExecutor(8) as pool:
+        said = list(pool.map(lambda _: directory.password_is_right(entry, "wrong").verdict, range(8)))
+    assert [Verdict.HELD] * 7 + [Verdict.WRONG] == sorted(said)
+    assert AccountState.OK is directory.find(somebody).state
+
+
+def test_a_right_password_makes_the_directory_forget_the_wrong_ones(trial, directory, somebody):
+    elsewhere(directory, somebody, wrong=trial.locks_after - 2)
+    assert Verdict.RIGHT is directory.password_is_right(directory.find(somebody), trial.password).verdict
+    assert not directory.find(somebody).wrong_tries
+
+
+def test_the_limit_of_everybody_is_read_and_that_of_one_person(trial, directory, somebody):
+    usual = Lockout(10, timedelta(minutes=30)) if trial.kind == "ad" else Lockout(5, None)
+    assert usual == directory.find(somebody).lockout
+    assert (("", usual),) == directory.lockouts()
+    trial.add_limit("Night-Shift", somebody, most=4, minutes=60)
+    try:
+        if trial.kind == "ad":
+            trial.show_limit("Night-Shift")
+        asked_anew = LdapDirectory(trial.config())
+        assert Lockout(4, timedelta(minutes=60)) == asked_anew.find(somebody).lockout
+        assert ("Night-Shift", Lockout(4, timedelta(minutes=60))) in asked_anew.lockouts()
+        # Active Directory names the domain's own; which one is OpenLDAP's default no reader sees: the strictest is taken.
+        others = usual if trial.kind == "ad" else Lockout(4, None)
+        assert others == asked_anew.find("dr.naidoo").lockout
+        asked_anew.close()
+    finally:
+        trial.drop_limit("Night-Shift", somebody)
+
+
+def test_settings_of_active_directory_that_the_reading_account_may_not_see_are_unknown(
+    samba, somebody_in_samba
+):
+    samba.add_limit("Unseen", somebody_in_samba, most=4, minutes=60)
+    directory = LdapDirectory(samba.config())
+    try:
+        assert None is directory.find(somebody_in_samba).lockout
+        assert ("Unseen", None) in directory.lockouts()
+    finally:
+        directory.close()
+        samba.drop_limit("Unseen", somebody_in_samba)
+
+
+def test_a_directory_that_hides_what_it_counts_is_known_by_that(openldap):
+    openldap.add_user("z.hidden.test", "Somebody Hidden")
+    directory = LdapDirectory(openldap.config(reader=Credentials(openldap.dn_of(BLIND), openldap.password)))
+    assert 0 == directory.find("z.hidden.test").wrong_tries
+    assert Verdict.WRONG is directory.password_is_right(directory.find("z.hidden.test"), "wrong").verdict
+    assert None is directory.find("z.hidden.test").wrong_tries
+    directory.close()
 
 
 def test_a_change_of_the_account_counts_from_the_next_question(trial, directory, somebody):

@@ -13,8 +13,17 @@ from console.door import Door
 from core import activation, groups, patients, people, signin, workflow
 from core.errors import Denied, Refused, WrongAnswer
 from core.ports.directory_ldap import LdapDirectory
+from core.ports.ldap_wire import Credentials
 from core.store.work import Actor
-from ops.bench.directory_server import BASE_DN, PEOPLE, PEOPLE_DN, STATES, WITH_PASSWORD
+from ops.bench.directory_server import (
+    BASE_DN,
+    BLIND,
+    OPENLDAP_LOCKS_AFTER,
+    PEOPLE,
+    PEOPLE_DN,
+    STATES,
+    WITH_PASSWORD,
+)
 from tests.fixtures.house import PASSWORD, THANDO
 from tests.fixtures.practice_with_directory import (
     MAPPING,
@@ -209,6 +218,61 @@ def test_staff_are_refused_at_the_gateway_without_a_word_to_the_directory(practi
     practice.password(login)
 
 
+# Nobody is locked out there through us, whatever the directory's own limit is.
+
+
+def guess_in_rounds(practice: Practice, login: str, *, home: str, minutes: int) -> list[str]:
+    """Wrong passwords by strangers and from the owner's address, each until nothing is passed on; round after round."""
+    heard = []
+    for _ in range(4):
+        for practice.address in ("203.0.113.9", home):
+            said = [practice.refused(login, f"{OTHER}{number}") for number in range(3)]
+            heard += [one for one in said if one.startswith("wrong")]
+        practice.test.clock.pass_(minutes=minutes)
+    return heard
+
+
+@pytest.mark.parametrize("most", [2, 3, 5])
+def test_rounds_of_guesses_never_lock_an_account_whose_own_limit_is_lower_than_our_setting(practice, most):
+    login, limit = practice.somebody("PACS-Reception", person=True), f"Few-{most}"
+    practice.sign_in(login)
+    home = practice.address
+    practice.trial.add_limit(limit, login, most=most, minutes=60)
+    practice.trial.show_limit(limit)
+    try:
+        # Minutes pass here alone: what Active Directory forgets meanwhile, it still remembers in this test.
+        heard = guess_in_rounds(practice, login, home=home, minutes=62)
+        assert (most - 1, "ok") == (len(heard), practice.directory.find(login).state)
+        assert most - 1 == bad_passwords(practice, login)
+    finally:
+        practice.trial.drop_limit(limit, login)
+
+
+def test_an_account_rests_for_longer_than_its_directory_remembers(practice):
+    login = practice.somebody("PACS-Reception", person=True)
+    practice.trial.add_limit("Long", login, most=4, minutes=90)
+    practice.trial.show_limit("Long")
+    try:
+        assert ["wrong: data 52e"] * 2 == [practice.refused(login, OTHER) for _ in range(2)]
+        assert timedelta(minutes=91) == practice.row(login).locked_until - practice.test.clock.at
+    finally:
+        practice.trial.drop_limit("Long", login)
+
+
+def test_what_somebody_typed_wrong_at_windows_counts_here_and_one_try_stays_theirs_at_home(practice):
+    login = practice.somebody("PACS-Reception", person=True)
+    practice.sign_in(login)
+    home, entry = practice.address, practice.directory.find(login)
+    for _ in range(practice.trial.locks_after - 2):
+        practice.directory._wire.bind(entry.dn, OTHER)
+    practice.address = "203.0.113.10"
+    held = "held back: one more wrong password would lock the account there"
+    assert [held, held] == [practice.refused(login, word) for word in (OTHER, practice.trial.password)]
+    practice.address = home
+    practice.sign_in(login)
+    assert (0, "ok") == (bad_passwords(practice, login), practice.directory.find(login).state)
+
+
 # What keeps them out.
 
 
@@ -295,17 +359,61 @@ def test_the_cache_is_over_after_three_days_and_after_five_wrong_tries(practice)
     practice.back()
     practice.password(guessed)
     practice.away()
-    for _ in range(3):
-        practice.refused(guessed, OTHER)
+    assert ["away-wrong"] * 3 == [practice.refused(guessed, OTHER) for _ in range(3)]
     practice.test.clock.pass_(minutes=32)
     practice.password(guessed)
-    for _ in range(2):
-        practice.refused(guessed, OTHER)
+    assert ["away-wrong"] * 2 == [practice.refused(guessed, OTHER) for _ in range(2)]
     assert "away" == practice.refused(guessed)
     practice.back()
     practice.password(guessed)
     practice.away()
     practice.password(guessed)
+
+
+def test_strangers_who_guess_while_the_directory_is_away_close_nobody_s_way_in_at_home(practice):
+    login = practice.somebody("PACS-Reception", person=True)
+    practice.sign_in(login)
+    home = practice.address
+    practice.away()
+    said = []
+    for number in range(8):
+        practice.address = f"203.0.113.{20 + number}"
+        said.append(practice.refused(login, OTHER))
+    assert ["away-wrong"] * 5 + ["away"] * 3 == said
+    assert "away" == practice.refused(login)
+    practice.address = home
+    practice.sign_in(login)
+    assert ["away-wrong"] * 5 + ["away"] == [practice.refused(login, OTHER) for _ in range(6)]
+    practice.test.clock.pass_(minutes=60 * 24)
+    assert "away" == practice.refused(login)
+    practice.back()
+    practice.sign_in(login)
+    assert 0 == practice.row(login).away_tries
+
+
+def test_of_all_who_guess_while_the_directory_is_away_twenty_are_heard_wherever_they_sit(practice):
+    login = practice.somebody("PACS-Reception", person=True)
+    homes = [f"10.77.0.{number}" for number in range(5)]
+    for practice.address in homes:
+        practice.sign_in(login)
+    practice.away()
+    said = []
+    for practice.address in homes:
+        said += [practice.refused(login, OTHER) for _ in range(6)]
+    assert [20, 10] == [said.count("away-wrong"), said.count("away")]
+
+
+def test_guesses_sent_all_at_once_while_the_directory_is_away_are_five(practice):
+    login = practice.somebody("PACS-Reception", person=True)
+    practice.away()
+
+    def guess(number: int) -> None:
+        with pytest.raises(WrongAnswer):
+            practice.password(login, f"{OTHER}{number}")
+
+    with ThreadPoolExecutor(12) as pool:
+        list(pool.map(guess, range(12)))
+    assert 5 == practice.row(login).away_tries
 
 
 @pytest.mark.parametrize("which", ["the first is gone", "the first hangs", "both hang"])
@@ -583,19 +691,47 @@ def test_openldap_keeps_out_every_state_with_one_sentence(openldap_practice):
     } == found  # fmt: skip
 
 
-def test_guesses_do_not_lock_an_account_in_openldap_and_one_locked_there_stays_out(openldap_practice):
+def test_openldap_forgets_nothing_and_no_round_of_guesses_locks_anybody_there(openldap_practice):
     practice = openldap_practice
     login = practice.somebody("PACS-Reception", person=True)
+    practice.sign_in(login)
+    home = practice.address
+    practice.address = "203.0.113.11"
     for spelling in (login, f"{login}@clinic.test", f"clinic\\{login}"):
-        practice.refused(spelling, OTHER)
+        assert "wrong: 49" == practice.refused(spelling, OTHER)
     assert "account-rests" == practice.refused(login)
-    assert "ok" == practice.directory.find(login).state
     practice.test.clock.pass_(minutes=31)
-    for _ in range(2):
-        practice.refused(
-            login, OTHER
-        )  # The fourth and fifth that OpenLDAP hears of: it forgets none by itself.
-    assert "refused: 49, locked" == practice.refused(login)
+    # The fourth that OpenLDAP would hear of is kept for the owner, whom it lets forget the others.
+    assert "held back: one more wrong password would lock the account there" == practice.refused(login, OTHER)
+    practice.address = home
+    practice.sign_in(login)
+    assert not practice.directory.find(login).wrong_tries
+    practice.test.clock.pass_(minutes=32)
+    assert OPENLDAP_LOCKS_AFTER - 1 == len(guess_in_rounds(practice, login, home=home, minutes=32))
+    assert "ok" == practice.directory.find(login).state
+
+
+def test_where_openldap_hides_what_it_counts_the_sum_of_all_rounds_stays_below_its_limit(openldap_practice):
+    practice = openldap_practice
+    login = practice.somebody("PACS-Reception", person=True)
+    practice.sign_in(login)
+    home, seeing = practice.address, practice.test.house.ports
+    blind = LdapDirectory(
+        practice.trial.config(reader=Credentials(practice.trial.dn_of(BLIND), practice.trial.password))
+    )
+    practice.test.house.ports = replace(seeing, directory=blind)
+    try:
+        heard = guess_in_rounds(practice, login, home=home, minutes=60 * 24)
+        assert OPENLDAP_LOCKS_AFTER - 1 == len(heard)
+        assert "account-rests" == practice.refused(login)
+        there = practice.directory.find(login)
+        assert (OPENLDAP_LOCKS_AFTER - 1, "ok") == (there.wrong_tries, there.state)
+        # It opens when an admin says so, who knows that it is them.
+        practice.test.do("admin", people.wake, practice.row(login).id)
+        practice.sign_in(login)
+    finally:
+        practice.test.house.ports = seeing
+        blind.close()
 
 
 @pytest.mark.parametrize("what", ["disabled", "password", "moved out"])
