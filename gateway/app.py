@@ -33,7 +33,7 @@ from core.sharing import SENTENCES, FrontDoor, LinkState, LinkView
 from core.store.work import Actor, House, nobody
 from core.tokens import hash_token
 from gateway import account_page, landing
-from gateway.account import AccountDesk, is_account_page
+from gateway.account import Accounts, is_account_page
 from gateway.desk import Desk, manifest_of
 from gateway.forms import cookie as cookie_of
 from gateway.forms import page, small_body
@@ -248,7 +248,7 @@ def create(house: House, images: Images, *, https: bool = False, listens: tuple[
            clock: Callable[[], float] = time.monotonic) -> Starlette:  # fmt: skip
     """The gateway of one practice. `listens`: its own address and port, when a proxy stands before it."""
     gateway = Gateway(house, images, https=https, clock=clock)
-    accounts = AccountDesk(gateway, clock=clock)
+    accounts = Accounts(gateway, clock=clock)
     own = gateway.own_host
     port = own.rpartition(":")[2] if ":" in own else ""
     hosts = {own, *(f"{h}:{port}" if port else h for h in ("127.0.0.1", "localhost"))}

@@ -1,22 +1,16 @@
-"""What every form at the gateway keeps to: small bodies, short cookies, and refusals that all take as long."""
+"""What the forms of links keep to: small bodies and short cookies. Those of accounts have manners.py."""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Awaitable, Callable
-from functools import wraps
-from typing import Any
 from urllib.parse import parse_qs
 
-import anyio
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, JSONResponse, Response
+from starlette.responses import HTMLResponse, JSONResponse
 
 from core.rules.addresses import plain_address
 
 MOST_BYTES = 4096
 LONGEST_SECRET = 100
-FLOOR_S = 0.4
 
 
 async def small_body(request: Request) -> bytes | None:
@@ -55,17 +49,3 @@ def page(html: str, csp: str, status: int = 200, headers: dict[str, str] | None 
 def sentence(said: str, status: int, headers: dict[str, str] | None = None) -> JSONResponse:
     """What the viewer reads and shows."""
     return JSONResponse({"sentence": said}, status, headers=headers)
-
-
-def paced(take: Callable[..., Awaitable[Response]]) -> Callable[..., Awaitable[Response]]:
-    """A way to answer a form whose refusals all take a whole number of steps, so that the time tells nobody why."""
-
-    @wraps(take)
-    async def slow(self: Any, request: Request) -> Response:
-        begun_s = time.monotonic()
-        answer = await take(self, request)
-        if answer.status_code >= 400:
-            await anyio.sleep(FLOOR_S - (time.monotonic() - begun_s) % FLOOR_S)
-        return answer
-
-    return slow

@@ -34,11 +34,12 @@ SAFE = {
 UNREACHABLE = "The practice's computer has a fault just now. Nothing is lost: try again in a few minutes."
 
 
-def landing_csp(style: str) -> str:
-    """For the page that asks the question: no script at all, exactly this style sheet, and a form that comes back to us."""
+def landing_csp(style: str, *, script: bool = False) -> str:
+    """For a page that asks something: exactly this style sheet, and a form that comes back to us. script: ours runs, where a key is touched."""
     digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
+    runs = "script-src 'self'; connect-src 'self'; " if script else ""
     return (
-        f"default-src 'none'; style-src 'sha256-{digest}'; img-src data:; form-action 'self'; base-uri 'none'; "
+        f"default-src 'none'; {runs}style-src 'sha256-{digest}'; img-src data:; form-action 'self'; base-uri 'none'; "
         "frame-ancestors 'none'"
     )
 

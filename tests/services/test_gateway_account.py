@@ -18,10 +18,10 @@ from core.rules.roles import Permission, Role
 from core.store.model import Instance, Person, SignInSession
 from core.store.work import Subject, nobody, system
 from core.tokens import hash_token
-from gateway import forms
-from gateway.account import FORM, HALF, SESSION
+from doors import manners
 from gateway.app import create
 from gateway.images import OrthancImages
+from gateway.manners import FORM, HALF, SESSION
 from tests.fixtures.door import TEXT
 from tests.fixtures.house import PASSWORD
 from tests.fixtures.ward import Ward, form_of
@@ -30,7 +30,7 @@ from tests.fixtures.ward import Ward, form_of
 @pytest.fixture(autouse=True)
 def at_once(monkeypatch):
     """Refusals take their time in the test that is about it."""
-    monkeypatch.setattr(forms, "FLOOR_S", 0.001)
+    monkeypatch.setattr(manners, "FLOOR_S", 0.001)
 
 
 @pytest.fixture
@@ -307,7 +307,7 @@ def test_whoever_tries_too_fast_waits(ward):
 
 
 def test_every_refusal_takes_its_time(ward, monkeypatch):
-    monkeypatch.setattr(forms, "FLOOR_S", 0.4)
+    monkeypatch.setattr(manners, "FLOOR_S", 0.4)
     begun_s = time.monotonic()
     ward.half_way("thando", "wrong")
     assert (401, True) == (ward.answered.status_code, time.monotonic() - begun_s >= 0.4)
@@ -351,7 +351,7 @@ def test_signing_out_ends_the_session_itself(ward):
     browser = ward.signed_in("cele")
     token = browser.cookies[SESSION]
     form = form_of(browser.get("/account/studies"))
-    assert 303 == browser.post("/account/out", data={}, headers={"Origin": "null"}).status_code
+    assert 303 == browser.post("/account/out", data={"form": "guessed"}, headers={"Origin": "null"}).status_code
     assert 200 == browser.get("/account/studies").status_code  # without our form nothing ended
     out = browser.post("/account/out", data={"form": form}, headers={"Origin": "null"})
     assert (303, "/account/signed-out") == (out.status_code, out.headers["location"])
@@ -405,7 +405,7 @@ def test_a_slip_leads_to_a_password_an_app_recovery_codes_and_in(ward):
     half = ward.half_way("fresh", words)
     assert (
         303
-        == ward.send(half, "/account/code?use=recovery", code=codes[0].lower(), use="recovery").status_code
+        == ward.send(half, "/account/code?use=recovery", recovery=codes[0].lower(), use="recovery").status_code
     )
     assert 200 == half.get("/account/studies").status_code
     again = ward.send(ward.browser(), "/account/activate", slip=slip)
