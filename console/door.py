@@ -7,16 +7,21 @@ from collections import OrderedDict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from typing import TypeVar
 from uuid import UUID
 
 from console.drafts import Drafts
 from core import sessions
 from core.store.work import Actor, House, Openings, Work, nobody
 
+Kept = TypeVar("Kept")
+
 CHANNEL = "console"
-_KEPT_OPENINGS = 5_000  # sittings whose openings are remembered; an older one only records its openings anew
+_KEPT_SITTINGS = 5_000  # of which something is remembered; an older one only records its openings anew
 _TOUCH_EVERY = timedelta(minutes=1)
 _ASK_EVERY = timedelta(seconds=30)
+# A directory that hangs takes seconds to say nothing, and a page asks who is there a dozen times.
+_ASK_THE_SILENT_EVERY = timedelta(seconds=10)
 
 
 @dataclass
@@ -54,18 +59,14 @@ class Door:
             return sessions.actor_of(work, token=token, channel=CHANNEL, address=address)
 
     def _is_due(self, actor: Actor) -> bool:
-        """At most every half minute, and at each step while the session stands on the directory's silence."""
+        """At most every half minute; oftener while the session stands on the directory's silence."""
         if self.house.ports.directory is None or actor.session is None:
             return False
-        now = self.house.clock()
+        now, every = self.house.clock(), _ASK_THE_SILENT_EVERY if actor.bounds.reduced else _ASK_EVERY
         with self._lock:
-            if (
-                not actor.bounds.reduced
-                and now - self._asked.get(actor.session, now - _ASK_EVERY) < _ASK_EVERY
-            ):
+            if now - self._asked.get(actor.session, now - every) < every:
                 return False
-            self._asked[actor.session] = now
-            _shorten(self._asked)
+            _note(self._asked, actor.session, now)
         return True
 
     def stranger(self, address: str = "") -> Work:
@@ -90,8 +91,7 @@ class Door:
         with self._lock:
             if now - self._touched.get(actor.session, now - every) < every:
                 return
-            self._touched[actor.session] = now
-            _shorten(self._touched)
+            _note(self._touched, actor.session, now)
         with self.stranger(actor.address) as work:
             sessions.keep_awake(work, token=token)
 
@@ -99,15 +99,16 @@ class Door:
         if actor.session is None:
             return Openings()
         with self._lock:
-            found = self._openings.setdefault(actor.session, Openings())
-            self._openings.move_to_end(actor.session)
-            _shorten(self._openings)
-            return found
+            return _note(self._openings, actor.session, self._openings.get(actor.session, Openings()))
 
 
-def _shorten(kept: OrderedDict) -> None:
-    while len(kept) > _KEPT_OPENINGS:
+def _note(kept: OrderedDict[UUID, Kept], session: UUID, what: Kept) -> Kept:
+    """Remember something of this session; of too many, the one that was longest not heard of is forgotten."""
+    kept[session] = what
+    kept.move_to_end(session)
+    while len(kept) > _KEPT_SITTINGS:
         kept.popitem(last=False)
+    return what
 
 
 _door: Door | None = None
