@@ -71,7 +71,7 @@ def _with_code(draft: _Draft) -> None:
 
 def _with_key(draft: _Draft) -> None:
     """Nothing can be typed here, so that what was confirmed is what is done."""
-    purpose = access.glass_purpose(draft.number)
+    purpose = access.glass_purpose(draft.number, desk.actor().session)
     with st.container(border=True):
         widgets.facts({"Number": draft.number, "Reason": draft.reason})
         if stepup.is_proved(purpose):
