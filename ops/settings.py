@@ -88,8 +88,8 @@ class Settings(BaseSettings):
         ge=1,
         le=20,
         description=(
-            "Wrong passwords before an account rests for 15 minutes (of the directory: 31). Keep it below the "
-            "directory's own limit (docs/decisions/085-directory.md)."
+            "Wrong passwords before an account rests for 15 minutes (of the directory: 31). The directory's own limit is "
+            "kept to where Sorg can read it (Groups and roles shows it); keep this below it (docs/decisions/085-directory.md)."
         ),
     )
     away_hours: int = Field(

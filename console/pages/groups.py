@@ -289,15 +289,15 @@ def _wrong_passwords() -> None:
 
 def _limit(limit: LimitThere) -> str:
     who = f"For **{limit.name}** the directory" if limit.name else "The directory"
-    here = f"Sorg stops at **{limit.passed_on}**"
+    here = f"Sorg stops at **{limit.passed_on}** and waits {_minutes(limit.rest)}"
     lockout = limit.lockout
     if lockout is None:
         return f"{who} does not show its limit to Sorg's reading account. {here}."
     if not lockout.most:
-        return f"{who} locks nobody. {here}, for {_minutes(limit.rest)}."
+        return f"{who} locks nobody. {here}."
     wrong = "1 wrong password" if lockout.most == 1 else f"{lockout.most} wrong passwords"
     within = f"in {_minutes(lockout.window)}" if lockout.window is not None else "since the last right one"
-    return f"{who} locks an account after **{wrong}** {within}. {here}, for {_minutes(limit.rest)}."
+    return f"{who} locks an account after **{wrong}** {within}. {here}."
 
 
 def _trouble(limit: LimitThere) -> str:
@@ -313,8 +313,9 @@ def _trouble(limit: LimitThere) -> str:
         return (f"SORG_SIGN_IN_TRIES is {limit.setting}, which is not below that limit: Sorg stops earlier by itself. Have "
                 "it set lower, or the directory's limit raised.")  # fmt: skip
     if lockout.most and lockout.window is None:
-        return ("It never forgets a wrong password by itself, so after a few Sorg passes on no more until the person signs in "
-                "elsewhere. Have it forget them after half an hour (pwdFailureCountInterval: 1800).")  # fmt: skip
+        return (f"It never forgets a wrong password by itself: after {limit.passed_on}, Sorg passes on no more for that person "
+                "until they sign in elsewhere, or whoever looks after the directory helps. Have it forget them after half an "
+                "hour (pwdFailureCountInterval: 1800).")  # fmt: skip
     return ""
 
 

@@ -106,6 +106,7 @@ def test_a_group_is_searched_given_a_role_and_counts_once_another_admin_approved
         login.fill("u.disabled")
         login.press("Enter")
         expect(page.get_by_text("Stays out: the directory says 'disabled'.")).to_be_visible(timeout=WAIT_MS)
+        expect(page.get_by_text("locks an account after 5 wrong passwords since the last right one")).to_be_visible()
         assert [] == complaints
     assert [("PACS-Radiologists", "radiologist")] == [
         (g.group_name, g.role) for g in office.test.do("admin", groups.mapping)
