@@ -38,6 +38,7 @@ class News:
     """What there is to say. directory: none, answers or away. sealed: how the break-glass account was opened here."""
 
     at: datetime
+    asker: Actor
     directory: str
     glasses: tuple[Glass, ...] = ()
     sealed: SignIn | None = None
@@ -90,7 +91,8 @@ def lacks_key(me: PersonCard) -> bool:
 
 def _news(actor: Actor) -> News:
     kept: News | None = st.session_state.get(_KEPT)
-    if kept is None or widgets.now() - kept.at >= _FRESH:
+    # Whoever may do less than a moment ago is not told what they heard before.
+    if kept is None or kept.asker != actor or widgets.now() - kept.at >= _FRESH:
         kept = st.session_state[_KEPT] = _asked(actor)
     return kept
 
@@ -99,7 +101,7 @@ def _asked(actor: Actor) -> News:
     reviews = _if_may(actor, P.GLASS_REVIEW, access.glass_to_review) or ()
     me = desk.glance(people.me)
     return News(
-        widgets.now(), _is_there(),
+        widgets.now(), actor, _is_there(),
         glasses=desk.glance(access.my_glass) or (),
         sealed=_sealed(me), has_key=me is not None and me.keys > 0,
         may_add_key=actor.bounds.keyless and bool(desk.glance(factors.is_proved, purpose="factors")),
