@@ -7,6 +7,7 @@ from datetime import timedelta
 from ipaddress import ip_address, ip_network
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from pydantic import Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -208,6 +209,32 @@ class Settings(BaseSettings):
     def _as_it_was_said(cls, said: Any) -> Any:
         """What was a switch before keeps its meaning."""
         return {"true": "yes", "1": "yes", "false": "no", "0": "no"}.get(str(said).strip().lower(), said)
+
+    @field_validator("gateway_url")
+    @classmethod
+    def _as_a_browser_writes_it(cls, said: str) -> str:
+        """Links are put together with it, and it is held against what browsers say: no slash behind, no port that is usual."""
+        if not said.strip():
+            return ""
+        try:
+            parts = urlsplit(said.strip())
+            host, port = parts.hostname or "", parts.port
+        except ValueError:
+            host, port, parts = "", None, urlsplit("")
+        usual = {"http": 80, "https": 443}
+        if (
+            parts.scheme not in usual
+            or not host
+            or parts.username
+            or parts.path.strip("/")
+            or parts.query
+            or parts.fragment
+        ):
+            raise ValueError(
+                f"“{said}” is no address such as https://images.practice.example, with nothing behind it."
+            )
+        there = f"[{host}]" if ":" in host else host
+        return f"{parts.scheme}://{there}" + (f":{port}" if port and port != usual[parts.scheme] else "")
 
     @field_validator("proxies")
     @classmethod

@@ -56,6 +56,26 @@ def test_every_wrong_setting_is_named_at_once(monkeypatch):
     assert unfit.value.sentence.startswith("A setting is wrong.")
 
 
+@pytest.mark.parametrize(
+    ("said", "meant"),
+    [
+        ("", "http://127.0.0.1:8600"), ("https://images.practice.example", "https://images.practice.example"),
+        (" https://Images.Practice.Example:443/ ", "https://images.practice.example"),
+        ("http://10.1.0.7:8600/", "http://10.1.0.7:8600"), ("http://[::1]:80", "http://[::1]"),
+    ],
+)  # fmt: skip
+def test_the_gateways_address_is_kept_as_browsers_write_it(said, meant):
+    assert meant == rules(read(gateway_url=said))["gateway_url"]
+
+
+@pytest.mark.parametrize(
+    "said", ["images.practice.example", "https://", "ftp://x", "https://x/y", "https://x:port", "https://[x"]
+)
+def test_what_is_no_address_of_the_gateway_is_said(said):
+    with pytest.raises(Unfit, match="SORG_GATEWAY_URL: .* is no address such as"):
+        read(gateway_url=said)
+
+
 def test_whoever_starts_a_practice_is_told_where_scanners_send(monkeypatch, tmp_path):
     monkeypatch.setenv("SORG_HOME", str(tmp_path))
     monkeypatch.setenv("SORG_ORTHANC_DICOM_PORT", "4343")
