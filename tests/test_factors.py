@@ -6,11 +6,12 @@ import cbor2
 import pyotp
 import pytest
 import webauthn
+from sqlalchemy import inspect, select
 
-from core import alerts, factors, sessions, signin
+from core import alerts, changes, factors, privacy, sessions, signin, workflow
 from core.errors import Missing, Refused, WrongAnswer
 from core.rules.roles import Permission
-from core.store.model import Person
+from core.store.model import Challenge, Person, SignInSession, StepUp
 from core.store.work import system
 from tests.fixtures.guests import PRESENT, Guest, SoftKey, at_once, hire, newest
 
@@ -427,3 +428,42 @@ def test_who_came_in_by_a_recovery_code_sets_up_the_new_phone_and_nothing_else(s
     shared_house.clock.pass_(minutes=14, seconds=40)
     with pytest.raises(WrongAnswer), shared_house.house.work(actor) as work:
         factors.begin_totp(work)
+
+
+# A code typed inside a page (docs/decisions/086-doors.md) ----------------------------------------------------------
+
+
+def rights(guest: Guest, token: str) -> tuple:
+    """Everything that a session has, and that waits in it to be used."""
+    actor = guest.behind(token)
+    with guest.test.does("system") as work, work.look(Permission.SYSTEM_SEE):
+        session = work.get(SignInSession, actor.session)
+        row = {c.key: getattr(session, c.key) for c in inspect(SignInSession).columns}
+        waits = [
+            (model.__name__, found.purpose)
+            for model in (StepUp, Challenge)
+            for found in work.db.scalars(
+                select(model).where(model.session_id == session.id, model.used_at.is_(None))
+            )
+        ]
+    return actor.roles, actor.bounds, row, waits
+
+
+def test_a_code_typed_where_it_is_asked_for_leaves_its_session_with_no_right_more(shared_house):
+    """So the token may stay (ASVS 5.0, 7.2.4). What lasts after its code, a broken glass, goes on under a new one."""
+    admin, other = hire(shared_house, "admin"), hire(shared_house, "admin")
+    token = admin.enters()
+    admin._actor = admin.behind(token)
+    ask = {"kind": "set-roles", "payload": {"person_id": str(hire(shared_house).id), "roles": ["reception"]}}
+    card = other.does(changes.request, other.does(changes.ask, **ask, why="a new task"))
+    before = rights(admin, token)
+    takes = [
+        (changes.approve, (card.id,), {"digest": card.digest}),
+        (privacy.take_out, (), {}),
+        (workflow.take_out, (), {}),
+    ]
+    for verb, what, how in takes:
+        admin.does(verb, *what, **how, code=admin.proof())
+        assert before == rights(admin, token)
+        with pytest.raises((Refused, WrongAnswer)):
+            admin.does(verb, *what, **how)
