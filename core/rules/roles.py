@@ -63,7 +63,7 @@ class Permission(StrEnum):
 
 
 class Role(StrEnum):
-    """The practice's roles, the two kinds of link holder, and the two that are no person."""
+    """The practice's roles, the two of outside (by a link or an account), and the two that are no person."""
 
     ADMIN = "admin"
     MANAGER = "manager"

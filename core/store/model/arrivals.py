@@ -43,7 +43,7 @@ class Arrival(Owned, Base):
     __table_args__ = (Index("ix_arrival_state_changed", "state", "last_change_at"),)
 
     orthanc_id: Mapped[str | None] = mapped_column(String(44), unique=True)
-    state: Mapped[str] = mapped_column(String(12))  # core.pacs.STATES
+    state: Mapped[str] = mapped_column(String(12))  # core.rules.arrivals.STATES
     study_id: Mapped[UUID | None] = mapped_column(ForeignKey("study.id"), index=True)
     study_uid: Mapped[str] = mapped_column(String(64), index=True, default="")
     accession: Mapped[str] = mapped_column(String(64), index=True, default="")
