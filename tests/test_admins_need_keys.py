@@ -1,8 +1,11 @@
 """Where admins need keys: what a session without one is shut out of, and every way that a code alone could lead to one."""
 
 import inspect
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
+import httpx
 import pytest
 
 from core import activation, alerts, changes, factors, people, sessions, signin
@@ -12,6 +15,7 @@ from core.rules.roles import ROLES, STAFF, WITHOUT_KEY, Permission, Role, Scope,
 from core.store.model import SignInSession
 from core.store.work import KEY_FIRST, NOT_YOURS, Actor, system
 from ops.settings import needs_keys, read
+from tests.fixtures.doors import COOKIE, browser_of, doors_of, form_token, send, served
 from tests.fixtures.guests import Guest, SoftKey, hire, newest
 from tests.fixtures.house import PASSWORD
 from tests.test_gate import dummy, reached, verbs
@@ -52,6 +56,14 @@ class Seat:
     @property
     def is_admin(self) -> bool:
         return self.actor.may(Permission.PEOPLE_MANAGE)
+
+
+@contextmanager
+def at_the_door(seat: Seat) -> Iterator[httpx.Client]:
+    """The same browser before the console's plain pages, which it reaches at the name where keys work."""
+    with served(doors_of(seat.guest.test)) as url, browser_of(url) as browser:
+        browser.cookies.set(COOKIE, seat.token, domain="localhost.local", path="/")
+        yield browser
 
 
 def sits(guest: Guest) -> Seat:
@@ -389,3 +401,53 @@ def test_a_row_written_past_us_with_somebody_elses_key_opens_nothing(keyed):
     with keyed.guest.test.house.work(system()) as work, work.tend(Permission.PEOPLE_FOUND):
         work.get(SignInSession, victim.actor.session).key_id = key.id
     assert not victim.is_admin
+
+
+# At the door ------------------------------------------------------------------------------------------------------
+
+
+def test_each_rise_by_a_key_is_under_a_new_token(admin):
+    seat = Seat(admin, admin.enters(channel="console"))
+    with at_the_door(seat) as browser:
+        key = SoftKey(origin=str(browser.base_url).rstrip("/"))
+        browser.get("/account/keys")
+        told = {"x-sorg-form": browser.cookies["sorg-form"]}
+        where = "/stepup?for=factors&next=/account/keys/new"
+        send(browser, "/stepup", at=where, purpose="factors", next="/account/keys/new", code=admin.code())
+        options = browser.post("/account/keys/options", json={}, headers=told).json()
+        before = browser.cookies[COOKIE]
+        answer = browser.post(
+            "/account/keys", json={"answer": key.makes(options), "name": "A key"}, headers=told
+        )
+        assert {"go": "/account/keys?done=added"} == answer.json()
+        seat.token = browser.cookies[COOKIE]
+        assert (None, True) == (admin.behind(before), seat.is_admin)
+        # The only key stays: the page says why, and the session goes on.
+        (card,) = seat.does(factors.mine).keys
+        asked = browser.post("/stepup/key/options", json={"purpose": "factors"}, headers=told).json()
+        said = {"purpose": "factors", "next": "/account/keys", "answer": key.touched(asked)}
+        assert 200 == browser.post("/stepup/key", json=said, headers=told).status_code
+        kept = send(
+            browser, "/account/keys/remove", at=f"/account/keys/remove?key={card.id}", key=str(card.id)
+        )
+        assert (400, True) == (kept.status_code, "This is your only key" in kept.text)
+        page = browser.get("/account/keys/new")
+        assert 200 == page.status_code  # The touch was not used up by what was refused.
+
+
+def test_the_page_for_touching_offers_no_code_and_takes_none(by_code):
+    with at_the_door(Seat(by_code.guest, by_code.guest.enters(channel="console"))) as browser:
+        where = "/stepup?for=admin&next=/people"
+        page = browser.get(where).text
+        assert "Confirm with your key" in page and 'name="code"' not in page
+        fields = {
+            "purpose": "admin",
+            "next": "/people",
+            "code": by_code.guest.code(),
+            "token": form_token(page),
+        }
+        answer = browser.post("/stepup", data=fields)
+        assert (401, True) == (answer.status_code, "does not open what admins do" in answer.text)
+        newcomer = hire(by_code.guest.test, "admin")
+        browser.cookies.set(COOKIE, newcomer.enters(channel="console"), domain="localhost.local", path="/")
+        assert 'href="/account/keys/new"' in browser.get(where).text
