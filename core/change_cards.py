@@ -60,11 +60,12 @@ class RequestCard:
     is_mine: bool
 
 
-def card_of(work: Work, row: ChangeRequest, *, why_not: str) -> RequestCard:
-    """The request as its page needs it."""
+def card_of(work: Work, row: ChangeRequest, *, why_not: str, in_list: bool = False) -> RequestCard:
+    """The request as its page needs it. in_list: the thousands of lines of a sheet are left out."""
+    lines = () if in_list and row.kind == "import" else _lines(work, row)
     return RequestCard(
         row.id, row.kind, KINDS[row.kind].label if row.kind in KINDS else row.kind, _about(work, row), row.person_id,
-        row.patient_id, _lines(work, row), row.why, _name(work, row.asked_by), row.asked_at, row.ends_at, row.state, row.due_at,
+        row.patient_id, lines, row.why, _name(work, row.asked_by), row.asked_at, row.ends_at, row.state, row.due_at,
         _name(work, row.decided_by), row.decided_at, row.remark, row.digest, purpose_of(row), why_not,
         str(row.asked_by) == work.actor.id,
     )  # fmt: skip

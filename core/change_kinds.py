@@ -158,14 +158,19 @@ def _set_standing(work: Work, person: Person, wanted: dict[str, Any]) -> None:
     """Roles and reach. Whoever gets more signs in anew: a window left open somewhere must not grow."""
     if Role.ADMIN not in wanted["roles"]:
         standing.keep_an_admin(work, person)
-    elif Role.ADMIN not in person.roles:
-        people.void_slips(
-            work, person.id
-        )  # One that was given out for less must not open an admin's account.
+    _give_standing(work, person, wanted)
+
+
+def _give_standing(
+    work: Work, person: Person, wanted: dict[str, Any], *, has_slip: bool = True, has_sessions: bool = True
+) -> None:
+    """An admin is known to remain. has_slip, has_sessions: False when there is none, asked for a whole sheet at once."""
+    if has_slip and Role.ADMIN in wanted["roles"] and Role.ADMIN not in person.roles:
+        people.void_slips(work, person.id)  # One given out for less must not open an admin's account.
     before = {"scope": person.scope, "sites": person.sites}
-    people.set_roles(work, person, wanted["roles"])
+    people.set_roles(work, person, wanted["roles"], has_sessions=has_sessions)
     person.scope, person.sites = wanted.get("scope", ""), list(wanted.get("sites", ()))
-    if _reaches_further(before, {"scope": person.scope, "sites": person.sites}):
+    if has_sessions and _reaches_further(before, {"scope": person.scope, "sites": person.sites}):
         people.end_sessions_of(work, person, why="wider reach")
 
 
@@ -417,15 +422,17 @@ def _import_problems(work: Work, payload: dict[str, Any]) -> tuple[Problem, ...]
 
 def _imported_people(work: Work, payload: dict[str, Any], *, lock: bool = False) -> dict[str, Person]:
     """Those whom a sheet changes, by id: in a few questions, since a sheet may have thousands. Raises Missing."""
-    wanted = sorted({UUID(str(item["person_id"])) for item in payload["rows"] if item.get("person_id")})
-    found: dict[str, Person] = {}
-    for first in range(0, len(wanted), 500):
-        query = select(Person).where(Person.id.in_(wanted[first : first + 500])).order_by(Person.id)
+    wanted = sorted({str(item["person_id"]) for item in payload["rows"] if item.get("person_id")})
+    # Held as long as this piece of work lasts, or the session forgets them, and reads them anew for the next question.
+    found: dict[str, Person] = work.db.info.setdefault("imported people", {})
+    missing = [UUID(person_id) for person_id in wanted if lock or person_id not in found]
+    for first in range(0, len(missing), 500):
+        query = select(Person).where(Person.id.in_(missing[first : first + 500])).order_by(Person.id)
         if lock:
             query = query.with_for_update(key_share=True).execution_options(populate_existing=True)
         found |= {str(p.id): p for p in work.db.scalars(query)}
     for person_id in wanted:
-        if str(person_id) not in found:
+        if person_id not in found:
             work.get(Person, person_id)
     return found
 
@@ -466,21 +473,20 @@ def _imported(p: Person) -> dict[str, Any]:
 
 
 def _import_apply(work: Work, row: ChangeRequest) -> dict[str, Any]:
-    """All of it in this one transaction, or nothing."""
+    """All of it in this one transaction, or nothing; what the database is asked, it is asked for all of them at once."""
     if problems := _import_problems(work, row.payload):
         raise Refused(problems[0].sentence, problems=problems)
-    new = changed = 0
     known = _imported_people(work, row.payload, lock=True)
-    for item in row.payload["rows"]:
-        if item.get("person_id"):
-            person = known[item["person_id"]]
-            _set_standing(work, person, item)
-            _correct(work, person, item)
-            changed += 1
-        else:
-            standing.tell_of_admin(work, people.new_person(work, item, at_once=False))
-            new += 1
-    return {"new": new, "changed": changed}
+    changed = [(known[item["person_id"]], item) for item in row.payload["rows"] if item.get("person_id")]
+    standing.keep_an_admin(work, *(person for person, item in changed if Role.ADMIN not in item["roles"]))
+    slips, sessions = people.with_slips(work), people.with_sessions(work)
+    for person, item in changed:
+        _give_standing(work, person, item, has_slip=person.id in slips, has_sessions=person.id in sessions)
+        _correct(work, person, item)
+    new = [item for item in row.payload["rows"] if not item.get("person_id")]
+    for item in new:
+        standing.tell_of_admin(work, people.new_person(work, item, at_once=False))
+    return {"new": len(new), "changed": len(changed)}
 
 
 # The table --------------------------------------------------------------------------------------------------------

@@ -128,7 +128,7 @@ def withdraw(work: Work, request_id: UUID) -> None:
 def requests(
     work: Work, *, decided: bool = False, person_id: UUID | None = None, size: int = 100
 ) -> tuple[RequestCard, ...]:
-    """What waits, oldest first; or what was decided, newest first."""
+    """What waits, oldest first; or what was decided, newest first. The lines of a sheet are in `request` alone."""
     with work.look(Permission.CHANGE_SEE):
         query = select(ChangeRequest)
         if person_id:
@@ -139,7 +139,7 @@ def requests(
             )
         else:
             query = query.where(ChangeRequest.state.in_(OPEN_STATES)).order_by(ChangeRequest.asked_at)
-        return tuple(_card(work, row) for row in work.db.scalars(query.limit(size)))
+        return tuple(_card(work, row, in_list=True) for row in work.db.scalars(query.limit(size)))
 
 
 def request(work: Work, request_id: UUID) -> RequestCard:
@@ -288,9 +288,9 @@ def _why_not(work: Work, row: ChangeRequest) -> str:
     return ""
 
 
-def _card(work: Work, row: ChangeRequest) -> RequestCard:
+def _card(work: Work, row: ChangeRequest, *, in_list: bool = False) -> RequestCard:
     why_not = _why_not(work, row) if Permission.CHANGE_APPROVE in work.may else "Only an admin approves."
-    return card_of(work, row, why_not=why_not)
+    return card_of(work, row, why_not=why_not, in_list=in_list)
 
 
 def _lets_in(row: ChangeRequest) -> bool:

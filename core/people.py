@@ -25,7 +25,7 @@ from core.rules.problems import Problem
 from core.rules.reasons import LONGEST_WHY, SHORTEST_WHY
 from core.rules.roles import STAFF, Permission, Role
 from core.standing import asked_for_by_me, keep_an_admin, standing_of, tell_of_admin
-from core.store.model import Activation, Patient, Person, Referrer
+from core.store.model import Activation, Patient, Person, Referrer, SignInSession
 from core.store.work import Subject, Work
 from core.tokens import hash_token, new_code
 
@@ -62,6 +62,7 @@ class PersonCard:
     recovery_codes: int
     slip_until: datetime | None
     has_app: bool = False
+    own_file: str = ""  # the file number behind patient_id
     needs_slip: bool = False  # whether one may be made: it waits, or its password was reset
 
 
@@ -373,10 +374,13 @@ def rename(work: Work, person: Person, *, name: str, registration: str) -> None:
     person.name, person.registration = name, registration
 
 
-def set_roles(work: Work, person: Person, roles: Iterable[str]) -> None:
-    """Give somebody these roles. Fewer hold from their next step; with a new one they sign in anew (ASVS 5.0, 7.2.4)."""
+def set_roles(work: Work, person: Person, roles: Iterable[str], *, has_sessions: bool = True) -> None:
+    """Give somebody these roles. Fewer hold from their next step; with a new one they sign in anew (ASVS 5.0, 7.2.4).
+
+    has_sessions: False when there is known to be none (`with_sessions`).
+    """
     before, person.roles = set(person.roles), sorted(roles)
-    if set(person.roles) - before:
+    if has_sessions and set(person.roles) - before:
         end_sessions_of(work, person, why="new roles")
     if Role.ADMIN not in before:
         tell_of_admin(work, person)
@@ -385,6 +389,20 @@ def set_roles(work: Work, person: Person, roles: Iterable[str]) -> None:
 def own_tries(person_id: UUID) -> str:
     """How the keys begin under which a person's tries at addresses of their own are counted (core.limits)."""
     return f"person:{person_id}@"
+
+
+def with_sessions(work: Work) -> frozenset[UUID]:
+    """Everybody with a session or half a sign-in that is not over: for those who change many at once."""
+    return frozenset(
+        work.db.scalars(select(SignInSession.person_id).where(SignInSession.ended_at.is_(None)).distinct())
+    )
+
+
+def with_slips(work: Work) -> frozenset[UUID]:
+    """Everybody with a slip that nobody has used: for those who change many at once."""
+    return frozenset(
+        work.db.scalars(select(Activation.person_id).where(Activation.used_at.is_(None)).distinct())
+    )
 
 
 def void_slips(work: Work, person_id: UUID) -> None:
@@ -401,25 +419,35 @@ def card_of(work: Work, p: Person) -> PersonCard:
 
 
 def _cards_of(work: Work, rows: list[Person]) -> tuple[PersonCard, ...]:
-    """The accounts as pages see them, in four questions for all of them."""
+    """The accounts as pages see them, in a few questions for all of them."""
     proofs = factors.counts_of(work, [p.id for p in rows])
     waiting = select(Activation.person_id, Activation.ends_at).where(
         Activation.person_id.in_([p.id for p in rows]), Activation.used_at.is_(None), Activation.ends_at > work.now()
     )  # fmt: skip
     slips = {person_id: ends_at for person_id, ends_at in work.db.execute(waiting)}
     resting = limits.rests_until(work, "person:")
+    numbers = _file_numbers(work, [p.patient_id for p in rows if p.patient_id])
     return tuple(_card(work, p, *proofs.get(p.id, (0, 0)), slips.get(p.id),
-                       [t for key, t in resting.items() if key.startswith(own_tries(p.id))]) for p in rows)  # fmt: skip
+                       [t for key, t in resting.items() if key.startswith(own_tries(p.id))],
+                       numbers.get(p.patient_id, "") if p.patient_id else "") for p in rows)  # fmt: skip
+
+
+def _file_numbers(work: Work, patient_ids: list[UUID]) -> dict[UUID, str]:
+    if not patient_ids:
+        return {}
+    # The number alone, also of a file that is closed to whoever looks: else nobody could see a wrong one.
+    files = select(Patient.id, Patient.file_number).where(Patient.id.in_(patient_ids))
+    return dict(work.db.execute(files.execution_options(the_gates_own=True)).tuples().all())
 
 
 def _card(work: Work, p: Person, keys: int, recovery_codes: int, slip: datetime | None,
-          at_home: list[datetime]) -> PersonCard:  # fmt: skip
+          at_home: list[datetime], own_file: str) -> PersonCard:  # fmt: skip
     resting = [t for t in (p.locked_until, p.codes_rest_until, *at_home) if t is not None and t > work.now()]
     return PersonCard(
         p.id, p.login, p.name, tuple(p.roles), p.registration, p.practice_number, p.email, p.is_active,
         p.totp_box is not None or keys > 0, p.last_sign_in_at, standing_of(work, p), p.directory, p.scope,
         tuple(p.sites), p.patient_id, p.referrer_id, p.is_break_glass, max(resting, default=None), keys,
-        recovery_codes, slip, p.totp_box is not None,
+        recovery_codes, slip, p.totp_box is not None, own_file,
         p.is_active and (p.slip_sets_password or standing_of(work, p) == "waits"),
     )  # fmt: skip
 

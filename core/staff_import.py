@@ -117,7 +117,8 @@ def make_slips(work: Work, request_id: UUID, *, again: bool = False) -> tuple[Sl
     """
     with work.look(Permission.PEOPLE_MANAGE):
         due = [person for person, has_slip in _waiting(work, request_id) if again or not has_slip]
-        wanted = [p for p in due if not asked_for_by_me(work, work.get(Person, p))]
+        mine = asked_for_by_me(work, *due)
+        wanted = [p.id for p in due if p.id not in mine]
     if due and not wanted:
         raise Refused("You asked for these admins' accounts: another admin must make their slips.")
     if not wanted:
@@ -205,7 +206,7 @@ def _wanted(row: PlannedRow, accounts: Mapping[str, _Account]) -> dict[str, Any]
     return said | {"person_id": str(account.id)} if account else said
 
 
-def _waiting(work: Work, request_id: UUID) -> list[tuple[UUID, bool]]:
+def _waiting(work: Work, request_id: UUID) -> list[tuple[Person, bool]]:
     """Who of an approved import has not signed in yet, in the sheet's order, and whether a slip of theirs still works."""
     row = work.get(ChangeRequest, request_id, what="request")
     if row.kind != "import" or row.state != "done":
@@ -216,4 +217,4 @@ def _waiting(work: Work, request_id: UUID) -> list[tuple[UUID, bool]]:
     ]
     slips = set(work.db.scalars(select(Activation.person_id).where(Activation.used_at.is_(None), Activation.ends_at > work.now())))  # fmt: skip
     new.sort(key=lambda p: logins[p.login])
-    return [(p.id, p.id in slips) for p in new if str(p.id) != work.actor.id]
+    return [(p, p.id in slips) for p in new if str(p.id) != work.actor.id]

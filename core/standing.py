@@ -9,7 +9,7 @@ from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import select
+from sqlalchemy import String, cast, select
 
 from core.alerts import raise_alert
 from core.errors import Refused
@@ -38,7 +38,9 @@ def admins_who_can(work: Work, *, lock: bool = True) -> list[Person]:
 
     Of the directory's people only those of whom it said yes lately (core.sessions.recheck).
     """
-    query = select(Person).where(Person.is_active).order_by(Person.id)
+    # The words of the list, so that the few admins are read and not everybody: a list of requests asks for each of them.
+    named = cast(Person.roles, String).contains(f'"{Role.ADMIN}"')
+    query = select(Person).where(Person.is_active, named).order_by(Person.id)
     if lock:
         # All are locked, in one order: two admins who demote each other at the same moment must not both succeed.
         query = query.with_for_update(key_share=True).execution_options(populate_existing=True)
@@ -77,33 +79,34 @@ def _doubtful(work: Work, admins: list[Person]) -> set[UUID]:
     return found
 
 
-def keep_an_admin(work: Work, person: Person) -> None:
+def keep_an_admin(work: Work, *leaving: Person) -> None:
     """Refuse what would leave the practice without an admin who can sign in."""
-    if Role.ADMIN not in person.roles:
+    lost = {p.id for p in leaving if Role.ADMIN in p.roles}
+    if not lost:
         return
-    if {p.id for p in admins_who_can(work)} == {person.id}:
+    admins = {p.id for p in admins_who_can(work)}
+    if admins and admins <= lost:
         raise Refused("This is the last admin who can sign in. Let another one sign in first.")
 
 
-def asked_for_by_me(work: Work, person: Person) -> bool:
-    """True when the actor asked for this admin's account, and another admin could make its slip.
+def asked_for_by_me(work: Work, *people: Person) -> frozenset[UUID]:
+    """Of these, the admins whose accounts the actor asked for, while another admin could make their slips.
 
     Else one admin could hold the second one's slip, and approve with it whatever they ask for.
     """
-    me = work.actor.person
-    if Role.ADMIN not in person.roles or not {p.id for p in admins_who_can(work, lock=False)} - {
-        me,
-        person.id,
-    }:
-        return False
+    me, admins = work.actor.person, [p for p in people if Role.ADMIN in p.roles]
+    others = {p.id for p in admins_who_can(work, lock=False)} - {me} if admins else set()
+    if not others:
+        return frozenset()
     kinds = ("add-person", "set-roles", "import")
     asked = work.db.scalars(
         select(ChangeRequest).where(ChangeRequest.asked_by == me, ChangeRequest.state == "done", ChangeRequest.kind.in_(kinds))
     )  # fmt: skip
-    return any(
-        Role.ADMIN in item["roles"] and (row.person_id == person.id or fold_login(item.get("login", "")) == person.login)
-        for row in asked for item in row.payload.get("rows", [row.payload])
-    )  # fmt: skip
+    wanted = {
+        whom for row in asked for item in row.payload.get("rows", [row.payload]) if Role.ADMIN in item["roles"]
+        for whom in (row.person_id, fold_login(item.get("login", "")))
+    }  # fmt: skip
+    return frozenset(p.id for p in admins if others - {p.id} and wanted & {p.id, p.login})
 
 
 def tell_of_admin(work: Work, person: Person) -> None:

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import os
+import signal
+from dataclasses import replace
 from uuid import UUID
 
 import pytest
+from sqlalchemy import event
 
-from core import activation, changes, people, privacy, staff_import
+from core import activation, changes, people, privacy, sessions, signin, staff_import
 from core.errors import Denied, Refused, Stale
 from core.rules.people_sheet import Known, template, write_people
 from core.rules.roles import Role
+from core.store import db
 from core.store.model import Person
 from core.store.work import Actor, system
 from tests.fixtures.house import PASSWORD, TestHouse
@@ -57,6 +62,11 @@ def ask(test: TestHouse, data: bytes, **how: str) -> UUID:
 def approve(test: TestHouse, request: UUID) -> str:
     card = test.do("second", changes.request, request)
     return test.do("second", changes.approve, request, digest=card.digest, code=test.code("second"))
+
+
+def signed_in(test: TestHouse, login: str) -> str:
+    half = test.do("nobody", signin.check_password, login=login, password=PASSWORD)
+    return test.do("nobody", signin.check_code, token=half, code=test.code(login))
 
 
 def logins(test: TestHouse) -> set[str]:
@@ -192,16 +202,74 @@ def test_slips_are_made_once_for_everybody_who_waits(two):
         two.do("nobody", activation.look_at, slip=slips[1].code)
 
 
-def test_a_thousand_rows_are_taken_over_and_changed_at_once(two):
-    def sheet(role: str) -> bytes:
-        return write_people([Known(f"p.{n:04d}", f"Person {n} É", (role,)) for n in range(1_000)], kind="csv")
+def crowd(role: str) -> bytes:
+    """As many rows as a sheet may have."""
+    return write_people(
+        [Known(f"p.{n:04d}", f"Person {n} É", (role,), email=f"p{n}@practice.example") for n in range(5_000)],
+        kind="csv",
+    )
 
-    approve(two, ask(two, sheet("reception")))
-    found = plan(two, sheet("billing"))
-    assert 1_000 == found.count("changed")
-    approve(two, ask(two, sheet("billing")))
-    with two.does("admin") as work:
-        assert 1_001 == people.people(work, role="billing")[1]
-    assert {"waits": 1_000} == two.do("admin", people.counts, search="p.")
+
+def test_five_thousand_rows_are_taken_over_and_changed_at_once_and_then_nothing_is_left_to_do(two):
+    request = ask(two, crowd("reception"))
+    assert {"new"} == {
+        line.after for line in two.do("second", changes.request, request).lines if line.what == "account"
+    }
+    assert () == two.do("second", changes.requests)[0].lines
+    assert "done" == approve(two, request)
+    assert staff_import.SlipsDue(5_000, 0) == two.do("admin", staff_import.slips_due, request)
+    slips = two.do("admin", staff_import.make_slips, request)
+    assert ("p.0000", "p.0199", 200) == (slips[0].login, slips[-1].login, len(slips))
+    assert staff_import.SlipsDue(5_000, 200) == two.do("admin", staff_import.slips_due, request)
+    assert (5_000, False) == ((again := plan(two, crowd("reception"))).count("unchanged"), again.would_change)
+
+    assert "done" == approve(two, ask(two, crowd("billing")))
+    assert {"waits": 5_000} == two.do("admin", people.counts, search="p.")
     card = two.do("admin", people.person, two.actors["admin"].person)
     assert ("active", True) == (card.standing, card.has_app)
+
+
+def test_a_console_that_is_killed_while_a_sheet_is_taken_over_has_taken_over_nothing(two):
+    request = ask(two, THREE)
+    code, before = two.code("second"), logins(two)
+    card = two.do("second", changes.request, request)
+    child = os.fork()
+    if child == 0:
+        engine = db.open_sqlcipher(two.folder / "sorg.db", two.house.keys["database"])
+        event.listen(engine, "commit", lambda connection: os.kill(os.getpid(), signal.SIGKILL))
+        with replace(two.house, engine=engine).work(two.actors["second"]) as work:
+            changes.approve(work, request, digest=card.digest, code=code)
+        os._exit(0)
+    assert signal.SIGKILL == os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) * -1
+    assert (before, "waiting") == (logins(two), two.do("second", changes.request, request).state)
+    assert two.do("admin", privacy.verify_chain).broken_at is None
+    assert "done" == approve(two, request)
+
+
+def test_a_sheet_ends_the_sessions_of_whom_it_gives_more_and_the_slips_of_new_admins(two):
+    approve(two, ask(two, (HEAD + "pieter;Pieter Müller;billing\nna;NA van Wyk;billing\n").encode()))
+    imported = two.do("admin", changes.requests, decided=True)[0].id
+    codes = {slip.login: slip.code for slip in two.do("admin", staff_import.make_slips, imported)}
+    tokens = {login: signed_in(two, login) for login in ("analyst", "billing")}
+    more = (
+        HEAD
+        + "pieter;Pieter Müller;admin\nna;NA van Zyl;billing\nanalyst;Analyst Person;analyst, billing\nbilling;Billing;billing\n"
+    )
+    approve(two, ask(two, more.encode()))
+    with two.does("nobody") as work:
+        here = {t: sessions.actor_of(work, token=token, channel="console") for t, token in tokens.items()}
+    assert {"analyst": False, "billing": True} == {login: bool(actor) for login, actor in here.items()}
+    with pytest.raises(Refused):
+        two.do("nobody", activation.look_at, slip=codes["pieter"])
+    assert "NA van Zyl" == two.do("nobody", activation.look_at, slip=codes["na"]).name
+
+
+def test_a_sheet_that_would_leave_no_admin_is_refused_whole_when_it_is_applied(two):
+    rows = [
+        {"person_id": str(two.actors[who].person), "login": who, "name": who, "roles": ["billing"]}
+        for who in ("admin", "second")
+    ]
+    request = two.do("admin", changes.ask, kind="import", payload={"rows": rows}, why="New branch")
+    with pytest.raises(Refused, match="last admin"):
+        approve(two, request)
+    assert ("admin",) == two.do("admin", people.person, two.actors["admin"].person).roles

@@ -15,6 +15,7 @@ from core.rules.roles import Permission
 
 _OUTCOMES = {"": "Every outcome", "done": "Done", "refused": "Refused"}
 SIZE = 100
+_LONGEST_FACT = 500
 _ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
@@ -89,9 +90,14 @@ def _row(e: EntryCard) -> dict[str, object]:
         "No.": e.seq, "When": widgets.when(e.at), "Who": e.who, "Act": e.act,
         "Outcome": "✓ done" if e.outcome == "done" else f"✕ {e.outcome}",
         "About": f"{e.subject_kind} {_called(e, e.subject_id)}".strip(),
-        "Facts": ", ".join(f"{k}: {_called(e, v)}" for k, v in e.facts.items()),
+        "Facts": ", ".join(_cut(f"{k}: {_called(e, v)}") for k, v in e.facts.items()),
         "From": f"{e.channel} {e.address}".strip(), "Roles": ", ".join(e.roles),
     }  # fmt: skip
+
+
+def _cut(fact: str) -> str:
+    """A sheet of thousands is one fact; all of it is in the export, and on the request's own page."""
+    return fact if len(fact) <= _LONGEST_FACT else f"{fact[:_LONGEST_FACT]} … (cut)"
 
 
 def _called(e: EntryCard, value: object) -> str:
