@@ -29,7 +29,7 @@ def test_the_rooms_name_every_folder_and_every_module_of_core():
 def test_the_rooms_name_nothing_that_is_not_there():
     text = (ROOT / "docs" / "rooms.md").read_text()
     modules = re.findall(r"^\| `([a-z_]+\.py)` \|", text, re.MULTILINE)
-    paths = re.findall(r"`((?:core|console|gateway|ops|viewer|docs|deploy|data|tests)/[\w./]*)`", text)
+    paths = re.findall(r"`((?:core|console|doors|gateway|ops|viewer|docs|deploy|data|tests)/[\w./]*)`", text)
     assert [] == [m for m in (*(f"core/{m}" for m in modules), *paths) if not (ROOT / m).exists()]
 
 
