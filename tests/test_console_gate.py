@@ -9,6 +9,7 @@ import socket
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from urllib.parse import quote
+from uuid import UUID
 
 import httpx
 import pytest
@@ -18,9 +19,13 @@ from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
 from streamlit.util import calc_hash
 from websockets.sync.client import connect
 
+from console import nav
 from console.signin.routes import LARGEST_FORM, local_path
-from core import privacy, sessions, signin
+from core import people, privacy, sessions, signin
+from core.rules.roles import Permission
+from core.store.model import Person
 from tests.fixtures.console import COOKIE, Console, early_house, log_of, serving
+from tests.fixtures.guests import Guest, hire
 from tests.fixtures.house import PASSWORD
 
 FORM = "application/x-www-form-urlencoded"
@@ -64,13 +69,14 @@ def drawn(desk: Console, token: str, *, page: str = "", hash: str = "") -> tuple
         return run(ws, page=page, hash=hash)
 
 
-def run(ws, *, page: str = "", hash: str = "") -> tuple[list[str], list[str]]:
+def run(ws, *, page: str = "", hash: str = "", query: str = "") -> tuple[list[str], list[str]]:
     """One run over an open websocket."""
     texts: list[str] = []
     pages: list[str] = []
     message = BackMsg()
     message.rerun_script.page_name = page
     message.rerun_script.page_script_hash = hash
+    message.rerun_script.query_string = query
     ws.send(message.SerializeToString())
     while True:
         told = ForwardMsg()
@@ -120,6 +126,27 @@ def test_a_page_of_another_role_is_not_drawn_for_its_hash(desk: Console, page: s
     assert not any("Signed in now" in t or "Audit trail" in t for t in texts)
 
 
+def test_no_page_of_another_role_is_drawn_by_name_or_by_hash(desk: Console) -> None:
+    """Every page that is not a transcriptionist's, over one websocket; tests/test_pages.py says whose each page is."""
+    with websocket(desk, token=desk.token("transcriptionist")) as ws:
+        home, pages = run(ws)
+        assert ["", "my_account", "transcription"] == sorted(pages)
+        others = [page.key for page in nav.PAGES if page.key not in pages]
+        assert 15 < len(others)
+        wrong = [
+            (key, kind)
+            for key in others
+            for kind, how in {"name": {"page": key}, "hash": {"hash": calc_hash(key)}}.items()
+            if heading(run(ws, **how)[0]) != heading(home)
+        ]
+    assert [] == wrong
+
+
+def heading(texts: list[str]) -> str:
+    """What the page that was drawn is called."""
+    return next(t for t in texts if "heading" in t)
+
+
 @pytest.mark.parametrize("how", [{"page": "people"}, {"hash": calc_hash("people")}])
 def test_the_right_role_gets_that_page(desk: Console, how: dict[str, str]) -> None:
     texts, _ = drawn(desk, desk.token("admin"), **how)
@@ -144,6 +171,59 @@ def test_a_token_made_anew_leaves_nothing_to_the_old_one_not_even_an_open_page(d
     assert (401, 200) == (raw_get(desk, "/board", old)[0], raw_get(desk, "/board", new)[0])
     with pytest.raises(websockets.exceptions.InvalidStatus):
         websocket(desk, token=old).__enter__()
+
+
+def test_a_role_that_is_lost_takes_its_pages_from_a_window_that_is_open(desk: Console) -> None:
+    guest = hire(desk.test, "manager", "reception")
+    with websocket(desk, token=guest.enters()) as ws:
+        assert "audit" in run(ws)[1]
+        has_roles(desk, guest, "reception")
+        texts, pages = run(ws, page="audit")
+        assert "audit" not in pages and "bookings" in pages
+        assert not any("Audit trail" in t for t in texts)
+        # One more role is no gift for a window that was open before: they sign in anew.
+        has_roles(desk, guest, "reception", "manager")
+        assert any("You are signed out" in t for t in run(ws)[0])
+
+
+def has_roles(desk: Console, guest: Guest, *roles: str) -> None:
+    """What an approved request, the directory or a sheet ends in."""
+    with desk.test.does("system") as work, work.tend(Permission.PEOPLE_FOUND):
+        people.set_roles(work, work.get(Person, guest.id), roles)
+
+
+def test_whoever_is_shut_out_is_out_of_a_window_that_is_open(desk: Console) -> None:
+    guest = hire(desk.test, "reception")
+    with websocket(desk, token=(token := guest.enters())) as ws:
+        assert "bookings" in run(ws)[1]
+        desk.test.do("admin", people.suspend, guest.id, why="left the practice")
+        texts, pages = run(ws, page="bookings")
+        assert any("You are signed out" in t for t in texts) and "bookings" not in pages
+    assert 401 == raw_get(desk, "/bookings", token)[0]
+
+
+# The page, what its address names, and what it says where there is no such thing.
+ABOUT = [
+    ("study", "study", "This study does not exist, or is not yours to see."),
+    ("patients", "patient", "This patient does not exist, or is not yours to see."),
+    ("patient_access", "patient", "This patient does not exist, or is not yours to see."),
+    ("audit", "patient", "This patient does not exist, or is not yours to see."),
+    ("quarantine", "arrival", "This arrival does not exist, or is not yours to see."),
+    ("people", "person", "This person is not there"),
+    ("requests", "request", "This request is not there"),
+]
+
+
+def test_a_page_about_nothing_says_so_and_about_no_id_at_all_is_the_page(desk: Console) -> None:
+    said, fell = {}, []
+    with websocket(desk, token=desk.token("admin")) as ws:
+        for page, about, _ in ABOUT:
+            for wish in ("x", "%00", "1%20or%201=1", "..%2f..%2fx", "%D9%A0", str(UUID(int=0))):
+                texts, _ = run(ws, page=page, query=f"{about}={wish}")
+                fell += [(page, wish) for t in texts if "exception {" in t or "Traceback" in t]
+            said[page] = " ".join(texts)  # of the last one, which is an id
+    assert [] == fell
+    assert [] == [page for page, _, sentence in ABOUT if sentence not in said[page]]
 
 
 def test_the_code_that_signed_in_confirms_nothing_afterwards(desk: Console) -> None:
@@ -298,7 +378,9 @@ def test_no_address_leads_from_the_sign_in_to_another_place(desk: Console, wish:
     "/login/key/x", "/login/keys.js/", "/stepup", "/stepup/", "/stepup%2fkey", "/stepup/../board", "/stepup/key/options",
     "/account/keys", "/account/app", "/account/recovery", "/account/../login/../board", "/account%2fkeys", "/account/",
     "/static/../_stcore/host-config", "/static/%2e%2e/_stcore/host-config", "/foo/_stcore/host-config",
-    "/_stcore/script-health-check", "/_stcore/stream",
+    "/_stcore/script-health-check", "/_stcore/stream", "/login/../_stcore/host-config", "/login/..%2f_stcore/host-config",
+    "/login/../media/x.jpg", "/static/../media/x.jpg", "/component/x/index.html", "/_stcore/bidi-components/x/y",
+    "/login\\..\\board", "/login;/../board", "/.%2e/board", "/login/style.css/../../board",
 ])  # fmt: skip
 def test_no_path_but_the_open_ones_answers_a_stranger(desk: Console, path: str) -> None:
     """Sent over a raw socket, since clients tidy paths up."""
@@ -306,9 +388,19 @@ def test_no_path_but_the_open_ones_answers_a_stranger(desk: Console, path: str) 
     assert status in (303, 400, 401, 404) and b"__STREAMLIT" not in body and b"stApp" not in body
 
 
-def raw_get(desk: Console, path: str, cookie: str = "") -> tuple[int, bytes]:
+@pytest.mark.parametrize("method", ["PUT", "POST", "DELETE", "PATCH", "OPTIONS", "TRACE", "CONNECT", "BREW"])
+@pytest.mark.parametrize(
+    "path", ["/_stcore/upload_file/session/file", "/media/x.jpg", "/board", "/images/x/manifest"]
+)
+def test_no_method_answers_a_stranger_either(desk: Console, path: str, method: str) -> None:
+    """Files are handed in and out by addresses that anybody could guess at: without a session there is nothing there."""
+    status, body = raw_get(desk, path, method=method)
+    assert status in (303, 400, 401, 405) and b"stApp" not in body
+
+
+def raw_get(desk: Console, path: str, cookie: str = "", *, method: str = "GET") -> tuple[int, bytes]:
     with socket.create_connection(("127.0.0.1", desk.port), timeout=20) as raw:
-        said = f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1:{desk.port}\r\nConnection: close\r\n"
+        said = f"{method} {path} HTTP/1.1\r\nHost: 127.0.0.1:{desk.port}\r\nConnection: close\r\n"
         raw.sendall((said + (f"Cookie: {COOKIE}={cookie}\r\n" if cookie else "") + "\r\n").encode())
         answer = b""
         while piece := raw.recv(65536):
