@@ -113,15 +113,12 @@ def again(where: str, words: str) -> str:
     return f'<p class="again"><a href="{escape(where)}">{escape(words)}</a></p>'
 
 
-def page(
-    practice: FrontDoor, title: str, body: str, *, out: str = "", me: bool = False, script: bool = False
-) -> str:
-    """A whole page. out: the form's token, where somebody is signed in; me: with a way to their own account."""
+def page(practice: FrontDoor, title: str, body: str, *, out: str = "", script: bool = False) -> str:
+    """A whole page. out: the form's token, where somebody is signed in."""
     name = escape(practice.name or "Your radiology practice")
-    mine = '<a class="plain" href="/account/me">My account</a>' if me else ""
     leave = (
-        f'<div class="out">{mine}<form method="post" action="/account/out">{hidden(form=out)}'
-        '<button class="plain">Sign out</button></form></div>'
+        f'<form method="post" action="/account/out" class="out">{hidden(form=out)}'
+        '<button class="plain">Sign out</button></form>'
         if out
         else ""
     )

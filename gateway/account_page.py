@@ -96,7 +96,7 @@ def code(practice: FrontDoor, *, form: str, half: SecondHalf, said: tuple[str, .
         "/account/code", form, fields, button="Sign in", look="quiet" if by_key else "", next=wish
     )
     paper = frame.again(
-        _with(wish, "/account/code?use=recovery"), "My phone is not here: use a recovery code"
+        _with(wish, "/account/code?use=recovery"), "My phone is not here: use a code from paper"
     )
     body = f"""<div class="sign">{icon("lock")}</div><h1>One more step</h1>
 <p class="soft">This keeps your images private, even if somebody learns your password.</p>{frame.said(*said)}
@@ -110,14 +110,14 @@ def recovery(practice: FrontDoor, *, form: str, half: SecondHalf, said: tuple[st
     """The second question, answered from paper."""
     wish = next if next.startswith("/account/me") else ""
     fields = frame.code_from_paper(
-        "recovery", "Recovery code", "One of the ten that you wrote down. Cross it out afterwards."
+        "recovery", "Code from paper", "One of the ten that you wrote down. Cross it out afterwards."
     )
-    body = f"""<div class="sign">{icon("paper")}</div><h1>Use a recovery code</h1>
+    body = f"""<div class="sign">{icon("paper")}</div><h1>Use a code from paper</h1>
 <p class="soft">Is your phone gone? After signing in you have fifteen minutes to set up another one, under <strong>My
 account</strong>.</p>{frame.said(*said)}
 {frame.form("/account/code", form, fields, button="Sign in", use="recovery", next=wish)}
 {frame.again(_with(wish, "/account/code"), "Use my phone instead")}{frame.again("/account", "Start again with another name")}"""
-    return frame.page(practice, "Use a recovery code", body)
+    return frame.page(practice, "Use a code from paper", body)
 
 
 def _with(wish: str, path: str) -> str:
@@ -268,9 +268,9 @@ def studies(practice: FrontDoor, *, form: str, mine: OwnStudies, name: str, sear
         else "Here are your images, with the report of the doctor who looked at them."
     )
     notes = "" if not mine.all else _notes(practice, is_referrer)
-    body = f"""<h1>{title}</h1><p class="soft">{escape(name)}{_dot if mine.all else ""}{_count(mine, search)}</p>
+    body = f"""<h1>{title}</h1><p class="soft">{escape(name)}{_dot if mine.all else ""}{_count(mine, search)}{_dot}<a class="one" href="/account/me">My account</a></p>
 {f'<p class="soft">{lead}</p>' if mine.all and not search else ""}{searched}{listed}{notes}"""
-    return frame.page(practice, title, body, out=form, me=True)
+    return frame.page(practice, title, body, out=form)
 
 
 _dot = '<span class="dot" aria-hidden="true">·</span>'

@@ -92,7 +92,8 @@ class AccountManners(Manners):
         return me_page.NO_KEYS[why] if why else ""
 
     def is_our_page(self, request: Request) -> bool:
-        return from_our_own_page(request.headers, self.desk.own_host)
+        # By whichever of our names it was asked; that the name is ours was seen before (FrontGuard).
+        return from_our_own_page(request.headers, request.headers.get("host", ""))
 
     async def knock(self, request: Request) -> None:
         actor: Actor | None = request.scope.get("actor")

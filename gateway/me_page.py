@@ -51,7 +51,7 @@ def me(
              "Look" if mine.keys else "Set up"),
         _row("device", "App with six digits", "in use" if mine.code else "not set up", APP, "New phone"),
         _row("paper", "Codes on paper", f"{mine.recovery_codes} left" if mine.recovery_codes else "none left", RECOVERY,
-             "Make new ones", warns=few),
+             "New codes", warns=few),
         _row("lock", "Password", kept or "only you know it", PASSWORD, "" if kept else "Change it"),
     )  # fmt: skip
     body = f"""<h1>My account</h1><p class="soft">{escape(name)}</p>{frame.done(done)}{frame.said(*said)}
@@ -86,8 +86,8 @@ def _session(one: SessionCard, form: str) -> str:
         return f"<li>{icon('check')}<div><strong>Here</strong><span>since {say_time(one.begun_at)}</span></div></li>"
     out = frame.form(SESSIONS, form, "", button="Sign out", look="plain", session=str(one.id))
     return (
-        f"<li>{icon('device')}<div><strong>Another phone, computer or window</strong>"
-        f"<span>since {say_time(one.begun_at)}, last used {say_time(one.seen_at)}</span></div>{out}</li>"
+        f"<li>{icon('device')}<div><strong>Another phone or computer</strong>"
+        f"<span>since {say_time(one.begun_at)},<br>last used {say_time(one.seen_at)}</span></div>{out}</li>"
     )
 
 
@@ -121,7 +121,8 @@ def confirm(
     typed = frame.form(
         CONFIRM, form, asked, button="Confirm", look="quiet" if by_key else "", purpose=purpose, next=next
     )
-    lost = f"<ul>{call(practice, 'Phone gone, and no code from paper?')}</ul>"
+    lost = f"""<ul><li>{icon("paper")}<span>Phone gone? Sign out, and sign in with a code from paper: for fifteen minutes this is then
+not asked.</span></li>{call(practice, "No paper either?")}</ul>"""
     body = f"""<div class="sign">{icon("lock")}</div><h1>Is it you?</h1>
 <p class="soft">You are about to change how you sign in. Please show once more that it is you.</p>{frame.said(*said)}
 {key}{typed if mine.code else ""}{frame.again(ME, "Not now: back to my account")}{lost}"""
@@ -174,7 +175,7 @@ def _key(key: KeyCard) -> str:
 def new_key(practice: FrontDoor, *, form: str) -> str:
     """A name; the phone does the rest."""
     field = """<label for="name">What do you call it?</label>
-<input id="name" name="name" class="text" maxlength="60" autocomplete="off" placeholder="for example: my phone" autofocus>"""
+<input id="name" name="name" class="text" maxlength="60" autocomplete="off" value="My phone">"""
     button = frame.key_form(
         form,
         button="Use fingerprint or face",

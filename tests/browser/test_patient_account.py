@@ -2,13 +2,20 @@
 
 import os
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pyotp
 import pytest
 from playwright.sync_api import Page, Route
 
+from core import people
+from core.rules.roles import Permission
+from core.store.model import SecurityKey
+from core.store.work import system
 from tests.browser.test_patient_link import BRIGHTEST, wait_for
+from tests.browser.test_signin import KEY
+from tests.fixtures.browser import HERE, PHONE
 from tests.fixtures.house import PASSWORD
 from tests.fixtures.ward import Ward
 from tests.services.test_gateway_account import slip_for
@@ -16,12 +23,17 @@ from tests.services.test_gateway_account import slip_for
 PICTURES = Path(__file__).parents[2] / "docs" / "img"
 
 
-def sign_in(ward: Ward, page: Page, login: str) -> None:
+def give_password(ward: Ward, page: Page, login: str) -> None:
     ward.ticks[0] += 3600
     page.goto(f"{ward.url}/account")
     page.get_by_label("Name").fill(login)
     page.get_by_label("Password").fill(PASSWORD)
     page.get_by_role("button", name="Continue").click()
+    page.get_by_role("heading", name="One more step").wait_for()
+
+
+def sign_in(ward: Ward, page: Page, login: str) -> None:
+    give_password(ward, page, login)
     page.get_by_label("Six-digit code").fill(ward.code(login))
     page.get_by_role("button", name="Sign in").click()
 
@@ -111,3 +123,62 @@ def test_the_slip_is_followed_with_a_keyboard_alone(ward, phone, complaints):
     assert 10 == phone.locator(".codes li").count()
     assert no_wider_than_the_screen(phone)
     assert [] == complaints
+
+
+@pytest.fixture
+def with_finger(phone: Page) -> Page:
+    """A phone that knows its owner's finger."""
+    phone.set_default_timeout(20_000)
+    cdp = phone.context.new_cdp_session(phone)
+    cdp.send("WebAuthn.enable")
+    cdp.send("WebAuthn.addVirtualAuthenticator", {"options": KEY})
+    return phone
+
+
+def test_a_patient_sets_up_their_finger_signs_in_with_it_and_takes_it_away(ward, with_finger):
+    phone, ward = with_finger, replace(ward, url=ward.url.replace("127.0.0.1", "localhost"))
+    sign_in(ward, phone, "thando")
+    phone.get_by_role("link", name="My account").click()
+    assert no_wider_than_the_screen(phone)
+    keep_picture(phone, "account-me-phone")
+    phone.get_by_role("link", name="Fingerprint or face: Set up").click()
+    phone.get_by_role("link", name="Add this phone or computer").click()
+    phone.get_by_label("Six-digit code").fill(ward.code("thando"))
+    phone.get_by_role("button", name="Confirm").click()
+    phone.get_by_label("What do you call it?").fill("Thandô's phone")
+    phone.get_by_role("button", name="Use fingerprint or face").click()
+    phone.get_by_text("This is set up.").wait_for()
+    assert no_wider_than_the_screen(phone)
+    phone.get_by_role("button", name="Sign out", exact=True).click()
+    give_password(ward, phone, "thando")
+    assert no_wider_than_the_screen(phone)
+    keep_picture(phone, "account-code-phone")
+    phone.get_by_role("button", name="Use fingerprint or face").click()
+    phone.get_by_role("heading", name="Your examinations").wait_for()
+    phone.goto(f"{ward.url}/account/me/keys")
+    phone.get_by_role("link", name="Take away Thandô's phone").click()
+    phone.get_by_role("button", name="Use fingerprint or face").click()
+    phone.get_by_role("button", name="Take it away").click()
+    phone.get_by_text("It opens nothing any more.").wait_for()
+
+
+def test_without_scripts_a_code_is_enough_and_nothing_stands_alone(ward, browser):
+    ward = replace(ward, url=ward.url.replace("127.0.0.1", "localhost"))
+    give_key(ward, "botha")
+    page = browser.new_context(**HERE, **PHONE, java_script_enabled=False).new_page()
+    sign_in(ward, page, "botha")
+    page.goto(f"{ward.url}/account/me/confirm?for=factors&next=/account/me/recovery")
+    assert not page.get_by_text("or", exact=True).is_visible()
+    page.get_by_label("Six-digit code").fill(ward.code("botha"))
+    page.get_by_role("button", name="Confirm").click()
+    page.get_by_role("button", name="Make ten new codes").wait_for()
+
+
+def give_key(ward: Ward, login: str) -> None:
+    """A key, by the verbs."""
+    with ward.test.house.work(system()) as work, work.tend(Permission.PEOPLE_FOUND):
+        person = people.by_login(work, login)
+        work.db.add(
+            SecurityKey(id=work.new_id(), origin="01", person_id=person.id, credential_id=login.encode(), public_key=b"x",
+                        sign_count=0, name="Any", transports=[], made_at=work.now())
+        )  # fmt: skip

@@ -23,6 +23,7 @@ from gateway.app import create
 from gateway.images import OrthancImages
 from gateway.manners import FORM, HALF, SESSION
 from tests.fixtures.door import TEXT
+from tests.fixtures.guests import SoftKey
 from tests.fixtures.house import PASSWORD
 from tests.fixtures.ward import Ward, form_of
 
@@ -351,7 +352,9 @@ def test_signing_out_ends_the_session_itself(ward):
     browser = ward.signed_in("cele")
     token = browser.cookies[SESSION]
     form = form_of(browser.get("/account/studies"))
-    assert 303 == browser.post("/account/out", data={"form": "guessed"}, headers={"Origin": "null"}).status_code
+    assert (
+        303 == browser.post("/account/out", data={"form": "guessed"}, headers={"Origin": "null"}).status_code
+    )
     assert 200 == browser.get("/account/studies").status_code  # without our form nothing ended
     out = browser.post("/account/out", data={"form": form}, headers={"Origin": "null"})
     assert (303, "/account/signed-out") == (out.status_code, out.headers["location"])
@@ -405,7 +408,9 @@ def test_a_slip_leads_to_a_password_an_app_recovery_codes_and_in(ward):
     half = ward.half_way("fresh", words)
     assert (
         303
-        == ward.send(half, "/account/code?use=recovery", recovery=codes[0].lower(), use="recovery").status_code
+        == ward.send(
+            half, "/account/code?use=recovery", recovery=codes[0].lower(), use="recovery"
+        ).status_code
     )
     assert 200 == half.get("/account/studies").status_code
     again = ward.send(ward.browser(), "/account/activate", slip=slip)
@@ -467,3 +472,225 @@ def test_under_https_the_cookies_say_so_and_are_sent_nowhere_else(ward):
     assert ["__Secure-" + FORM, "__Secure-" + HALF] == [c.partition("=")[0] for c in cookies]
     assert all("Secure" in c.split("; ") and "Path=/account" in c for c in cookies)
     assert "strict-transport-security" in answer.headers
+
+
+# One's own account ----------------------------------------------------------------------------------------------------
+
+ME = "/account/me"
+WORDS_OF_MINE = "purple oxen sing at dawn"
+
+
+def own(ward: Ward, login: str) -> httpx.Client:
+    """Somebody with a fresh account of their own, signed in: what they change is nobody else's."""
+    if login not in ward.secrets:
+        ward.account(login, f"{login.title()} Person", patient_id=person_of(ward, "cele").patient_id)
+    return ward.signed_in(login)
+
+
+def confirmed(ward: Ward, browser: httpx.Client, login: str, *, at: str = ME) -> httpx.Response:
+    """Show once more that it is them, by a code; on to `at`."""
+    page = browser.get(f"{ME}/confirm?for=factors&next={at}")
+    said = {"form": form_of(page), "purpose": "factors", "next": at, "code": ward.code(login)}
+    return browser.post(f"{ME}/confirm", data=said, headers={"Origin": "null"})
+
+
+def by_script(browser: httpx.Client, path: str, said: object, **headers: str) -> httpx.Response:
+    """What our script sends: JSON, with the form's token in its header."""
+    token = form_of(browser.get(f"{ME}/password")) or form_of(browser.get(ME))
+    return browser.post(path, json=said, headers={"x-sorg-form": token, "Origin": "null", **headers})
+
+
+def posts_of_mine() -> list[str]:
+    return [f"{ME}/{path}" for path in ("keys", "keys/options", "keys/remove", "app", "recovery", "password", "sessions/end",
+                                        "confirm", "confirm/key", "confirm/key/options")]  # fmt: skip
+
+
+def test_my_account_says_how_i_sign_in_and_where_i_am_signed_in(ward):
+    browser, elsewhere = own(ward, "overview"), own(ward, "overview")
+    page = browser.get(ME).text
+    for said in ("Fingerprint or face", "App with six digits", "in use", "none left", "Overview Person",
+                 "Another phone or computer", ">Here<"):  # fmt: skip
+        assert said in page, said
+    session = re.search(r'name="session" value="([0-9a-f-]+)"', page)[1]
+    said = {"form": form_of(browser.get(ME)), "session": session}
+    done = browser.post(f"{ME}/sessions/end", data=said, headers={"Origin": "null"})
+    assert (303, f"{ME}?done=one") == (done.status_code, done.headers["location"])
+    assert (401, 200) == (elsewhere.get("/account/studies").status_code, browser.get(ME).status_code)
+    for foreign in (str(UUID(int=7)), "x", str(session_of(ward, "thando"))):
+        said["session"] = foreign
+        assert 404 == browser.post(f"{ME}/sessions/end", data=said, headers={"Origin": "null"}).status_code
+    one, two = own(ward, "overview"), own(ward, "overview")
+    del said["session"]
+    assert 303 == browser.post(f"{ME}/sessions/end", data=said, headers={"Origin": "null"}).status_code
+    assert [401, 401, 200] == [b.get("/account/studies").status_code for b in (one, two, browser)]
+
+
+def session_of(ward: Ward, login: str) -> UUID:
+    ward.signed_in(login)
+    with ward.test.house.work(system()) as work, work.look(Permission.SYSTEM_SEE):
+        of = select(SignInSession.id).where(SignInSession.person_id == people.by_login(work, login).id)
+        return work.db.scalars(
+            of.where(SignInSession.ended_at.is_(None), SignInSession.stage == "open")
+        ).first()
+
+
+def test_every_change_asks_once_more_who_it_is_and_makes_the_token_anew(ward):
+    browser = own(ward, "changes")
+    for path in ("app", "recovery", "password"):
+        away = browser.get(f"{ME}/{path}")
+        assert (303, f"{ME}/confirm?for=factors&next=%2Faccount%2Fme%2F{path}") == (
+            away.status_code,
+            away.headers["location"],
+        )
+    before = browser.cookies[SESSION]
+    assert f"{ME}/recovery" == confirmed(ward, browser, "changes", at=f"{ME}/recovery").headers["location"]
+    assert before != browser.cookies[SESSION]
+    stolen = httpx.get(f"{ward.url}/account/studies", cookies={SESSION: before}, trust_env=False)
+    assert 401 == stolen.status_code
+    form = {"form": form_of(browser.get(f"{ME}/recovery"))}
+    once, again = (browser.post(f"{ME}/recovery", data=form, headers={"Origin": "null"}) for _ in range(2))
+    assert (200, 10) == (once.status_code, once.text.count("<code>"))
+    assert (303, f"{ME}/confirm?for=factors&next=%2Faccount%2Fme%2Frecovery") == (
+        again.status_code,
+        again.headers["location"],
+    )
+
+
+def test_a_new_app_and_a_new_password_end_the_other_sessions(ward):
+    browser, elsewhere = own(ward, "renews"), own(ward, "renews")
+    confirmed(ward, browser, "renews")
+    shown = ward.send(browser, f"{ME}/app")
+    secret = "".join(re.search(r'class="secret">([A-Z2-7 ]+)<', shown.text)[1].split())
+    said = {"form": form_of(shown), "box": re.search(r'name="box" value="([0-9a-f]+)"', shown.text)[1]}
+    wrong = browser.post(f"{ME}/app", data={**said, "code": "000000"}, headers={"Origin": "null"})
+    assert (401, True) == (wrong.status_code, secret[:4] in wrong.text)
+    ward.test.clock.pass_(seconds=31)
+    code = pyotp.TOTP(secret).at(ward.test.clock.at)
+    assert (
+        "The new phone is set up"
+        in browser.post(f"{ME}/app", data={**said, "code": code}, headers={"Origin": "null"}).text
+    )
+    ward.secrets["renews"] = secret
+    assert [401, 200] == [b.get("/account/studies").status_code for b in (elsewhere, browser)]
+    elsewhere = own(ward, "renews")
+    confirmed(ward, browser, "renews")
+    new = {"password": PASSWORD, "new": WORDS_OF_MINE, "again": WORDS_OF_MINE}
+    assert "not the same" in ward.send(browser, f"{ME}/password", **{**new, "again": "other"}).text
+    assert "not your password" in ward.send(browser, f"{ME}/password", **{**new, "password": "wrong"}).text
+    assert "Your new password is set" in ward.send(browser, f"{ME}/password", **new).text
+    assert [401, 200] == [b.get("/account/studies").status_code for b in (elsewhere, browser)]
+    assert 303 == (ward.half_way("renews", WORDS_OF_MINE), ward.answered.status_code)[1]
+
+
+def test_a_key_signs_in_here_and_neither_a_replay_nor_another_address_does(ward):
+    browser, home = own(ward, "finger"), ward.url.replace("127.0.0.1", "localhost")
+    host = {"host": home.partition("//")[2]}
+    confirmed(ward, browser, "finger")
+    soft = SoftKey(origin=home)
+    assert 400 == by_script(browser, f"{ME}/keys/options", {}).status_code  # an address of numbers
+    options = by_script(browser, f"{ME}/keys/options", {}, **host).json()
+    before = browser.cookies[SESSION]
+    made = by_script(browser, f"{ME}/keys", {"answer": soft.makes(options), "name": "My <b>phone"}, **host)
+    assert (200, f"{ME}/keys?done=added") == (made.status_code, made.json()["go"])
+    assert before != browser.cookies[SESSION]
+    assert "My &lt;b&gt;phone" in browser.get(f"{ME}/keys").text
+    half = ward.half_way("finger")
+    page = half.get("/account/code", headers=host)
+    assert 'id="key-form"' in page.text and "script-src 'self';" in page.headers["content-security-policy"]
+    assert 'id="key-form"' not in half.get("/account/code").text
+    token = {"x-sorg-form": form_of(page), "Origin": "null", **host}
+    answer = soft.touched(half.post("/account/code/key/options", json={}, headers=token).json())
+    foreign = half.post("/account/code/key", json={"answer": answer}, headers={**token, "host": ward.url[7:]})
+    assert (400, True) == (foreign.status_code, "Fingerprint" in foreign.json()["sentence"])
+    assert (
+        403
+        == half.post(
+            "/account/code/key", json={"answer": answer}, headers={**token, "Origin": "https://evil.example"}
+        ).status_code
+    )
+    entered = half.post("/account/code/key", json={"answer": answer}, headers=token)
+    assert (200, "/account/studies") == (entered.status_code, entered.json()["go"])
+    assert 200 == half.get("/account/studies").status_code
+    again = ward.half_way("finger")
+    token["x-sorg-form"] = form_of(again.get("/account/code", headers=host))
+    again.post("/account/code/key/options", json={}, headers=token)
+    assert 401 == again.post("/account/code/key", json={"answer": answer}, headers=token).status_code
+
+
+def test_nobody_elses_key_is_taken_away(ward):
+    browser = own(ward, "thief")
+    confirmed(ward, browser, "thief")
+    for key in (str(UUID(int=7)), "x", ""):
+        away = browser.post(
+            f"{ME}/keys/remove",
+            data={"form": form_of(browser.get(ME)), "key": key},
+            headers={"Origin": "null"},
+        )
+        assert (303, f"{ME}/keys") == (away.status_code, away.headers["location"])
+
+
+def test_nothing_of_my_account_opens_to_a_link_to_half_a_sign_in_or_to_a_session_of_staff(ward):
+    ward.ticks[0] += 3600
+    seat, half = ward.opened(ward.mint()).cookies["sorg_visit"], ward.half_way("thando").cookies[HALF]
+    for token in (seat, half, begun(ward, "radiologist", "console", "me"), "guessed"):
+        cookies = {SESSION: token, "sorg_visit": seat}
+        for path in (ME, f"{ME}/keys", f"{ME}/keys/new", f"{ME}/password", f"{ME}/confirm?for=factors"):
+            assert 401 == httpx.get(ward.url + path, cookies=cookies, trust_env=False).status_code, path
+        for path in posts_of_mine():
+            assert (
+                401 == httpx.post(ward.url + path, cookies=cookies, json={}, trust_env=False).status_code
+            ), path
+
+
+def test_no_form_or_script_of_a_foreign_page_changes_anything(ward):
+    browser = own(ward, "forged")
+    confirmed(ward, browser, "forged")
+    form = form_of(browser.get(ME))
+    for path in posts_of_mine():
+        for said, headers in (({"form": "A" * 43}, {}), ({"form": form}, {"Origin": "https://evil.example"}),
+                              ({"form": form}, {"Origin": "null", "Sec-Fetch-Site": "cross-site"})):  # fmt: skip
+            ward.ticks[0] += 3600
+            answer = browser.post(path, data={**said, "purpose": "factors"}, headers=headers)
+            assert answer.status_code in (303, 403) and f"{ME}/keys" == answer.headers.get(
+                "location", f"{ME}/keys"
+            ), path
+            script = browser.post(path, json={}, headers={"x-sorg-form": said["form"], **headers})
+            assert script.status_code in (400, 403), path
+        assert 421 == browser.post(path, data={"form": form}, headers={"Host": "evil.example"}).status_code
+    assert (
+        "none left" in browser.get(ME).text and 200 == browser.get(f"{ME}/recovery").status_code
+    )  # the proof is unused
+
+
+def test_only_the_pages_where_a_key_is_touched_run_our_script_and_no_other(ward):
+    browser = own(ward, "policy")
+    confirmed(ward, browser, "policy")
+    for path, runs in ((ME, False), (f"{ME}/keys", False), (f"{ME}/password", False), (f"{ME}/confirm?for=factors", True),
+                       ("/account/studies", False)):  # fmt: skip
+        answer = browser.get(path)
+        policy = answer.headers["content-security-policy"]
+        assert (200, runs) == (answer.status_code, "script-src 'self';" in policy), path
+        assert (
+            policy.startswith("default-src 'none'")
+            and "unsafe" not in policy
+            and "<script>" not in answer.text
+        ), path
+        assert {"DENY", "no-referrer", "nosniff", "no-store"} <= set(answer.headers.values()), path
+
+
+def test_confirming_leads_to_no_other_place(ward):
+    browser = own(ward, "leads")
+    for wish in ("https://evil.example", "//evil.example", "/s/x", "/account/out", "/account/meanwhile"):
+        assert "/account/studies" == confirmed(ward, browser, "leads", at=wish).headers["location"]
+    assert 400 == browser.get(f"{ME}/confirm?for=change:x").status_code
+
+
+def test_whoever_sends_too_much_waits_alone(ward):
+    browser, other = own(ward, "hasty"), own(ward, "patient2")
+    ward.ticks[0] += 3600
+    for _ in range(30):
+        browser.post(f"{ME}/sessions/end", data={"form": "x"})
+    assert 429 == browser.post(f"{ME}/sessions/end", data={"form": "x"}).status_code
+    assert 429 == browser.post(f"{ME}/keys", json={}).status_code
+    assert 403 == other.post(f"{ME}/sessions/end", data={"form": "x"}).status_code
+    ward.ticks[0] += 3600
