@@ -62,6 +62,11 @@ def test_what_looks_like_a_value_of_a_machine_stays_the_text_that_it_is(name):
     assert [(name, "x")] == rows(f"name,login\n{name},x\n".encode())
 
 
+def test_a_csv_whose_heading_begins_as_packages_do_is_a_csv():
+    table = read(b"PK;Login\r\n1;thandi.nkosi\r\n")
+    assert (("PK", "Login"), ("1", "thandi.nkosi")) == (table.header, table.rows[0].cells)
+
+
 def test_rows_are_counted_as_excel_does_over_blank_lines_and_line_breaks_inside_a_cell():
     table = read(b'\r\nlogin,name\r\na,"two\r\nlines"\r\n\r\n , \r\nb,one\r\n')
     assert [(3, ("a", "two\r\nlines")), (6, ("b", "one"))] == [(row.line, row.cells) for row in table.rows]

@@ -63,7 +63,7 @@ def read_table(data: bytes, *, name: str) -> Table:
         raise Refused(
             f"The file has {len(data) / 1e6:.1f} MB; at most {MOST_BYTES // 10**6} MB are read. Split it."
         )
-    if data.startswith(b"PK"):
+    if data.startswith(_PACKAGES):
         title, lines = _workbook_lines(data)
         return _table(lines, title=title)
     for start, sentence in _OTHER_FILES.items():
@@ -77,6 +77,8 @@ def read_table(data: bytes, *, name: str) -> Table:
     return _table(_csv_lines(text), encoding=encoding)
 
 
+# A heading may begin with PK as well; a package never without what stands behind it (PKWARE APPNOTE, 4.3).
+_PACKAGES = (b"PK\x03\x04", b"PK\x05\x06", b"PK\x07\x08")
 _ENCRYPTED = "EncryptedPackage".encode("utf-16-le")
 _OLE_LOCKED = (
     "The workbook is locked with a password: save a copy without one (File, Info, Protect Workbook)."
