@@ -11,8 +11,9 @@ from uuid import UUID
 import streamlit as st
 
 from console import banners, desk, widgets
-from core import changes, groups, people, practice
+from core import access, changes, groups, patients, people, practice
 from core.change_cards import Line, RequestCard
+from core.patients import PatientCard
 from core.people import OUTSIDE, PersonCard, Slip
 from core.rules import slip_paper
 from core.rules.problems import Problem
@@ -130,9 +131,11 @@ def explain_alone() -> None:
                    "ask for.", icon=":material/person_alert:")  # fmt: skip
 
 
-def ask_for(kind: str, *, payload: dict[str, Any], why: str) -> None:
-    """Ask, and say what comes next; refused, the reasons are on the page."""
+def ask_for(kind: str, *, payload: dict[str, Any], why: str, forget: str = "") -> None:
+    """Ask, and say what comes next; refused, the reasons are on the page. forget: what was looked up for this request."""
     if has_why(why) and desk.do(changes.ask, kind=kind, payload=payload, why=why):
+        if forget:
+            st.session_state.pop(forget, None)
         banners.forget()
         desk.again("Asked for. It is done once another admin approves it under Requests.")
 
@@ -188,6 +191,34 @@ def find_groups(key: str) -> dict[str, str]:
             found = {g.id: g.name for g in done.value} | found
             st.caption(f"{len(done.value)} found; choose below." if done.value else "No group of that name.")
     return found
+
+
+def whose_file(key: str, *, note: str) -> PatientCard | None:
+    """Whose file it is, read before anything is asked for: a wrong digit would mean somebody else's record."""
+    kept = st.session_state.get(key)
+    if kept is None:
+        with st.form(f"{key}-form", border=True):
+            left, right = st.columns([4, 2], vertical_alignment="bottom")
+            number = left.text_input("File number", max_chars=40, placeholder="Exactly as on the file", key=f"{key}-number")  # fmt: skip
+            sent = right.form_submit_button("Whose file is it?", type="primary", width="stretch", icon=":material/search:")  # fmt: skip
+        if sent and (done := desk.do(access.look_up, number=number)):
+            st.session_state[key] = done.value
+            st.rerun()
+        st.caption("The next step shows whose file it is. Each look-up is on record.")
+        return None
+    card = desk.glance(patients.open_patient, kept)
+    with st.container(border=True):
+        if card is None:
+            widgets.empty("This record is closed to you", "An admin who may open it can ask for this.")
+        else:
+            widgets.heading(card.name)
+            widgets.facts({"Born": widgets.day(card.particulars.born_on), "File": card.file_number,
+                           "Sex": widgets.SEXES.get(card.particulars.sex, card.particulars.sex)})  # fmt: skip
+            st.caption(note)
+        if st.button("Another file", icon=":material/arrow_back:", type="tertiary", key=f"{key}-another"):
+            st.session_state.pop(key, None)
+            st.rerun()
+    return card
 
 
 def sites_of(text: str) -> list[str]:

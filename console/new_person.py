@@ -9,7 +9,7 @@ from uuid import UUID
 import streamlit as st
 
 from console import accounts, banners, desk, widgets
-from core import access, changes, groups, patients
+from core import changes, groups, patients
 from core.patients import PatientCard
 from core.people import OUTSIDE, SCOPES_OF_STAFF
 from core.ports.directory import Entry
@@ -101,7 +101,9 @@ def _found_staff(entry: Entry, roles: Sequence[str]) -> None:
 
 def _found_patient(entry: Entry, roles: Sequence[str]) -> None:
     """Their groups make them a patient; whose images that means, only we know."""
-    card = _whose_file()
+    card = accounts.whose_file(
+        _FILE, note="The account will see the images and signed reports of this person."
+    )
     if card is None:
         return
     with st.container(border=True):
@@ -156,7 +158,9 @@ def _in_directory() -> None:
 def _patient() -> None:
     st.caption("A patient's own account signs in at the patients' door and sees their images and signed reports. Links stay the "
                "usual way: they need no account.")  # fmt: skip
-    card = _whose_file()
+    card = accounts.whose_file(
+        _FILE, note="The account will see the images and signed reports of this person."
+    )
     if card is None:
         return
     with st.container(border=True):
@@ -175,38 +179,6 @@ def _patient() -> None:
             "roles": [str(Role.PATIENT)],
         }
         _send_for_patient(account, card)
-
-
-def _whose_file() -> PatientCard | None:
-    """Whose file it is, read before anything is asked for: a wrong digit would open somebody else's images."""
-    kept = st.session_state.get(_FILE)
-    if kept is None:
-        with st.form("new-patient-file", border=True):
-            left, right = st.columns([4, 1.3], vertical_alignment="bottom")
-            number = left.text_input(
-                "File number", max_chars=40, placeholder="Exactly as on the file", key="new-person-file"
-            )
-            sent = right.form_submit_button("Whose file is it?", type="primary", width="stretch", icon=":material/search:")  # fmt: skip
-        if sent and (done := desk.do(access.look_up, number=number)):
-            st.session_state[_FILE] = done.value
-            st.rerun()
-        st.caption("The next step shows whose file it is. Each look-up is on record.")
-        return None
-    card = desk.glance(patients.open_patient, kept)
-    with st.container(border=True):
-        if card is None:
-            widgets.empty(
-                "This record is closed to you", "An admin who may open it can ask for this account."
-            )
-        else:
-            widgets.heading(card.name)
-            widgets.facts({"Born": widgets.day(card.particulars.born_on), "File": card.file_number,
-                           "Sex": widgets.SEXES.get(card.particulars.sex, card.particulars.sex)})  # fmt: skip
-            st.caption("The account will see the images and signed reports of this person.")
-        if st.button("Another file", icon=":material/arrow_back:", type="tertiary"):
-            st.session_state.pop(_FILE, None)
-            st.rerun()
-    return card
 
 
 def _send_for_patient(account: dict[str, Any], card: PatientCard) -> None:

@@ -25,7 +25,16 @@ from core.rules.problems import Problem
 from core.rules.reasons import LONGEST_REASON, LONGEST_WHY, SHORTEST_REASON
 from core.rules.roles import Permission
 from core.rules.za_time import local_day
-from core.store.model import AuditEntry, GlassBreak, Patient, PatientBlock, PatientGrant, Person, Study
+from core.store.model import (
+    AuditEntry,
+    ChangeRequest,
+    GlassBreak,
+    Patient,
+    PatientBlock,
+    PatientGrant,
+    Person,
+    Study,
+)
 from core.store.work import Subject, Work
 
 BLOCKS = {
@@ -74,7 +83,10 @@ class GlassToReview:
 
 @dataclass(frozen=True)
 class Right:
-    """One grant, block or broken glass. what: grant, block, glass; kind: of a block; person "": everybody."""
+    """One grant, block, broken glass or own record. what: grant, block, glass, own; kind: of a block; person "": everybody.
+
+    from_at: None of an own record that was theirs from the account's first day.
+    """
 
     what: str
     id: UUID
@@ -84,7 +96,7 @@ class Right:
     patient_id: UUID
     file_number: str
     why: str
-    from_at: datetime
+    from_at: datetime | None
     until_at: datetime | None
     ended_at: datetime | None
     ended_by: str
@@ -367,7 +379,29 @@ def _rights(
             query = query.where(model.person_id == person_id)
         rows = work.db.execute(query.order_by(model.id.desc()).limit(500))
         found += [_right_card(work, what, row, person or "", number) for row, person, number in rows]
-    return tuple(sorted(found, key=lambda right: right.from_at, reverse=True))
+    found += _own_records(work, patient_id=patient_id, person_id=person_id)
+    return tuple(sorted(found, key=lambda right: right.from_at or work.now(), reverse=True))
+
+
+def _own_records(work: Work, *, patient_id: UUID | None, person_id: UUID | None) -> list[Right]:
+    """Whose own record it is, of those who work here: it is shut to them while they are bound to it."""
+    query = select(Person, Patient.id, Patient.file_number).join(Patient, Patient.id == Person.patient_id)
+    query = (
+        query.where(Person.patient_id == patient_id) if patient_id else query.where(Person.id == person_id)
+    )
+    found = []
+    for person, own, number in work.db.execute(query):
+        if OUTSIDERS & set(person.roles):
+            continue
+        asked = select(ChangeRequest).where(
+            ChangeRequest.kind == "own-record", ChangeRequest.state == "done", ChangeRequest.person_id == person.id
+        )  # fmt: skip
+        made = work.db.scalars(asked.order_by(ChangeRequest.decided_at.desc()).limit(1)).first()
+        found.append(
+            Right("own", person.id, "", person.id, person.name, own, number, made.why if made else "",
+                  made.decided_at if made else None, None, None, "", stands=True)
+        )  # fmt: skip
+    return found
 
 
 def _right_card(work: Work, what: str, row: Any, person: str, file_number: str) -> Right:

@@ -437,7 +437,7 @@ def _file_numbers(work: Work, patient_ids: list[UUID]) -> dict[UUID, str]:
         return {}
     # The number alone, also of a file that is closed to whoever looks: else nobody could see a wrong one.
     files = select(Patient.id, Patient.file_number).where(Patient.id.in_(patient_ids))
-    return dict(work.db.execute(files.execution_options(the_gates_own=True)).tuples().all())
+    return {i: number for i, number in work.db.execute(files.execution_options(the_gates_own=True))}
 
 
 def _card(work: Work, p: Person, keys: int, recovery_codes: int, slip: datetime | None,

@@ -195,6 +195,10 @@ def test_a_staff_members_own_record_is_shut_to_them_at_once_and_open_once_it_is_
     assert (str(patient), None, str(patient)) == (entry.patient_id, entry.facts["before"]["patient_id"],
                                                   entry.facts["after"]["patient_id"])  # fmt: skip
     assert (False, False) == sees()
+    for found in (a.does(access.access_of, patient).rights, a.does(access.access_of_person, guest.id)):
+        assert ("own", guest.id, number, True) == next(
+            (r.what, r.person_id, r.file_number, r.stands) for r in found
+        )
     with pytest.raises(Denied, match="your own record"), house.house.work(guest.behind(token, channel="console")) as work:  # fmt: skip
         access.break_glass(work, number=number, reason="An emergency in the ward", code=guest.code())
     assert ["why", "own-record"] == problems_of(a, "grant", **whose, until_at=until)

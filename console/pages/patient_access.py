@@ -20,7 +20,12 @@ from core.rules.za_time import day_bounds
 _EVERYBODY, _TURN = "Everybody", "access-turn"
 _MOST = 50
 _AT_LEAST = f"At least {SHORTEST_REASON} characters"
-_WHAT = {"grant": "Let in", "block": "Kept out", "glass": "Broke the glass"}
+_WHAT = {
+    "grant": "Let in",
+    "block": "Kept out",
+    "glass": "Broke the glass",
+    "own": "Kept out: their own record",
+}
 _FORMS = {"grant": "Give access", "block": "Close the record"}
 
 
@@ -89,6 +94,13 @@ def _rights(card: PatientAccess) -> None:
                           columns={"Why": st.column_config.TextColumn(width="large")})  # fmt: skip
     right = next((r for r in card.rights if r.id == chosen), None)
     if not desk.may(Permission.PEOPLE_MANAGE):
+        return
+    if right is not None and right.what == "own" and right.person_id:
+        st.caption("That a record is somebody's own is asked for, and ended, on their page.")
+        if desk.has_page("people") and st.button(
+            "Open the person", icon=":material/person:", type="tertiary"
+        ):
+            desk.go("people", person=right.person_id)
         return
     if right is None or not right.stands or right.what == "glass":
         st.caption(

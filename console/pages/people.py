@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Any
 from uuid import UUID
 
 import streamlit as st
 
-from console import accounts, banners, desk, new_person, widgets
+from console import accounts, desk, new_person, person_changes, widgets
 from core import access, changes, patients, people, privacy, sessions
 from core.change_cards import RequestCard
-from core.people import OUTSIDE, SCOPES_OF_STAFF, PersonCard
+from core.people import OUTSIDE, PersonCard
 from core.privacy import Questions
-from core.rules.roles import ROLES, STAFF, Permission, Role
+from core.rules.roles import ROLES, Permission, Role
 from core.sessions import SessionCard
 
 _ALL = "all"
+_KEEPER = {"local": "Sorg", "directory": "directory", "sso": "single sign-on"}
 _ACTS = 15
-_RIGHTS = {"grant": "May see", "block": "Kept out", "glass": "Broke the glass"}
+_RIGHTS = {"grant": "May see", "block": "Kept out", "glass": "Broke the glass", "own": "Their own record"}
 
 
 def render() -> None:
@@ -56,7 +56,7 @@ def _list() -> None:
         )
     else:
         chosen = widgets.pick("people", [_row(c) for c in cards], [c.id for c in cards],
-                              columns={"Roles": st.column_config.ListColumn(), "State": accounts.state_column(cards)})  # fmt: skip
+                              columns={"Name": st.column_config.TextColumn(width=250), "Roles": st.column_config.ListColumn(), "State": accounts.state_column(cards)})  # fmt: skip
         widgets.pager("people", total, what="people")
         if chosen:
             widgets.unpick("people")
@@ -80,7 +80,7 @@ def _standing_filter(counts: dict[str, int]) -> str:
 def _row(c: PersonCard) -> dict[str, object]:
     return {
         "Name": c.name, "Signs in as": c.login, "Roles": list(c.roles), "State": [accounts.said_state(c)],
-        "Second factor": accounts.second_factor(c), "Account": accounts.KEPT.get(c.directory, c.directory),
+        "Second factor": accounts.second_factor(c), "Kept by": _KEEPER.get(c.directory, c.directory),
         "Last sign-in": widgets.when(c.last_sign_in_at),
     }  # fmt: skip
 
@@ -110,7 +110,7 @@ def _one(person_id: UUID) -> None:
         _facts(card)
     if accounts.may_manage():
         with right:
-            _manage(card, waiting)
+            person_changes.draw(card)
     _below(card)
 
 
@@ -165,192 +165,9 @@ def _bound_to(card: PersonCard) -> str:
         return next((d.name for d in doctors if d.id == card.referrer_id), "a referring doctor")
     if not card.patient_id:
         return ""
-    return (
-        "one patient's file"
-        if Role.PATIENT in card.roles
-        else "their own file as a patient, which is shut to them"
+    return f"file {card.own_file}" + (
+        "" if Role.PATIENT in card.roles else ", their own, which is shut to them"
     )
-
-
-# What an admin can do -------------------------------------------------------------------------------------------
-
-
-def _manage(card: PersonCard, waiting: tuple[RequestCard, ...]) -> None:
-    is_me = str(card.id) == desk.actor().id
-    _at_once(card, waiting, is_me=is_me)
-    if card.is_break_glass:
-        st.caption("The sealed account is made and renewed on the practice's own machine.")
-        return
-    widgets.heading("Changes that another admin approves")
-    if not set(card.roles) & set(OUTSIDE):
-        _roles(card)
-    if card.standing in ("shut", "closed"):
-        _let_in(card)
-    if card.has_app and not card.needs_slip:
-        _new_password(card)
-    if card.has_second_factor:
-        _new_factor(card)
-    if card.directory == "directory":
-        _in_directory(card)
-
-
-def _at_once(card: PersonCard, waiting: tuple[RequestCard, ...], *, is_me: bool) -> None:
-    """What cannot wait for a second admin: handing out a slip, waking, shutting out."""
-    may_have_slip = card.needs_slip and not is_me
-    if may_have_slip:
-        st.write(f"This account waits for its owner. {accounts.slip_opens(card)}")
-        label = "Make a new slip" if card.slip_until else "Make a sign-in slip"
-        if st.button(label, type="primary", icon=":material/receipt:", width="stretch") and (
-            done := desk.do(people.make_slip, card.id)
-        ):
-            accounts.keep_slips([done.value], about=card.id, card=card)
-            desk.again()
-    if card.rests_until and st.button("Let them try again now", icon=":material/lock_open:", width="stretch",
-                                      help="After wrong passwords or codes an account rests. Be sure that it is them.") \
-            and desk.do(people.wake, card.id):  # fmt: skip
-        desk.again("They can try again.")
-    if card.is_active and not is_me:
-        with st.popover("Shut out…", width="stretch", icon=":material/block:"):
-            st.write("Their open windows end at once, and slips they have open nothing. What they did stays on record. "
-                     "Letting them in again is a request that another admin approves.")  # fmt: skip
-            why = st.text_input(
-                "Why?", key=f"shut-why-{card.id}", max_chars=300, placeholder="For example: left the practice"
-            )
-            if st.button("Shut them out now", type="primary", key=f"shut-{card.id}") and desk.do(
-                people.suspend, card.id, why=why
-            ):
-                banners.forget()
-                desk.again("Shut out. Their sessions have ended.")
-
-
-def _roles(card: PersonCard) -> None:
-    from_groups = card.directory != "local"
-    scopes: list[str] = list(SCOPES_OF_STAFF)
-    with (
-        st.expander("Change roles and reach", icon=":material/badge:"),
-        st.form(f"roles-{card.id}-{card.roles}-{card.scope}", border=False),
-    ):
-        st.caption(
-            "Once approved, it holds from their next step on; whoever gets more is signed out and signs in anew."
-        )
-        if from_groups:
-            st.caption(
-                "The roles come from this person's groups in the directory: change the groups. Reach is set here."
-            )
-        roles = st.multiselect("Roles", list(STAFF), default=[Role(r) for r in card.roles], disabled=from_groups,
-                               format_func=accounts.role_words, select_all=False)  # fmt: skip
-        a, b = st.columns([2, 1])
-        scope = a.selectbox("Sees which patients", scopes, index=scopes.index(card.scope),
-                            format_func=lambda s: accounts.SCOPES[s])  # fmt: skip
-        sites = b.text_input("Sites", ", ".join(card.sites), placeholder="01, 02",
-                             help="Two signs each; empty: the house's own.")  # fmt: skip
-        why = accounts.why_field(f"why-roles-{card.id}")
-        if st.form_submit_button("Ask for this change", type="primary"):
-            accounts.ask_for("set-roles", why=why, payload=_about(card) | {
-                "roles": sorted(str(r) for r in roles), "scope": scope, "sites": accounts.sites_of(sites),
-                "patient_id": card.patient_id and str(card.patient_id),
-                "referrer_id": card.referrer_id and str(card.referrer_id),
-            })  # fmt: skip
-
-
-def _let_in(card: PersonCard) -> None:
-    with (
-        st.expander("Let in again", icon=":material/login:", expanded=True),
-        st.form(f"in-{card.id}", border=False),
-    ):
-        st.write(
-            "Their password and second factor are the old ones. Ask for new ones as well if you are not sure who has them."
-        )
-        why = accounts.why_field(f"why-in-{card.id}")
-        if st.form_submit_button("Ask to let them in again", type="primary"):
-            accounts.ask_for("let-in", payload=_about(card), why=why)
-
-
-def _new_password(card: PersonCard) -> None:
-    kept_elsewhere = card.directory == "sso" or (
-        card.directory == "directory" and desk.directory() != "writes"
-    )
-    with st.expander("New password (forgotten)", icon=":material/password:"):
-        if kept_elsewhere:
-            st.write("The practice's directory keeps this password, and Sorg may not change it there: whoever looks after the "
-                     "directory can.")  # fmt: skip
-            return
-        with st.form(f"password-{card.id}", border=False):
-            st.write("Once approved, the old password opens nothing, they are signed out, and you hand them a sign-in slip. With it "
-                     "they choose a new password and prove it with their second factor.")  # fmt: skip
-            why = accounts.why_field(f"why-password-{card.id}")
-            if st.form_submit_button("Ask for a new password", type="primary"):
-                accounts.ask_for("reset-password", payload=_about(card), why=why)
-
-
-def _new_factor(card: PersonCard) -> None:
-    with st.expander("New second factor (lost or new phone)", icon=":material/phonelink_lock:"), st.form(f"factor-{card.id}",
-                                                                                                         border=False):  # fmt: skip
-        st.write("Be sure it is them: see them, or call a number you know. Once approved, app, keys and recovery codes open nothing, "
-                 "they are signed out, and you hand them a sign-in slip. With it and their password they set up a new app.")  # fmt: skip
-        if card.recovery_codes:
-            st.caption(f"They still have {card.recovery_codes} recovery codes: with one of them they get in by themselves and "
-                       "change the app under My account.")  # fmt: skip
-        why = accounts.why_field(f"why-factor-{card.id}")
-        if st.form_submit_button("Ask for a new second factor", type="primary"):
-            accounts.ask_for("reset-factor", payload=_about(card), why=why)
-
-
-def _in_directory(card: PersonCard) -> None:
-    if desk.directory() != "writes":
-        st.caption("Sorg may only read the practice's directory. Whoever looks after it can disable this account there or change its "
-                   "groups; both count here within five minutes.")  # fmt: skip
-        return
-    with (
-        st.expander("Account in the directory", icon=":material/manage_accounts:"),
-        st.form(f"dir-{card.id}", border=False),
-    ):
-        st.write(
-            "Disabled there, they get into nothing of the practice, Windows included. Shutting out above is only for Sorg."
-        )
-        enabled = st.radio("The account is to be", [False, True], format_func=lambda on: "enabled" if on else "disabled",
-                           horizontal=True)  # fmt: skip
-        why = accounts.why_field(f"why-dir-{card.id}")
-        if st.form_submit_button("Ask for this change", type="primary"):
-            accounts.ask_for("directory-account", payload=_about(card) | {"enabled": enabled}, why=why)
-    with st.expander("Groups in the directory", icon=":material/groups_3:"):
-        _directory_groups(card)
-
-
-def _directory_groups(card: PersonCard) -> None:
-    st.write("Groups give the roles here. Put them into a group, or take them out of one.")
-    found = accounts.find_groups(f"groups-{card.id}")
-    with st.form(f"groups-form-{card.id}", border=False):
-        names = {g_id: name for g_id, name in found.items()}
-        add = st.multiselect(
-            "Put into",
-            list(names),
-            format_func=names.__getitem__,
-            placeholder="Choose groups",
-            select_all=False,
-        )
-        remove = st.multiselect(
-            "Take out of",
-            list(names),
-            format_func=names.__getitem__,
-            placeholder="Choose groups",
-            select_all=False,
-        )
-        why = accounts.why_field(f"why-groups-{card.id}")
-        if st.form_submit_button("Ask for this change", type="primary"):
-            if not add and not remove:
-                st.warning("Choose a group first.", icon=":material/info:")
-                return
-            said = {
-                "add": sorted(add),
-                "remove": sorted(remove),
-                "names": {g: names[g] for g in sorted({*add, *remove})},
-            }
-            accounts.ask_for("directory-groups", payload=_about(card) | said, why=why)
-
-
-def _about(card: PersonCard) -> dict[str, Any]:
-    return {"person_id": str(card.id)}
 
 
 # What there is to know ------------------------------------------------------------------------------------------

@@ -190,6 +190,10 @@ def _what(card: RequestCard) -> None:
         accounts.before_after(card.lines)
     else:
         st.caption("Nothing is changed beyond what its name says.")
+    if card.kind == "own-record" and card.state == "waiting":
+        st.caption(
+            "Once approved, the record named under Then is shut to them, and one named under Now is open to them like any other."
+        )
     beside = card.person_id if card.state != "done" and desk.has_page("people") else None
     if beside and st.button("Open the person", icon=":material/person:", type="tertiary"):
         desk.go("people", person=beside)
