@@ -152,7 +152,6 @@ def test_a_patient_sets_up_their_finger_signs_in_with_it_and_takes_it_away(ward,
     phone.get_by_role("button", name="Sign out", exact=True).click()
     give_password(ward, phone, "thando")
     assert no_wider_than_the_screen(phone)
-    keep_picture(phone, "account-code-phone")
     phone.get_by_role("button", name="Use fingerprint or face").click()
     phone.get_by_role("heading", name="Your examinations").wait_for()
     phone.goto(f"{ward.url}/account/me/keys")
