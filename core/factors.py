@@ -452,7 +452,8 @@ def end_sessions_of(work: Work, person: Person, *, why: str, but: UUID | None = 
 
 
 def forget_all(work: Work, person: Person) -> None:
-    """A reset: no code, key or recovery code of before opens anything."""
+    """A reset: no code, key or recovery code of before opens anything, and no single sign-on is linked any more."""
+    person.sso_id = None
     person.totp_box = person.totp_pending = None
     person.totp_step = person.wrong_codes = 0
     person.codes_rest_until = None

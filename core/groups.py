@@ -169,6 +169,13 @@ def set_mapping(work: Work, lines: list[dict[str, str]]) -> None:
         person.checked_at = None
 
 
+def is_password_newer(entry: Entry, person: Person) -> bool:
+    """True when the directory's password was set after the one that it last said yes to."""
+    return bool(
+        entry.password_set_at and person.password_set_at and entry.password_set_at > person.password_set_at
+    )
+
+
 def take_over(work: Work, person: Person, entry: Entry) -> None:
     """What the directory says of a person holds here: name, e-mail, groups, and the roles that those give."""
     rename(work, person, name=(entry.name or person.name)[:120], registration=person.registration)

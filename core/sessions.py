@@ -14,7 +14,7 @@ from sqlalchemy import select
 from core.door_limits import GATEWAY
 from core.errors import Denied, Outside
 from core.factors import end_sessions_of, is_keyless
-from core.groups import roles_for, take_over
+from core.groups import is_password_newer, roles_for, take_over
 from core.people import OUTSIDE
 from core.ports.directory import AccountState, Entry
 from core.rules.access import Bounds
@@ -295,7 +295,7 @@ def _news(work: Work, person: Person, entry: Entry | None) -> str:
         return "gone from the directory"
     if entry.state is not AccountState.OK:
         return str(entry.state)
-    if entry.password_set_at and person.password_set_at and entry.password_set_at > person.password_set_at:
+    if is_password_newer(entry, person):
         return "password set anew"
     roles = roles_for(work, entry.groups)
     if not roles:

@@ -42,7 +42,8 @@ from core.door_limits import (
     take_back_away,
 )
 from core.errors import Away, Denied, Outside, Refused, WrongAnswer
-from core.groups import roles_for, take_over
+from core.factors import end_sessions_of
+from core.groups import is_password_newer, roles_for, take_over
 from core.people import OUTSIDE, by_login, new_person
 from core.ports.directory import LONGEST_LOGIN, LONGEST_PASSWORD, AccountState, Answer, Entry, Verdict
 from core.ports.oidc import PUBLIC as UNPROVEN
@@ -59,6 +60,7 @@ WRONG = (
     "That did not match. Check the name and the password, and try again. "
     "After a few wrong tries an account rests, as a rule for up to half an hour."
 )
+LINK_AWAY = "Single sign-on needs the practice's directory, which does not answer just now. Sign in with your name and password."
 TOO_LONG = "Sign in again: that took too long."
 _PASSWORD_STAGE = timedelta(minutes=5)
 _BREAK_GLASS = timedelta(hours=1)
@@ -89,7 +91,10 @@ class _Seen:
 
 @dataclass(frozen=True)
 class _Word:
-    """What was said of the password. outcome: right, wrong, refused, rests, away, away-right, away-wrong."""
+    """What was said of the password. outcome: right, wrong, refused, rests, away, away-right, away-wrong; or linked.
+
+    linked: no password was looked at; single sign-on vouches for a person of the directory.
+    """
 
     outcome: str
     reason: str = ""
@@ -136,8 +141,15 @@ def check_password(work: Work, *, login: str, password: str) -> str:
 def check_identity(work: Work, claims: Claims) -> tuple[str, bool]:
     """Single sign-on in place of the password: a token, and whether it is the session already.
 
-    It is when the provider vouches for a second factor; otherwise it stands for the first half. Raises WrongAnswer.
+    It is when the provider vouches for a second factor; otherwise it stands for the first half. Who comes with their own
+    id in the directory is that person of the directory. Raises WrongAnswer, or Away while the directory cannot say more.
     """
+    with work.look(Permission.SIGN_IN):
+        directory = work.ports.directory if claims.directory_id else None
+    try:
+        linked = directory.known_as(claims.directory_id) if directory is not None else None
+    except Outside:
+        raise Away(LINK_AWAY) from None
     with work.act(Permission.SIGN_IN, Subject("login", "single sign-on")) as facts:
         facts |= {"stage": "sso", "door": work.actor.channel, "issuer": claims.issuer}
         key = hashlib.sha256(f"{claims.issuer}|{claims.subject}".encode()).hexdigest()
@@ -145,12 +157,19 @@ def check_identity(work: Work, claims: Claims) -> tuple[str, bool]:
             select(Person).where(Person.directory == "sso", Person.directory_id == key).with_for_update()
         ).one_or_none()
         entry = Entry(key, claims.login, claims.name, claims.email, groups=frozenset(claims.groups))
-        why = _why_not(work, _Seen(), _Word("right", entry=entry), person)
+        word, kept_in, why = _Word("right", entry=entry), "sso", ""
+        if directory is not None:
+            why = _why_not_linked(work, key, linked, made_earlier=person)
+            word, kept_in = _Word("linked", entry=linked), "directory"
+            person = _by_entry(work, linked, lock=True) if linked is not None else None
+        why = why or _why_not(work, _Seen(), word, person)
         if why:
-            facts["why"] = why
+            facts |= {"why": why} | ({"person": person.id} if person is not None else {})
             raise WrongAnswer("Your account there opens nothing here. Ask your practice's admin.")
-        person = person or _newcomer(work, entry, directory="sso")
-        _remember(work, person, _Word("right", entry=entry), "")
+        person = person or _newcomer(work, word.entry, directory=kept_in)
+        _remember(work, person, word, "")
+        if word.outcome == "linked":
+            person.sso_id, facts["linked"] = key, True
         facts |= {"person": person.id, "roles": person.roles}
         if claims.has_second_factor:
             return _open(work, person, method="sso", facts=facts), True
@@ -406,7 +425,7 @@ def _person_behind(work: Work, seen: _Seen, word: _Word) -> Person | None:
 
 def _why_not(work: Work, seen: _Seen, word: _Word, person: Person | None) -> str:
     """The true reason for keeping somebody out, for the record alone; empty when they may go on."""
-    if word.outcome not in ("right", "away-right"):
+    if word.outcome not in ("right", "away-right", "linked"):
         return word.reason if word.outcome == "rests" and word.reason else word.outcome
     if person is None and word.entry is None:
         return "unknown"
@@ -414,6 +433,7 @@ def _why_not(work: Work, seen: _Seen, word: _Word, person: Person | None) -> str
     if (
         person is not None
         and person.directory != "sso"
+        and word.outcome != "linked"
         and not word.is_counted
         and account_rests(work, person)
     ):
@@ -445,6 +465,26 @@ def _why_not(work: Work, seen: _Seen, word: _Word, person: Person | None) -> str
     if set(roles) & set(OUTSIDE) and (person is None or not (person.patient_id or person.referrer_id)):
         return "not bound to a patient or doctor"
     return "" if _is_right_door(work, roles) else "wrong door"
+
+
+def _why_not_linked(work: Work, key: str, entry: Entry | None, *, made_earlier: Person | None) -> str:
+    """Why this identity of the provider is not the person whose id it brings; empty when it may be.
+
+    The first identity that comes with an id keeps it: the id is no secret, and at some providers people write it themselves.
+    """
+    if entry is None:
+        return "directory id unknown"
+    if made_earlier is not None and not made_earlier.is_active:
+        return "shut out"  # What an admin decided of this identity holds under the other account, too.
+    theirs = work.db.scalars(select(Person).where(Person.sso_id == key)).one_or_none()
+    if theirs is not None and theirs.directory_id != entry.id:
+        return "linked to another person"
+    person = _by_entry(work, entry, lock=True)
+    if person is not None and person.sso_id not in (None, key):
+        raise_alert(work, "guessing", f"A second identity at single sign-on came with the directory's id of {person.name}. It was "
+                    "refused. If it is theirs, ask for a new second factor: that takes the first one away.", about=person.id)  # fmt: skip
+        return "directory id of somebody else"
+    return ""
 
 
 def _is_right_door(work: Work, roles: Iterable[str]) -> bool:
@@ -488,12 +528,16 @@ def _remember(work: Work, person: Person, word: _Word, login: str) -> None:
         person.password_hash = word.verifier
     if word.entry is None:
         return
+    if is_password_newer(word.entry, person):
+        # Whoever knew the one before may sit in a window somewhere.
+        end_sessions_of(work, person, why="password set anew")
     take_over(work, person, word.entry)
     if word.verifier:
         person.away_until = work.now() + work.rule("away_lasts")
         box = seal(work, word.verifier, bound_to=_away_of(person))
         person.away_hash = base64.b64encode(box).decode()
-    forget_entry(work, word.entry.id)
+    if word.outcome == "right":
+        forget_entry(work, word.entry.id)
 
 
 def _away_verifier(work: Work, person: Person) -> str:

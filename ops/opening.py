@@ -148,7 +148,7 @@ def open_identity_provider(settings: Settings) -> IdentityProvider | None:
     return OidcProvider(
         settings.oidc_issuer, client_id=settings.oidc_client_id, client_secret=secret,
         now=lambda: datetime.now(UTC), dice=secrets.token_bytes, groups_claim=settings.oidc_groups_claim,
-        second_factor=tuple(filter(None, accepted)), ca_file=settings.oidc_ca_file,
+        directory_claim=settings.oidc_directory_id, second_factor=tuple(filter(None, accepted)), ca_file=settings.oidc_ca_file,
     )  # fmt: skip
 
 

@@ -198,6 +198,11 @@ class Settings(BaseSettings):
     oidc_groups_claim: str = Field(
         "groups", description="Single sign-on: the claim that lists a person's groups. Empty: none is read."
     )
+    oidc_directory_id: str = Field(
+        "",
+        description="Single sign-on: the claim with a person's own id in our directory (objectGUID, entryUUID or SID). Who "
+        "comes with it is that person of the directory. Only a claim that people cannot change themselves. Empty: none.",
+    )
     oidc_second_factor: str = Field(
         "",
         description="Single sign-on: values of acr or amr, with commas, that count as a second factor. "

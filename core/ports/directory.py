@@ -95,7 +95,8 @@ class Answer:
 class Directory(Protocol):
     """A directory of staff. Everything raises core.errors.Away when no server of it answers in time.
 
-    `find` needs exactly one account for a login in any of its spellings (name, user@domain, DOMAIN\\name), else None.
+    `known_as` takes the directory's own id in the ways that other services write it (as text, objectGUID in base64, the
+    SID), and never a name. `find` needs exactly one account for a login in any of its spellings (name, user@domain, DOMAIN\\name), else None.
     `password_is_right` binds as that entry, unless it were the try that locks it, with `spare` tries kept for others.
     `lockouts` tells which rules there are, by name; "" holds for whoever has none of their own. The verbs below
     `answers` use the delegated account.
@@ -107,6 +108,8 @@ class Directory(Protocol):
     def find(self, login: str) -> Entry | None: ...
 
     def look_up(self, entry_id: str) -> Entry | None: ...
+
+    def known_as(self, identity: str) -> Entry | None: ...
 
     def password_is_right(self, entry: Entry, password: str, *, spare: int = 0) -> Answer: ...
 

@@ -6,6 +6,7 @@ speaking. Identity is objectGUID or entryUUID, and roles hang on group SIDs or e
 
 from __future__ import annotations
 
+import base64
 import re
 import threading
 import time
@@ -122,6 +123,17 @@ class LdapDirectory:
     def look_up(self, entry_id: str) -> Entry | None:
         wanted = _uuid(entry_id)
         return self._wire.asking(lambda session: self._look_up(session, wanted)) if wanted else None
+
+    def known_as(self, identity: str) -> Entry | None:
+        spelled = _askable(identity)
+        if not spelled:
+            return None
+
+        def question(session: Session) -> Entry | None:
+            row = self._kind.by_identity(session, spelled)
+            return self._kind.entry(session, row) if row else None
+
+        return self._wire.asking(question)
 
     def _look_up(self, session: Session, wanted: uuid.UUID, *, with_groups: bool = True) -> Entry | None:
         row = self._kind.by_id(session, wanted)
@@ -331,6 +343,7 @@ class _Kind(Protocol):
 
     def by_login(self, session: Session, login: str, *, any_class: bool = False) -> Row | None: ...
     def by_id(self, session: Session, wanted: uuid.UUID) -> Row | None: ...
+    def by_identity(self, session: Session, identity: str) -> Row | None: ...
     def entry(self, session: Session, row: Row, *, with_groups: bool = True) -> Entry: ...
     def people(self, session: Session, text: str, *, most: int) -> list[Entry]: ...
     def groups(self, session: Session, text: str, *, most: int) -> list[Group]: ...
@@ -357,6 +370,7 @@ NEVER = (0, 0x7FFFFFFFFFFFFFFF)
 # After how many wrong passwords, in which time: of the domain's head, and of settings for some (MS-ADA1, MS-ADA2).
 DOMAIN_LIMIT = ("lockoutThreshold", "lockOutObservationWindow")
 SETTINGS_LIMIT = ("msDS-LockoutThreshold", "msDS-LockoutObservationWindow")
+IS_SID = re.compile(r"S-1-\d{1,15}(-\d{1,10}){1,15}")
 IS_SETTINGS = "(objectClass=msDS-PasswordSettings)"
 EPOCH = datetime(1601, 1, 1, tzinfo=UTC)
 # What stands after "data" in the answer to a bind (Win32 error codes, hexadecimal).
@@ -403,6 +417,13 @@ class ActiveDirectory:
         guid = escape_bytes(wanted.bytes_le)
         return session.only(self._base, f"(&{self.IS_PERSON}(objectGUID={guid}))", self.PERSON)
 
+    def by_identity(self, session: Session, identity: str) -> Row | None:
+        if IS_SID.fullmatch(identity):
+            return session.only(self._base, f"(&{self.IS_PERSON}(objectSid={identity}))", self.PERSON)
+        # Entra's immutable id, and ADFS where it passes on objectGUID: its sixteen bytes in base64.
+        wanted = _uuid(identity) or _uuid_in_base64(identity)
+        return self.by_id(session, wanted) if wanted else None
+
     def entry(self, session: Session, row: Row, *, with_groups: bool = True) -> Entry:
         groups, own_rules = self._computed(session, row.dn) if with_groups else (frozenset(), "")
         lockout = self._lockout(session, own_rules)
@@ -431,7 +452,7 @@ class ActiveDirectory:
         ]
 
     def group_row(self, session: Session, group_id: str) -> Row | None:
-        if not re.fullmatch(r"S-1-\d{1,15}(-\d{1,10}){1,15}", group_id):
+        if not IS_SID.fullmatch(group_id):
             return None
         return session.only(self._groups_base, f"(&(objectCategory=group)(objectSid={group_id}))", self.GROUP)
 
@@ -628,6 +649,10 @@ class OpenLdap:
 
     def by_id(self, session: Session, wanted: uuid.UUID) -> Row | None:
         return session.only(self._config.base_dn, f"(&{self.IS_PERSON}(entryUUID={wanted}))", self.PERSON)
+
+    def by_identity(self, session: Session, identity: str) -> Row | None:
+        wanted = _uuid(identity)
+        return self.by_id(session, wanted) if wanted else None
 
     def entry(self, session: Session, row: Row, *, with_groups: bool = True) -> Entry:
         lockout = self._policy_of(session, row).lockout
@@ -847,6 +872,13 @@ def _words(text: str, attributes: tuple[str, ...]) -> str:
 def _uuid(text: str) -> uuid.UUID | None:
     try:
         return uuid.UUID(text) if isinstance(text, str) and len(text) <= 40 else None
+    except ValueError:
+        return None
+
+
+def _uuid_in_base64(text: str) -> uuid.UUID | None:
+    try:
+        return uuid.UUID(bytes_le=base64.b64decode(text, validate=True))
     except ValueError:
         return None
 

@@ -168,6 +168,7 @@ class Claims:
     amr: tuple[str, ...]
     auth_at: datetime
     has_second_factor: bool
+    directory_id: str = ""  # the id in the practice's own directory, where the provider passes it on
 
 
 class IdentityProvider(Protocol):
@@ -206,7 +207,8 @@ class OidcProvider:
     """A real provider, spoken to with authlib.
 
     now: the clock; dice(n): n random bytes. second_factor: values of acr or amr that count as one; none by default.
-    groups_claim: "" reads no groups. timeout_s: (to connect, between two bytes); longest_s: for an answer as a whole.
+    groups_claim: "" reads no groups. directory_claim: where the directory's own id of the person stands; "" reads none.
+    timeout_s: (to connect, between two bytes); longest_s: for an answer as a whole.
     """
 
     def __init__(
@@ -218,6 +220,7 @@ class OidcProvider:
         now: Callable[[], datetime],
         dice: Callable[[int], bytes],
         groups_claim: str = "groups",
+        directory_claim: str = "",
         second_factor: tuple[str, ...] = (),
         ca_file: Path | None = None,
         timeout_s: tuple[float, float] = (1.5, 3.0),
@@ -228,6 +231,7 @@ class OidcProvider:
         self.issuer, self.client_id = issuer, client_id
         self._secret, self._now, self._dice = client_secret, now, dice
         self._groups_claim, self._second_factor = groups_claim, second_factor
+        self._directory_claim = directory_claim
         self._verify: bool | str = str(ca_file) if ca_file else True
         self._timeout_s, self._longest_s = timeout_s, longest_s
         # Each is replaced as a whole, so that two threads may ask at the same time; the later answer stays.
@@ -427,7 +431,18 @@ class OidcProvider:
             amr=tuple(amr),
             auth_at=datetime.fromtimestamp(claims["auth_time"], UTC),
             has_second_factor=not {acr, *amr}.isdisjoint(self._second_factor),
+            directory_id=self._directory_id(claims),
         )
+
+    def _directory_id(self, claims: Mapping[str, Any]) -> str:
+        said = claims.get(self._directory_claim) if self._directory_claim else None
+        if isinstance(said, list) and len(said) == 1:
+            said = said[0]  # Keycloak writes an attribute as a list.
+        if said in (None, "", []):
+            return ""
+        if not isinstance(said, str) or _plain(said) != said:
+            raise NotProven(Reason.CLAIMS)
+        return said
 
     def _groups(self, claims: Mapping[str, Any]) -> tuple[str, ...]:
         if not self._groups_claim:

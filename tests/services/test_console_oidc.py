@@ -1,36 +1,29 @@
 """Single sign-on through the console's own routes, gate included, with a real provider and once with a real browser."""
 
+import html
 import re
 import secrets
-import socket
-import threading
-import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from uuid import uuid4
 
 import httpx
 import pytest
 import requests
-import uvicorn
 from playwright.sync_api import Page
-from starlette.applications import Starlette
-from starlette.middleware import Middleware
-from starlette.requests import Request
-from starlette.responses import PlainTextResponse, Response
-from starlette.routing import Route
 
-from console.door import Door
-from console.gate import OwnHost, RequireSession
-from console.headers import SecurityHeaders
 from console.signin import oidc
-from console.signin import routes as signin_routes
-from core import groups, people, privacy
+from core import alerts, factors, groups, people, privacy, signin
+from core.errors import WrongAnswer
 from core.ports import Ports
-from core.ports.directory import LocalAccounts
+from core.ports.directory import Entry, LocalAccounts
+from core.ports.directory_ldap import LdapDirectory
 from core.ports.oidc import AWAY, EXPLAINED, PUBLIC, OidcProvider, Reason
 from core.rules.roles import Permission
+from core.store.model import Person
+from ops.bench.directory_server import OpenLdapServer
+from tests.fixtures import doors
 from tests.fixtures.house import QUICK, Clock, TestHouse, open_test_house
 from tests.fixtures.oidc import BACK, CLIENT, GONE, SECRET, Provider, silence
 
@@ -49,11 +42,11 @@ class Desk:
     def back(self) -> str:
         return f"{self.url}{oidc.BACK}"
 
-    def meet_anew(self) -> None:
+    def meet_anew(self, directory_claim: str = "") -> None:
         """Forget what the provider has told of itself, as a console that is started does."""
         port = OidcProvider(
             self.provider.issuer, client_id=CLIENT, client_secret=SECRET, now=lambda: datetime.now(UTC),
-            dice=secrets.token_bytes, second_factor=("mfa",), timeout_s=(1.0, 0.3),
+            dice=secrets.token_bytes, second_factor=("mfa",), directory_claim=directory_claim, timeout_s=(2.0, 2.0),
         )  # fmt: skip
         self.test.house.ports = replace(self.test.house.ports, identity=port)
 
@@ -73,10 +66,6 @@ class Desk:
         return {"outcome": entry.outcome, **entry.facts}
 
 
-async def who_am_i(request: Request) -> Response:
-    return PlainTextResponse(request.scope["actor"].name)
-
-
 @pytest.fixture(scope="module")
 def served(tmp_path_factory: pytest.TempPathFactory, running_provider: Provider) -> Iterator[Desk]:
     test = open_test_house(
@@ -86,35 +75,10 @@ def served(tmp_path_factory: pytest.TempPathFactory, running_provider: Provider)
     with test.house.work(test.actors["system"]) as work, work.tend(Permission.PEOPLE_FOUND):
         lines = [{"group_id": "radiologists", "group_name": "Radiologists", "role": "radiologist"}]
         groups.set_mapping(work, lines)
-    with at_the_door(Door(test.house, single_sign_on="Clinic <b>& Co")) as url:
+    # Another site than the provider's 127.0.0.1, for what browsers hold back between sites.
+    with doors.served(doors.doors_of(test, single_sign_on="Clinic <b>& Co")) as url:
         yield Desk(url, test, running_provider)
     test.house.engine.dispose()
-
-
-@contextmanager
-def at_the_door(door: Door) -> Iterator[str]:
-    app = Starlette(
-        routes=[*signin_routes.routes(door), *oidc.routes(door), Route("/", who_am_i)],
-        middleware=[
-            Middleware(SecurityHeaders),
-            Middleware(OwnHost, door=door),
-            Middleware(RequireSession, door=door),
-        ],
-    )
-    listener = socket.socket()
-    listener.bind(("127.0.0.1", 0))
-    server = uvicorn.Server(uvicorn.Config(app, log_level="critical", lifespan="off"))
-    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
-    thread.start()
-    while not server.started:
-        time.sleep(0.01)
-    try:
-        # Another site than the provider's 127.0.0.1, for what browsers hold back between sites.
-        yield f"http://localhost:{listener.getsockname()[1]}"
-    finally:
-        server.should_exit = True
-        thread.join(10)
-        listener.close()
 
 
 @pytest.fixture
@@ -173,7 +137,7 @@ def test_the_cookie_of_an_attempt_is_sealed_short_and_good_for_this_way_alone(de
 
 
 def test_under_https_the_cookies_are_secure(desk):
-    with at_the_door(Door(desk.test.house, https=True)) as url:
+    with doors.served(doors.doors_of(desk.test, https=True)) as url:
         desk.provider.redirect_uris.add(url.replace("http://", "https://") + oidc.BACK)
         begun = httpx.get(f"{url}/login/oidc", trust_env=False)
     header = begun.headers["set-cookie"].lower()
@@ -323,7 +287,7 @@ def test_a_provider_that_is_away_leaves_the_password(desk):
 
 
 def test_a_practice_without_a_provider_shows_its_usual_sign_in(house):
-    with at_the_door(Door(house.house)) as url:
+    with doors.served(doors.doors_of(house)) as url:
         for path in ("/login/oidc", "/login/oidc/back?code=a&state=b"):
             answer = httpx.get(f"{url}{path}", trust_env=False)
             assert (303, True) == (answer.status_code, answer.headers["location"].startswith("/login"))
@@ -334,3 +298,144 @@ def test_another_site_cannot_name_itself_as_the_way_back(desk):
     answer = httpx.get(f"{desk.url}/login/oidc", headers={"host": "evil.example"}, trust_env=False)
     assert 421 == answer.status_code
     assert BACK not in answer.text
+
+
+# Who comes with their own id in the practice's directory --------------------------------------------------------------
+
+
+@pytest.fixture
+def linked(desk: Desk, openldap: OpenLdapServer) -> Iterator[Desk]:
+    """The provider passes on the id that the practice's directory gave a person; the directory is there as well."""
+    directory, before = LdapDirectory(openldap.config()), desk.test.house.ports
+    desk.test.house.ports = replace(before, directory=directory)
+    desk.meet_anew(directory_claim="LDAP_ID")
+    with desk.test.house.work(desk.test.actors["system"]) as work, work.tend(Permission.PEOPLE_FOUND):
+        of_directory = {g.name: g.id for g in directory.search_groups("PACS-", most=50)}
+        lines = [("radiologists", "radiologist"), (of_directory["PACS-Reception"], "reception")]
+        groups.set_mapping(work, [{"group_id": g, "group_name": role, "role": role} for g, role in lines])
+    desk.provider.person |= {"sub": secrets.token_hex(8), "preferred_username": "some.name"}
+    yield desk
+    directory.close()
+
+
+def of_reception(openldap: OpenLdapServer, desk: Desk) -> Entry:
+    """A new account of the directory, in reception."""
+    login = f"s.n{secrets.token_hex(4)}"
+    openldap.add_user(login, "Sipho Radebe")
+    openldap.add_to_group("PACS-Reception", login)
+    entry = desk.test.house.ports.directory.find(login)
+    desk.provider.person["LDAP_ID"] = entry.id
+    return entry
+
+
+def comes_back(desk: Desk) -> tuple[int, str]:
+    """One way there and back: its status, and why it was refused."""
+    with desk.browser() as browser:
+        status = browser.get(desk.sent(browser)).status_code
+    return status, desk.record().get("why", "")
+
+
+def row_of(desk: Desk, login: str) -> people.PersonCard:
+    (card,) = desk.test.do("admin", people.people, search=login)[0]
+    return card
+
+
+def test_who_brings_the_directory_s_own_id_is_that_person_with_the_roles_of_the_directory_s_groups(
+    linked, openldap
+):
+    entry = of_reception(openldap, linked)
+    assert (200, "") == comes_back(linked)
+    card = row_of(linked, entry.login)
+    assert ("directory", ("reception",), "Sipho Radebe") == (card.directory, card.roles, card.name)
+    facts = linked.record()
+    assert (str(card.id), True, "sso") == (facts["person"], facts["linked"], facts["method"])
+    # The same person by name and password, and again by single sign-on: one account.
+    linked.test.do("nobody", signin.check_password, login=entry.login, password=openldap.password)
+    assert (200, "") == comes_back(linked)
+    assert card.id == row_of(linked, entry.login).id
+
+
+def test_an_id_that_the_directory_does_not_know_opens_nothing(linked, openldap):
+    entry, admin = of_reception(openldap, linked), linked.test.actors["admin"]
+    # Neither a name, nor where somebody lies, nor the id of an account that is kept here says who somebody is.
+    for wrong in (
+        str(uuid4()),
+        entry.login,
+        entry.email,
+        entry.dn,
+        str(admin.person),
+        "*",
+        "S-1-5-21-1-2-3-500",
+    ):
+        linked.provider.person["LDAP_ID"] = wrong
+        assert (401, "directory id unknown") == comes_back(linked), wrong
+    for odd in (["a", "b"], {"id": entry.id}, 7, f" {entry.id}"):
+        linked.provider.person["LDAP_ID"] = odd
+        assert (401, "claims") == comes_back(linked), odd
+
+
+def test_without_that_claim_somebody_has_an_account_of_single_sign_on_as_before(linked):
+    linked.provider.person["LDAP_ID"] = ""
+    linked.provider.person["preferred_username"] = name = f"cloud.{secrets.token_hex(3)}"
+    assert (200, "") == comes_back(linked)
+    assert ("sso", ("radiologist",)) == (row_of(linked, name).directory, row_of(linked, name).roles)
+
+
+def test_the_state_of_the_account_there_and_here_holds_for_single_sign_on_too(linked, openldap):
+    entry = of_reception(openldap, linked)
+    openldap.disable(entry.login)
+    assert (401, "disabled") == comes_back(linked)
+    openldap.enable(entry.login)
+    assert (200, "") == comes_back(linked)
+    openldap.remove_from_group("PACS-Reception", entry.login)
+    assert (401, "no group gives a role") == comes_back(linked)
+    openldap.add_to_group("PACS-Reception", entry.login)
+    linked.test.do("admin", people.suspend, row_of(linked, entry.login).id, why="Left the practice")
+    assert (401, "shut out") == comes_back(linked)
+
+
+def test_the_first_identity_that_brings_an_id_keeps_it_until_a_second_factor_is_reset(linked, openldap):
+    entry = of_reception(openldap, linked)
+    first = linked.provider.person["sub"]
+    assert (200, "") == comes_back(linked)
+    linked.provider.person["sub"] = "somebody-who-wrote-it-into-their-own-profile"
+    assert (401, "directory id of somebody else") == comes_back(linked)
+    assert "A second identity at single sign-on" in linked.test.do("admin", alerts.alerts)[0].sentence
+    # Nor is one identity two people of the directory.
+    linked.provider.person["sub"] = first
+    other = of_reception(openldap, linked)
+    assert entry.id != other.id and (401, "linked to another person") == comes_back(linked)
+    with linked.test.house.work(linked.test.actors["system"]) as work, work.tend(Permission.PEOPLE_FOUND):
+        factors.forget_all(work, work.get(Person, row_of(linked, entry.login).id))
+    linked.provider.person |= {"sub": "the-new-account-there", "LDAP_ID": entry.id}
+    assert (200, "") == comes_back(linked)
+
+
+def test_who_was_shut_out_before_accounts_were_linked_stays_out(linked, openldap):
+    linked.provider.person |= {"LDAP_ID": "", "preferred_username": (name := f"early.{secrets.token_hex(3)}")}
+    assert (200, "") == comes_back(linked)
+    linked.test.do("admin", people.suspend, row_of(linked, name).id, why="Left the practice")
+    of_reception(openldap, linked)
+    assert (401, "shut out") == comes_back(linked)
+
+
+def test_guesses_at_the_password_do_not_keep_out_who_comes_by_single_sign_on(linked, openldap):
+    entry = of_reception(openldap, linked)
+    assert (200, "") == comes_back(linked)
+    for _ in range(4):
+        with pytest.raises(WrongAnswer):
+            linked.test.do("nobody", signin.check_password, login=entry.login, password="Heeltemal-anders-7")
+    assert (200, "") == comes_back(linked)
+    # It is no right password, so the count of wrong ones goes on.
+    with pytest.raises(WrongAnswer):
+        linked.test.do("nobody", signin.check_password, login=entry.login, password=openldap.password)
+
+
+def test_while_the_directory_is_away_single_sign_on_sends_its_people_to_name_and_password(linked, openldap):
+    of_reception(openldap, linked)
+    with linked.browser() as browser:
+        back = linked.sent(browser)
+        openldap.stop()
+        answer = browser.get(back)
+    openldap.mend()
+    assert (503, True) == (answer.status_code, signin.LINK_AWAY.split(".")[0] in html.unescape(answer.text))

@@ -6,13 +6,23 @@ import ssl
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from uuid import UUID, uuid4
 
 import pytest
 
 from core.errors import Away, Missing, Refused, Turned, Unfit
 from core.ports.directory import AccountState, Entry, Lockout, Verdict
 from core.ports.directory_ldap import LdapDirectory
-from core.ports.ldap_wire import BASE, Credentials, Server, Session, StrictTls, Wire, strict_context
+from core.ports.ldap_wire import (
+    BASE,
+    Credentials,
+    Server,
+    Session,
+    StrictTls,
+    Wire,
+    format_sid,
+    strict_context,
+)
 from ops.bench.directory_server import (
     BLIND,
     CROWD,
@@ -203,6 +213,30 @@ def test_no_spelling_brings_us_to_the_password_that_locks_and_one_locked_elsewhe
     assert (Verdict.REFUSED, AccountState.LOCKED) == (answer.verdict, answer.state)
     trial.set_state(somebody, "ok")
     assert Verdict.RIGHT is directory.password_is_right(directory.find(somebody), trial.password).verdict
+
+
+def test_somebody_is_known_by_the_directory_s_own_id_however_it_is_written_and_by_no_name(
+    trial, directory, somebody
+):
+    entry = directory.find(somebody)
+    wanted = UUID(entry.id)
+    assert entry == directory.known_as(entry.id) == directory.known_as(f" {entry.id.upper()}")
+    sid = directory._wire.asking(
+        lambda session: session.only(entry.dn, "(objectClass=*)", ("objectSid",), scope=BASE)
+    ).first("objectSid")
+    others = {str(format_sid(sid)), base64.b64encode(wanted.bytes_le).decode()} if sid else set()
+    assert {"ad": {entry}, "openldap": set()}[trial.kind] == {directory.known_as(one) for one in others}
+    group = directory.search_groups("PACS-Admins")[0]
+    wrong = (
+        somebody,
+        entry.email,
+        entry.dn,
+        group.id,
+        str(uuid4()),
+        "S-1-5-21-1-2-3-4",
+        base64.b64encode(b"x" * 16).decode(),
+    )
+    assert {None} == {directory.known_as(one) for one in (*wrong, *EVIL)}
 
 
 def test_what_was_wrong_elsewhere_counts_and_some_tries_are_left_for_others(trial, directory, somebody):

@@ -506,6 +506,14 @@ def test_what_changes_in_the_directory_ends_every_session_within_five_minutes(pr
     assert practice.row(login).away_until is None
 
 
+def test_who_signs_in_with_a_password_set_anew_ends_the_windows_of_the_one_before(practice):
+    login = practice.somebody("PACS-Reception", person=True)
+    before = practice.sign_in(login)
+    practice.trial.set_password(login, OTHER)
+    assert practice.who(practice.sign_in(login, OTHER)) is not None
+    assert practice.who(before) is None
+
+
 def test_the_console_asks_within_five_minutes_whenever_the_steps_are_taken(practice):
     login = practice.somebody("PACS-Reception", person=True)
     token, door = practice.sign_in(login), Door(practice.test.house)

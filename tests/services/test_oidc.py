@@ -43,8 +43,14 @@ def port(provider: Provider) -> OidcProvider:
 
 def opened(provider: Provider, **how) -> OidcProvider:
     usual = {"client_id": CLIENT, "client_secret": SECRET, "now": lambda: datetime.now(UTC),
-             "dice": secrets.token_bytes, "timeout_s": (1.0, 0.3), "longest_s": 0.6}  # fmt: skip
+             "dice": secrets.token_bytes, "timeout_s": (2.0, 5.0), "longest_s": 8.0}  # fmt: skip
     return OidcProvider(provider.issuer, **{**usual, **how})
+
+
+@pytest.fixture
+def hasty(provider: Provider) -> OidcProvider:
+    """A port that waits for one second at most, for a provider that says nothing or never ends."""
+    return opened(provider, timeout_s=(1.0, 1.0), longest_s=1.0)
 
 
 def signed_in(port: OidcProvider, provider: Provider, **changes) -> oidc.Claims:
@@ -405,7 +411,6 @@ TROUBLE = [
     (lambda p: JSONResponse({"error": "server_error"}, 503), "Away"),
     (lambda p: PlainTextResponse("Slow down", 429), "Away"),
     (lambda p: PlainTextResponse("x" * (10 * 1024 * 1024)), Reason.TOO_LARGE),
-    (lambda p: StreamingResponse(drops()), Reason.TOO_LARGE),
     (lambda p: RedirectResponse(f"{p.issuer.removesuffix('/realm')}/elsewhere", 307), Reason.REDIRECTED),
     (lambda p: JSONResponse({"id_token": "x"}, 302), Reason.REDIRECTED),
     (lambda p: PlainTextResponse("<html>", 200), Reason.UNREADABLE),
@@ -447,12 +452,17 @@ def test_what_the_provider_says_cannot_hide_anything_in_the_record():
     assert "interaction_requiredscript" == oidc.declined("interaction_required\n<script>").detail
 
 
+def test_an_answer_that_comes_in_drops_and_never_ends_is_not_waited_for(hasty, provider):
+    provider.token_answer = lambda: StreamingResponse(drops())
+    assert Reason.TOO_LARGE == refusal(hasty, provider)
+
+
 @pytest.mark.parametrize("place", ["token_endpoint", "jwks_uri"])
-def test_a_provider_that_takes_the_call_and_is_silent_is_away(port, provider, place):
+def test_a_provider_that_takes_the_call_and_is_silent_is_away(hasty, provider, place):
     with silence() as nowhere:
         provider.discovery[place] = nowhere
         with pytest.raises(Away):
-            signed_in(port, provider)
+            signed_in(hasty, provider)
 
 
 def test_a_provider_that_is_away_is_asked_again_after_ten_seconds(provider):
@@ -515,12 +525,14 @@ def test_the_settings_describe_the_provider(provider, tmp_path):
     file = tmp_path / "secret"
     file.write_text(f"{SECRET}\n")
     settings = read(oidc_issuer=provider.issuer, oidc_client_id=CLIENT, oidc_client_secret_file=file,
-                    oidc_second_factor="mfa, 2 ,", oidc_groups_claim="roles")  # fmt: skip
-    provider.claims = {"roles": ["radiologist"], "amr": ["mfa"]}
+                    oidc_second_factor="mfa, 2 ,", oidc_groups_claim="roles", oidc_directory_id="LDAP_ID")  # fmt: skip
+    # Keycloak passes an attribute on as a list.
+    provider.claims = {"roles": ["radiologist"], "amr": ["mfa"], "LDAP_ID": ["S-1-5-21-1-2-3-1104"]}
     who = signed_in(open_identity_provider(settings), provider)
-    assert (("radiologist",), True, "mfa 2") == (
+    assert (("radiologist",), True, "S-1-5-21-1-2-3-1104", "mfa 2") == (
         who.groups,
         who.has_second_factor,
+        who.directory_id,
         provider.wishes["acr_values"],
     )
 

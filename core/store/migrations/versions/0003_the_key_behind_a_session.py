@@ -19,6 +19,8 @@ def upgrade() -> None:
         batch_op.add_column(sa.Column("ended_why", sa.String(length=12), server_default="", nullable=False))
     with op.batch_alter_table("person", schema=None) as batch_op:
         batch_op.add_column(sa.Column("former_names", sa.JSON(), server_default="[]", nullable=False))
+        batch_op.add_column(sa.Column("sso_id", sa.String(length=64), nullable=True))
+        batch_op.create_unique_constraint(batch_op.f("uq_person_sso_id"), ["sso_id"])
 
 
 def downgrade() -> None:
