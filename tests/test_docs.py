@@ -44,3 +44,23 @@ def test_links_between_pages_lead_somewhere(page):
 def test_decisions_have_numbers_of_their_own():
     numbers = [p.name.split("-")[0] for p in (ROOT / "docs" / "decisions").glob("[0-9]*.md")]
     assert sorted(set(numbers)) == sorted(numbers)
+
+
+SECURITY = ROOT / "docs" / "security-tests.md"
+
+
+def test_every_test_that_the_page_of_attacks_names_is_there():
+    named = re.findall(r"`([\w/]+\.py)::(\w+)`", SECURITY.read_text())
+    assert len(named) > 100
+    there = {file: (ROOT / "tests" / file).read_text() for file in {file for file, _ in named}}
+    assert [] == [(file, test) for file, test in named if not re.search(rf"def {test}\(", there[file])]
+
+
+def test_every_row_of_the_page_of_attacks_is_held_by_a_test_and_its_figures_are_measured():
+    text = SECURITY.read_text()
+    rows = [line for line in text.split("\n") if line.startswith("| ") and not line.endswith(" by |")]
+    assert [] == [row for row in rows if ".py::test_" not in row]
+    promises = [int(n) for n in re.findall(r"^\| (\d+) \|", text, re.MULTILINE)]
+    assert [*range(1, 21)] == promises
+    measured = re.findall(r"^\| `([^`]+)` \|", (ROOT / "docs" / "bench.md").read_text(), re.MULTILINE)
+    assert set() == set(re.findall(r"`([^`]+)` in \[the figures\]", text)) - set(measured)
