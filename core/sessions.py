@@ -233,6 +233,7 @@ def _sign_ins(work: Work, person_id: UUID, size: int) -> tuple[SignIn, ...]:
 
 def new_session(work: Work, person: Person, *, stage: str, lasts: timedelta, method: str = "", reason: str = "",
                  is_away: bool = False, key: SecurityKey | None = None) -> str:  # fmt: skip
+    """Begin one; its token is told this once. stage: "password" after the first half, "open" after the second."""
     token, now = new_token(work), work.now()
     work.db.add(
         SignInSession(
@@ -256,6 +257,7 @@ def new_session(work: Work, person: Person, *, stage: str, lasts: timedelta, met
 
 
 def session_of(work: Work, token: str, *, lock: bool = False) -> SignInSession | None:
+    """The session of this token; None for one that is unknown, ended, over, or was idle for too long."""
     query = select(SignInSession).where(SignInSession.token_hash == hash_token(token))
     found = work.db.scalars(query.with_for_update() if lock else query).one_or_none()
     now = work.now()
@@ -271,6 +273,7 @@ def session_of(work: Work, token: str, *, lock: bool = False) -> SignInSession |
 
 
 def may_stay(work: Work, person: Person) -> bool:
+    """True while this account opens anything: it is not shut, its time is not over, and it has a role."""
     return (
         person.is_active
         and bool(person.roles)

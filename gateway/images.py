@@ -29,6 +29,8 @@ class Fetched:
 
 
 class Images(Protocol):
+    """Where images come from."""
+
     def fetch(self, instance_id: str) -> Fetched: ...
 
 

@@ -176,14 +176,17 @@ def _page(practice: FrontDoor, title: str, body: str, *, head: str = "") -> str:
 
 
 def icon(name: str) -> str:
+    """A drawing that says nothing to a screen reader."""
     return f'<svg viewBox="0 0 24 24" aria-hidden="true">{_ICONS[name]}</svg>'
 
 
 def dial(phone: str) -> str:
+    """A number as a telephone dials it (RFC 3966)."""
     return re.sub(r"[^0-9+]", "", phone)
 
 
 def call(practice: FrontDoor, words: str) -> str:
+    """A line that ends in the practice's number; nothing where there is none."""
     if not practice.phone:
         return ""
     number = f'<a href="tel:{dial(practice.phone)}">{escape(practice.phone)}</a>'
@@ -191,6 +194,7 @@ def call(practice: FrontDoor, words: str) -> str:
 
 
 def call_button(practice: FrontDoor) -> str:
+    """A button that rings the practice; nothing where there is no number."""
     if not practice.phone:
         return ""
     return (
