@@ -17,10 +17,11 @@ from tests.fixtures.house import TestHouse, open_test_house
 from tests.fixtures.rows import Rows, rows_of_a_patient
 from tests.test_gate import dummy, reached, verbs
 
-# Whose rows, and what becomes of it where a scope is set for one member of staff.
-#   -  may not call it             W  the whole table, whatever is set: it counts, works on pseudonyms, oversees who saw
-#   A  all        S  site             what, comes before anybody is known, or is the worker's
-#   N  none                        O  their own    F  what they referred    L  the one study of the link
+# What a cell says, and what becomes of it where a scope is set for one member of staff.
+#   -  may not call it     A  all     S  site     N  none     O  their own     F  what they referred
+#   L  the one study of the link
+#   W  the whole table, whatever is set: it counts, works on pseudonyms, oversees who saw what, comes before anybody is
+#      known, or is the worker's
 SETTINGS = """
 cell        nothing   all       site      assigned  none
 A           all       all       site      assigned  none
