@@ -24,7 +24,7 @@ from core.rules.people_sheet import plan as planned
 from core.rules.problems import Problem
 from core.rules.roles import Permission, Role
 from core.rules.za_time import local_day
-from core.standing import asked_for_by_me, standing_of
+from core.standing import admins_who_can, asked_for_by_me, standing_of
 from core.store.model import Activation, ChangeRequest, Person
 from core.store.work import Work
 
@@ -68,7 +68,7 @@ class _Account:
     directory: str
     is_outside: bool
     is_break_glass: bool
-    is_admin: bool
+    is_admin: bool  # one who can sign in (core.standing.admins_who_can)
 
 
 def plan(work: Work, *, data: bytes, name: str) -> Plan:
@@ -130,16 +130,16 @@ def make_slips(work: Work, request_id: UUID, *, again: bool = False) -> tuple[Sl
 
 
 def _accounts(work: Work) -> dict[str, _Account]:
-    return {p.login: _account(work, p) for p in work.db.scalars(select(Person))}
+    admins = {p.id for p in admins_who_can(work, lock=False)}
+    return {p.login: _account(p, is_admin=p.id in admins) for p in work.db.scalars(select(Person))}
 
 
-def _account(work: Work, p: Person) -> _Account:
+def _account(p: Person, *, is_admin: bool) -> _Account:
     known = Known(
         p.login, p.name, tuple(p.roles), p.registration, p.practice_number, p.email, tuple(p.sites), p.scope
     )
     roles = set(p.roles)
-    return _Account(p.id, known, p.directory, bool(roles & set(OUTSIDE)), p.is_break_glass,
-                    Role.ADMIN in roles and not p.is_break_glass and standing_of(work, p) == "active")  # fmt: skip
+    return _Account(p.id, known, p.directory, bool(roles & set(OUTSIDE)), p.is_break_glass, is_admin)
 
 
 def _plan(accounts: Mapping[str, _Account], data: bytes, *, name: str, today: Any) -> Plan:

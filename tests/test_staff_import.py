@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 from dataclasses import replace
+from datetime import timedelta
 from uuid import UUID
 
 import pytest
@@ -158,6 +159,15 @@ def test_the_last_admins_stay_admins_whatever_a_sheet_says(two):
     assert {"admin": "refused", "second": "refused", "new.admin": "new"} == whats(two, both)
     one = (HEAD + "second;Second Admin;billing\n").encode()
     assert {"second": "changed"} == whats(two, one)
+    # One whom the directory was not asked about for long may be none any more: approving this would be refused.
+    with two.does("admin") as work, work.act(people.Permission.PEOPLE_MANAGE):
+        row = work.get(Person, two.actors["admin"].person)
+        row.directory, row.directory_id, row.checked_at = (
+            "directory",
+            "guid-2",
+            work.now() - timedelta(days=31),
+        )
+    assert {"second": "refused"} == whats(two, one)
 
 
 def test_nobody_approves_a_sheet_that_changes_themselves_while_another_admin_could(two):
