@@ -4,7 +4,7 @@ SorgError               one sentence a person can act on
 ├── Refused             a rule says no; trying again unchanged will not help
 │   ├── Denied          this person may not do this
 │   ├── Missing         there is no such thing, or it is not yours to see: both look the same
-│   ├── Stale           somebody else changed it meanwhile
+│   ├── Stale           somebody else changed it meanwhile, or is just doing so: the same again may work
 │   └── WrongAnswer     a password, code or date of birth was wrong; the attempt itself is kept on record
 ├── Outside             another system stands in the way
 │   ├── Away            it did not answer: try again later
@@ -39,7 +39,7 @@ class Missing(Refused):
 
 
 class Stale(Refused):
-    """The row changed since it was read."""
+    """The row changed since it was read, or others hold it at this moment."""
 
 
 class WrongAnswer(Refused):

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from core import billing, changes, directory_changes, errands, health, pacs, privacy
-from core.errors import Missing, Outside, Refused, SorgError, Unfit
+from core.errors import Missing, Outside, Refused, SorgError, Stale, Unfit
 from core.store.work import House, system
 from ops import opening, settings
 from ops.settings import Settings
@@ -70,7 +70,7 @@ def _attempt(house: House, errand: errands.ErrandCard) -> tuple[str, bool]:
         return f"This program knows no errand called '{errand.kind}'.", True
     try:
         handler(house, errand.payload)
-    except (Outside, Missing, Unfit) as error:
+    except (Outside, Missing, Stale, Unfit) as error:
         return error.sentence, False
     except Refused as error:
         return error.sentence, True

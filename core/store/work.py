@@ -584,7 +584,7 @@ def unfit(error: DBAPIError) -> SorgError:
     """The database's refusal in a sentence: busy, full or broken. A broken rule of our own stays a surprise."""
     said = str(error.orig).lower()
     if "locked" in said or "busy" in said or "deadlock" in said:
-        return Refused("The practice is busy for a moment. Try again.")
+        return Stale("The practice is busy for a moment. Try again.")
     if "full" in said or "no space" in said or "i/o" in said:
         return Unfit(
             "The disk is full or failing: nothing was changed. Tell whoever looks after this machine."
