@@ -15,6 +15,7 @@ from core.rules.roles import Permission, Role
 from core.store.model import SecurityKey
 from tests.browser.test_console import at_desk, settled
 from tests.fixtures.console import Console, early_house, serving
+from tests.fixtures.guests import hire
 from tests.test_staff_import import second_admin
 
 expect.set_options(timeout=60_000)
@@ -158,7 +159,9 @@ def test_a_bad_sheet_is_shown_row_by_row_and_its_good_rows_are_asked_for(
         page.get_by_role("button", name="Ask for this import").click()
         expect(page.get_by_text("Another admin must approve what you asked for.")).to_be_visible()
         assert [] == complaints
-    request = test.do("admin", changes.request, next(r.id for r in test.do("admin", changes.requests) if r.kind == "import"))
+    request = test.do(
+        "admin", changes.request, next(r.id for r in test.do("admin", changes.requests) if r.kind == "import")
+    )
     assert ["thandi.nkosi", "billing"] == list(dict.fromkeys(line.of for line in request.lines))
     with at_desk(browser, office, "admin") as (page, complaints):
         go(page, office, f"requests?request={request.id}")
@@ -185,7 +188,7 @@ def test_a_thousand_people_are_narrowed_paged_and_opened(browser: Browser, offic
         expect(page).to_have_url(f"{office.url}/people?person={person.id}")
         expect(page.get_by_text("waits for its owner")).to_be_visible()
         page.get_by_role("button", name="Shut out…").click()
-        page.get_by_role("textbox", name="Why?").fill("Never came")
+        page.get_by_role("textbox", name="Why").fill("Never came")
         page.get_by_role("button", name="Shut them out now").click()
         expect(page.get_by_text("✕ Shut out")).to_be_visible()
         expect(page.get_by_role("button", name="Ask to let them in again")).to_be_visible()
@@ -240,3 +243,46 @@ def test_a_patients_account_is_asked_for_only_after_its_file_was_seen(
         assert [] == complaints
     asked = next(r for r in test.do("admin", changes.requests) if r.kind == "add-person")
     assert file.id == asked.patient_id
+
+
+def test_a_name_is_corrected_and_a_colleagues_own_record_shut_on_the_persons_page(
+    browser: Browser, office: Console
+) -> None:
+    test = office.test
+    with test.does("admin") as work, work.act(Permission.PEOPLE_MANAGE):
+        guest = people.new_person(
+            work, {"login": "nomvula.w", "name": "Nomvula Wrong", "roles": ["radiologist"]}
+        ).id
+    born = Particulars("Wrong", "Nomvula", date(1988, 2, 29), "F")
+    file = test.do("reception", patients.open_patient, test.do("reception", patients.register, born))
+    with at_desk(browser, office, "admin") as (page, complaints):
+        go(page, office, f"people?person={guest}")
+        page.get_by_text("Correct name or numbers").click()
+        page.get_by_role("textbox", name="Name").fill("Dr Nomvul\u0430 \u0174right")
+        page.get_by_role("textbox", name="HPCSA registration").fill("MP 0765432")
+        page.get_by_role("textbox", name="Why").fill("Mistyped at the start")
+        page.get_by_role("button", name="Ask for this correction").click()
+        expect(page.get_by_text("mixes Cyrillic and Latin letters")).to_be_visible()
+        page.get_by_role("textbox", name="Name").fill("Dr Nomvula \u0174right")
+        page.get_by_role("button", name="Ask for this correction").click()
+        expect(page.get_by_text("Name and numbers: waits for approval")).to_be_visible()
+        settled(page)
+        page.get_by_text("Correct name or numbers").click()
+        page.get_by_text("Their own record as a patient").click()
+        page.get_by_role("textbox", name="File number").fill(file.file_number)
+        page.get_by_role("button", name="Whose file is it?").click()
+        expect(page.get_by_text("29/02/1988")).to_be_visible()
+        page.locator("[data-testid=stForm]", has_text="Ask to close it to them").get_by_role("textbox").fill(
+            "She is a patient, too"
+        )
+        page.get_by_role("button", name="Ask to close it to them").click()
+        expect(page.get_by_text("Own record as a patient: waits for approval")).to_be_visible()
+        third = hire(test, "admin")
+        for request in third.does(changes.requests, person_id=guest):
+            third.does(changes.approve, request.id, digest=request.digest, code=third.proof())
+        go(page, office, f"people?person={guest}")
+        expect(page.get_by_role("heading", name="Dr Nomvula \u0174right")).to_be_visible()
+        expect(page.get_by_text(f"file {file.file_number}, their own")).to_be_visible()
+        go(page, office, f"patient_access?patient={file.id}")
+        expect(page.get_by_text("Only the usual rule")).to_have_count(0)
+        assert [] == complaints
