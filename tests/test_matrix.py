@@ -12,7 +12,7 @@ import pytest
 
 from core.rules.access import Bounds, Reach, scope_of
 from core.rules.roles import STAFF, Permission, Role, Scope
-from core.store.work import NOT_YOURS, Actor, Work, nobody, system
+from core.store.work import AWAY, KEY_FIRST, NOT_YOURS, Actor, Work, nobody, system
 from tests.fixtures.house import TestHouse, open_test_house
 from tests.fixtures.rows import Rows, rows_of_a_patient
 from tests.test_gate import dummy, reached, verbs
@@ -400,6 +400,52 @@ def test_role_by_verb_by_scope_is_the_matrix_of_the_hand(walked):
     """As rows of cells, so that what differs is read beside its neighbours."""
     assert {verb: " ".join(row.values()) for verb, row in MAY.items()} == {
         verb: " ".join(row.values()) for verb, row in walked.items()
+    }
+
+
+# Two kinds of session have less. One that began while the directory was away has none of these, whoever it belongs to:
+WHILE_AWAY = {
+    "access.glass_to_review", "access.review_glass", "analytics.export", "analytics.open_for_analysis", "changes.approve",
+    "changes.ask", "changes.refuse", "changes.withdraw", "code_tables.import_icd10", "code_tables.import_tariff",
+    "code_tables.preview_icd10", "code_tables.preview_tariff", "errands.try_again", "groups.look_closer", "groups.search",
+    "groups.search_people", "groups.what_would", "people.make_slip", "people.suspend", "people.wake", "practice.describe",
+    "sessions.end_session", "staff_import.ask", "staff_import.make_slips", "staff_import.plan", "staff_import.slips_due",
+    "staff_import.staff_sheet",
+}  # fmt: skip
+# And an admin's without the key that it needs keeps only these; whoever is no admin needs none.
+WITHOUT_THE_KEY = {
+    "access.my_glass", "activation.change_password", "activation.who_keeps_my_password", "factors.ask_key", "factors.begin_key",
+    "factors.begin_totp", "factors.finish_key", "factors.finish_totp", "factors.is_proved", "factors.mine",
+    "factors.prove_by_code", "factors.prove_by_key", "factors.remove_key", "factors.renew_recovery_codes",
+    "factors.why_no_code", "groups.directory_is_there", "people.me", "practice.particulars", "sessions.end_my_other_sessions",
+    "sessions.end_my_session", "sessions.my_half_sign_ins", "sessions.my_sessions", "sessions.my_sign_ins",
+}  # fmt: skip
+
+
+def test_a_session_from_while_the_directory_was_away_lacks_exactly_these(practice):
+    def shut(column: str) -> set[str]:
+        return {v for v, said in answers(practice, column, reduced=True).items() if said == AWAY}
+
+    found = {column: shut(column) for column in COLUMNS[:8]}
+    assert {c: {v for v in WHILE_AWAY if MAY[v][c] != "-"} for c in found} == found
+
+
+def test_an_admin_without_the_key_keeps_exactly_these(practice):
+    said = answers(practice, "adm", keyless=True)
+    assert WITHOUT_THE_KEY == {
+        verb for verb, sentence in said.items() if sentence not in CLOSED | {KEY_FIRST}
+    }
+
+
+def answers(practice, column: str, **bounds: bool) -> dict[str, str]:
+    """What each verb of this column says to a session of that kind."""
+    test, rows = practice
+    actor = columns(test, rows)[column]
+    actor = replace(actor, bounds=replace(actor.bounds, **bounds))
+    return {
+        name: reached(test, actor, verb, arguments(verb, rows))
+        for name, verb in verbs().items()
+        if MAY[name][column] != "-"
     }
 
 
