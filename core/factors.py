@@ -410,7 +410,7 @@ def pending_totp(work: Work, person: Person) -> NewTotp:
 def adopt_totp(work: Work, person: Person, code: str) -> None:
     """The test code is right: the waiting secret is the one in use. Raises WrongAnswer, Refused when none waits."""
     if person.totp_pending is None:
-        raise Refused("That took too long, or was done already. Begin again.")
+        raise Refused("That was done already, or begun anew elsewhere. Begin again.")
     _refuse_while_resting(work, person)
     step = _step_of(work, person, person.totp_pending, code)
     if step is None:
