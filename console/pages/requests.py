@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from uuid import UUID
 
 import streamlit as st
@@ -11,10 +12,11 @@ from core import alerts, changes, factors, people, staff_import
 from core.alerts import AlertCard
 from core.change_cards import Line, RequestCard
 from core.rules import sheets
-from core.rules.roles import Permission
+from core.rules.roles import Permission, Role
 
 _VIEWS = ("open", "decided", "alerts")
 _MOST_LINES = 200
+_MOST_NAMED = 10
 _DECIDED = 200
 _COLUMNS = ("Login", "What", "Now", "Then")
 
@@ -203,6 +205,7 @@ def _rows(card: RequestCard) -> None:
     new = {line.of for line in card.lines if line.what == "account"}
     changed = {line.of for line in card.lines} - new
     st.write(f"**{len(new)}** new and **{len(changed)}** changed accounts, all of them or none.")
+    _roles_given(card)
     widgets.table([dict(zip(_COLUMNS, _cells(line), strict=True)) for line in card.lines[:_MOST_LINES]])
     if len(card.lines) > _MOST_LINES:
         st.caption(f"The first {_MOST_LINES} of {len(card.lines)}. The file has them all.")
@@ -210,6 +213,26 @@ def _rows(card: RequestCard) -> None:
         "The whole list as a file", lambda: sheets.write_csv(_COLUMNS, [_cells(line) for line in card.lines]),
         file_name="import-request.csv", mime="text/csv", icon=":material/download:", on_click="ignore",
     )  # fmt: skip
+
+
+def _roles_given(card: RequestCard) -> None:
+    """Thousands of lines are not read one by one: what they give in all, and every new admin by name of sign-in."""
+    gets = {
+        line.of: set(line.after.split(", ")) - set(line.before.split(", "))
+        for line in card.lines
+        if line.what == "roles"
+    }
+    counts = Counter(role for roles in gets.values() for role in roles if role)
+    if counts:
+        st.caption(
+            "Roles that are given: " + ", ".join(f"{role} {many}" for role, many in counts.most_common())
+        )
+    if admins := [login for login, roles in gets.items() if Role.ADMIN in roles]:
+        more = f" and {len(admins) - _MOST_NAMED} more" if len(admins) > _MOST_NAMED else ""
+        st.warning(
+            f"New admins among them: {', '.join(map(desk.plain, admins[:_MOST_NAMED]))}{more}.",
+            icon=":material/shield_person:",
+        )
 
 
 def _cells(line: Line) -> tuple[str, str, str, str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 
 import streamlit as st
 
@@ -13,6 +14,8 @@ from core.rules.people_sheet import PlannedRow, template
 from core.staff_import import Plan
 
 _MOST = 200
+_MANY = 8
+_TALL = 480  # px: below a list of refused rows its end, the file and the next step are still in sight
 _KEPT = "staff-import-plan"
 _SAID = "Reason or change"
 _WORDS = {
@@ -40,8 +43,12 @@ def render() -> None:
         return
     accounts.explain_alone()
     _begin()
+    # Streamlit marks a file that it finds too large and says no word: up to its own limit, ours is told in a sentence.
     file = st.file_uploader(
-        "The filled-in sheet", type=["xlsx", "csv"], key="staff-import-file", max_upload_size=5
+        f"The filled-in sheet: Excel or CSV, at most {sheets.MOST_BYTES // 10**6} MB",
+        type=["xlsx", "csv"],
+        key="staff-import-file",
+        max_upload_size=20,
     )
     if file is None:
         widgets.empty(
@@ -86,13 +93,26 @@ def _plan(data: bytes, name: str) -> Plan | None:
 
 def _result(found: Plan, data: bytes, name: str) -> None:
     counts = {what: found.count(what) for what in _WORDS}
-    accounts.chips([(tone, f"{word}: {counts[what]}") for what, (tone, word) in _WORDS.items()])
+    accounts.chips(
+        [
+            (tone if counts[what] else "neutral", f"{word}: {counts[what]}")
+            for what, (tone, word) in _WORDS.items()
+        ]
+    )
     widgets.problems(found.problems)
     if counts["refused"]:
         st.warning(f"{counts['refused']} {'row is' if counts['refused'] == 1 else 'rows are'} refused and would be left out. Mend the "
-                   "sheet and give it again, or go on without them.", icon=":material/warning:")  # fmt: skip
+                   f"sheet and give it again, or go on without them.{_most_often(found)}", icon=":material/warning:")  # fmt: skip
     _rows(found, counts)
     _ask(found, data, name)
+
+
+def _most_often(found: Plan) -> str:
+    """What is wrong with many rows is one thing to mend: a role that every row misspells, a column that Excel changed."""
+    seen = Counter(reason for row in found.rows if row.what == "refused" for reason in row.reasons)
+    return "".join(
+        f"\n- {many} rows: {desk.plain(reason)}" for reason, many in seen.most_common(5) if many >= _MANY
+    )
 
 
 def _rows(found: Plan, counts: dict[str, int]) -> None:
@@ -122,7 +142,7 @@ def _rows(found: Plan, counts: dict[str, int]) -> None:
 
 def _reasons(rows: list[PlannedRow]) -> None:
     """Refused rows as text: a table would cut the reasons off, and they are what has to be read."""
-    with st.container(border=True):
+    with st.container(border=True, height=_TALL if len(rows) > _MANY else "content"):
         for row in rows:
             who = " · ".join(filter(None, (_name(row), row.login))) or "no name"
             st.markdown(
@@ -174,9 +194,9 @@ def _ask(found: Plan, data: bytes, name: str) -> None:
                    if not found.count("refused") else "Nothing is left to ask for: mend the refused rows first.",
                    icon=":material/check_circle:")  # fmt: skip
         return
-    takes = f"{found.count('new')} new and {found.count('changed')} changed"
+    takes = " and ".join(f"{many} {what}" for what in ("new", "changed") if (many := found.count(what)))
     with st.form("staff-import-ask", border=True):
-        st.write(f"**{takes}** accounts would be taken in, all of them or none, once another admin approves. Refused and unchanged "
+        st.write(f"**{takes}** {'account' if found.count('new') + found.count('changed') == 1 else 'accounts'} would be taken in, all of them or none, once another admin approves. Refused and unchanged "
                  "rows are left out. Then you print a sign-in slip for everybody new.")  # fmt: skip
         why = accounts.why_field("staff-import-why")
         if st.form_submit_button("Ask for this import", type="primary") and accounts.has_why(why):
