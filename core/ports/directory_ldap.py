@@ -17,7 +17,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Protocol
 
-from core.errors import Away, Missing, Outside, Refused, Unfit
+from core.errors import Away, Missing, Outside, Refused, Turned, Unfit
 from core.ports.directory import (
     LONGEST_LOGIN,
     LONGEST_PASSWORD,
@@ -555,7 +555,10 @@ class ActiveDirectory:
         if now_s - read_s < POLICY_KEPT_S:
             return known
         most, window = SETTINGS_LIMIT if own else DOMAIN_LIMIT
-        row = session.only(own or self._root, "(objectClass=*)", (most, window), scope=BASE)
+        try:
+            row = session.only(own or self._root, "(objectClass=*)", (most, window), scope=BASE)
+        except Turned:
+            row = None  # Not being shown a limit is no reason to let nobody in.
         # Negative intervals of 100 ns.
         length = timedelta(microseconds=-row.number(window) // 10) if row else timedelta(0)
         found = (

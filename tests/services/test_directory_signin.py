@@ -12,6 +12,7 @@ import pytest
 from console.door import Door
 from core import activation, groups, patients, people, signin, workflow
 from core.errors import Denied, Refused, WrongAnswer
+from core.ports.directory import Lockout
 from core.ports.directory_ldap import LdapDirectory
 from core.ports.ldap_wire import Credentials
 from core.store.work import Actor
@@ -271,6 +272,24 @@ def test_what_somebody_typed_wrong_at_windows_counts_here_and_one_try_stays_thei
     practice.address = home
     practice.sign_in(login)
     assert (0, "ok") == (bad_passwords(practice, login), practice.directory.find(login).state)
+
+
+def test_an_admin_is_told_each_limit_of_the_directory_and_where_sorg_stops(practice, monkeypatch):
+    login = practice.somebody()
+    half, ours = timedelta(minutes=30), timedelta(minutes=31)
+    for tries, expected in ((4, 4), (20, 9), (1, 1)):
+        monkeypatch.setitem(practice.test.house.rules, "sign_in_tries", tries)
+        usual = practice.test.do("admin", groups.limits_there)[0]
+        assert groups.LimitThere("", Lockout(10, half), expected, ours, tries) == usual
+    practice.trial.add_limit("Directors", login, most=3, minutes=60)
+    practice.trial.show_limit("Directors")
+    try:
+        monkeypatch.setitem(practice.test.house.rules, "sign_in_tries", 4)
+        told = practice.test.do("manager", groups.limits_there)
+        hour = timedelta(minutes=60)
+        assert groups.LimitThere("Directors", Lockout(3, hour), 2, timedelta(minutes=61), 4) in told
+    finally:
+        practice.trial.drop_limit("Directors", login)
 
 
 # What keeps them out.
