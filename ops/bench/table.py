@@ -55,6 +55,7 @@ GROUPS = (
     Group("link", link.BARS, link.measure),
     Group("gateway", throughput.BARS, throughput.measure),
     Group("console", desk.BARS, desk.measure),
+    Group("crowd", desk.CROWD_BARS, desk.measure_crowd),
     Group("audit", record.BARS, record.measure),
     Group("questions", questions.BARS, questions.measure),
     Group("claims", claims.BARS, claims.measure),
