@@ -68,12 +68,11 @@ def sign_in(practice: FrontDoor, *, form: str, login: str = "", said: tuple[str,
     }
 <ul><li>{
         icon("lock")
-    }<span>First time here, or a new phone? <a href="/account/activate">Use the slip</a> that the practice
-gave you.</span></li>
+    }<span>First time here? <a href="/account/activate">Use the slip</a> that the practice gave you.</span></li>
 <li>{
         icon("device")
     }<span>Did we send you a link? Then you need no account: tap the link in the message.</span></li>
-{call(practice, "Forgotten your password?")}</ul>"""
+{call(practice, "Forgotten your password, or phone and paper are gone?")}</ul>"""
     return frame.page(practice, "Sign in", body)
 
 

@@ -77,6 +77,8 @@ class AccountManners(Manners):
     def framed(
         self, request: Request, draw: Callable[..., str], *, token: str, status: int, **what: Any
     ) -> Response:
+        if "said" in what:
+            what["said"] = tuple(me_page.IN_PLAIN_WORDS.get(one, one) for one in what["said"])
         html = draw(self.desk.front_door(request), form=token, **what)
         return page(html, CSP_WITH_KEYS if request.url.path in WITH_KEYS else CSP, status)
 
@@ -94,6 +96,9 @@ class AccountManners(Manners):
     def is_our_page(self, request: Request) -> bool:
         # By whichever of our names it was asked; that the name is ours was seen before (FrontGuard).
         return from_our_own_page(request.headers, request.headers.get("host", ""))
+
+    def no(self, sentence: str, *, status: int = 401, go: str = "") -> Response:
+        return super().no(me_page.IN_PLAIN_WORDS.get(sentence, sentence), status=status, go=go)
 
     async def knock(self, request: Request) -> None:
         actor: Actor | None = request.scope.get("actor")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from html import escape
 
+from core import factors
 from core.factors import Factors, KeyCard, NewTotp
 from core.rules.passwords import LONGEST, SHORTEST
 from core.rules.za_time import local_day, say_time
@@ -28,6 +29,12 @@ UNKNOWN = "There is nothing to confirm here."
 NO_KEYS = {
     "number": "Fingerprint and face work only at the practice's own web address, not at an address of numbers.",
     "unsafe": "Fingerprint and face work only at a safe web address, one that begins with https://.",
+}
+# What verbs say in the words of staff, in those of a patient.
+IN_PLAIN_WORDS = {
+    factors.WRONG_KEY: "That was not accepted. Try again, or use a code.",
+    factors.RESTS: "Too many wrong codes. Wait fifteen minutes, or use your fingerprint or face.",
+    factors.NO_PROOF: "First show once more that it is you.",
 }
 _METHODS = {
     "code": "with a code",

@@ -126,6 +126,18 @@ def test_five_wrong_codes_make_codes_rest_and_the_admins_hear_of_it(me):
         assert 1 == len(list(work.db.scalars(select(Alert).where(Alert.about == str(me.id)))))
 
 
+def test_a_copied_key_is_shut_and_the_admins_hear_of_it(me):
+    soft, _ = me.key()
+    me.touch(soft)
+    soft.count = 0
+    with pytest.raises(WrongAnswer, match="copied"):
+        me.touch(soft)
+    assert () == me.does(factors.mine).keys
+    with me.test.does("admin") as work, work.look(Permission.ALERT_SEE):
+        told = work.db.scalars(select(Alert.kind).where(Alert.about == str(me.id)))
+        assert ["key-copied"] == list(told)
+
+
 def test_wrong_old_passwords_make_the_account_rest_and_count_at_its_address(me):
     proof, me._actor = me.proof(), replace(me.actor, address=me.address)
     for _ in range(4):
