@@ -12,6 +12,7 @@ import pytest
 
 from core import (
     activation,
+    alerts,
     changes,
     directory_changes,
     errands,
@@ -363,3 +364,23 @@ def test_a_patient_or_doctor_of_the_directory_is_bound_to_whom_they_are_and_sign
     assert "wrong door" == practice.refused(login)
     with practice.test.house.work(me) as work:
         assert () == own_studies.my_studies(work).rows
+
+
+def test_whom_the_directory_makes_an_admin_is_told_of_at_the_first_sign_in_and_once(practice):
+    login = practice.somebody("PACS-Admins", "PACS-Radiologists")
+    for _ in range(2):
+        practice.password(login)
+    told = [
+        x
+        for x in practice.test.do("admin", alerts.alerts, size=1000)
+        if x.about == str(practice.row(login).id)
+    ]
+    assert [f"There is a new admin: Somebody {login} ({login})."] == [x.sentence for x in told]
+    # What the directory does not hold is corrected here, and stays when it is asked again.
+    about = {"person_id": str(practice.row(login).id)}
+    practice.approved("person-details", about | {"registration": "MP 0765432"})
+    practice.password(login)
+    assert ("MP 0765432", f"Somebody {login}") == (practice.row(login).registration, practice.row(login).name)
+    assert [("", f"Somebody {login}")] == [
+        (n["registration"], n["name"]) for n in practice.row(login).former_names
+    ]
