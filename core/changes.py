@@ -196,9 +196,16 @@ def apply_all_due(house: House) -> int:
     """What the worker does again and again: each due request in a transaction of its own; how many."""
     with house.work(system()) as work:
         found = due(work)
+    trouble: Exception | None = None
     for request_id in found:
-        with house.work(system()) as work:
-            apply_due(work, request_id)
+        try:
+            with house.work(system()) as work:
+                apply_due(work, request_id)
+        except Exception as error:
+            # One that cannot be applied must not keep those behind it waiting, round after round.
+            trouble = error
+    if trouble is not None:
+        raise trouble
     return len(found)
 
 

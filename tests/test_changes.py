@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
@@ -444,6 +445,26 @@ def test_what_changed_during_the_delay_is_not_applied(alone):
     alone.clock.pass_(hours=24)
     changes.apply_all_due(alone.house)
     assert ("expired", ("analyst",)) == (state(a, request), roles_of(guest))
+
+
+def test_a_surprise_in_one_delayed_request_keeps_none_behind_it_waiting(alone, monkeypatch):
+    a = Guest(alone, "admin", UUID(alone.actors["admin"].id), alone.secrets["admin"], "10.2.0.1")
+    guest = hire(alone, "billing")
+    shut = hire(alone, "billing")
+    a.does(people.suspend, shut.id, why="On leave")
+    first = ask(a, "let-in", person_id=str(shut.id))
+    behind = ask(a, "set-roles", person_id=str(guest.id), roles=["reception"])
+    approve(a, first)
+    approve(a, behind)
+    alone.clock.pass_(hours=24)
+
+    def surprised(work, payload):
+        raise RuntimeError("nobody thought of this")
+
+    monkeypatch.setitem(changes.KINDS, "let-in", replace(changes.KINDS["let-in"], before=surprised))
+    with pytest.raises(RuntimeError, match="nobody thought"):
+        changes.apply_all_due(alone.house)
+    assert ("delayed", "done") == (state(a, first), state(a, behind))
 
 
 def test_without_the_setting_one_admin_changes_nothing_alone(house):
