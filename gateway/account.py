@@ -50,6 +50,8 @@ SLIP, CHOSEN = "sorg_account_slip", "sorg_account_chosen"  # the second holds a 
 AT_ONCE = 4  # passwords checked at the same time: argon2 takes 19 MB and a core for each
 SIGNED_OUT = "You are signed out. Sign in again to go on looking."
 _TOUCH_EVERY, _ASK_EVERY = timedelta(minutes=1), timedelta(seconds=30)
+# Oftener while a session stands on the directory's silence, yet not at every image: each time may take three seconds.
+_ASK_AWAY_EVERY = timedelta(seconds=10)
 _FILES = ("/manifest", "/file", "/report.pdf", ".js")
 _SLIP_PAGES = SlipPages(
     pages.slip, pages.password, pages.app, pages.known_app, pages.ready, over=pages.SLIP_OVER, two=pages.TWO_PASSWORDS,
@@ -70,6 +72,7 @@ class Accounts:
         self.manners = AccountManners(desk, clock=clock)
         self._viewer = ViewerFiles()
         self._touched, self._rechecked = Rounds(_TOUCH_EVERY), Rounds(_ASK_EVERY)
+        self._rechecked_away = Rounds(_ASK_AWAY_EVERY)
         self._few = anyio.CapacityLimiter(AT_ONCE)
 
     def routes(self) -> list[Route]:
@@ -268,9 +271,8 @@ class Accounts:
         if actor is None or actor.session is None:
             return None
         now, by = self.house.clock(), self.desk.stranger(request)
-        if self.house.ports.directory is not None and (
-            actor.bounds.reduced or self._rechecked.is_due(actor.session, now)
-        ):
+        rounds = self._rechecked_away if actor.bounds.reduced else self._rechecked
+        if self.house.ports.directory is not None and rounds.is_due(actor.session, now):
             self.desk.ask(sessions.recheck, token=token, by=by)
             actor = self._actor(request, token)
         if actor is not None and actor.session is not None and self._touched.is_due(actor.session, now):

@@ -428,7 +428,7 @@ class ActiveDirectory:
         groups, own_rules = self._computed(session, row.dn) if with_groups else (frozenset(), "")
         lockout = self._lockout(session, own_rules)
         return Entry(
-            id=str(uuid.UUID(bytes_le=row.first("objectGUID"))),
+            id=_id_of(row, "objectGUID"),
             login=row.text("sAMAccountName"),
             name=row.text("displayName", "cn"),
             email=row.text("mail"),
@@ -471,7 +471,9 @@ class ActiveDirectory:
         )
         # Some whose name alone is known, from the people whom they are for.
         met = [
-            dn for dn, (_, read_s) in self._lockouts.items() if dn and self._clock() - read_s < POLICY_KEPT_S
+            dn
+            for dn, (_, read_s) in list(self._lockouts.items())  # other threads add to it meanwhile
+            if dn and self._clock() - read_s < POLICY_KEPT_S
         ]
         own = sorted({row.dn for row in settings} | set(met))
         return tuple((_name(dn), self._lockout(session, dn)) for dn in ("", *own))
@@ -660,7 +662,7 @@ class OpenLdap:
     def entry(self, session: Session, row: Row, *, with_groups: bool = True) -> Entry:
         lockout = self._policy_of(session, row).lockout
         return Entry(
-            id=str(uuid.UUID(row.text("entryUUID"))),
+            id=_id_of(row, "entryUUID"),
             login=row.text("uid"),
             name=row.text("displayName", "cn"),
             email=row.text("mail"),
@@ -877,6 +879,19 @@ def _uuid(text: str) -> uuid.UUID | None:
         return uuid.UUID(text) if isinstance(text, str) and len(text) <= 40 else None
     except ValueError:
         return None
+
+
+def _id_of(row: Row, attribute: str) -> str:
+    """The id that stays when names change. Raises Turned where our account is not shown it."""
+    value = row.first(attribute) or b""
+    found = (
+        uuid.UUID(bytes_le=value)
+        if attribute == "objectGUID" and len(value) == 16
+        else _uuid(value.decode("ascii", "replace"))
+    )
+    if found is None:
+        raise Turned(f"The directory does not show our account the {attribute} of {row.dn[:100]}.")
+    return str(found)
 
 
 def _uuid_in_base64(text: str) -> uuid.UUID | None:

@@ -9,7 +9,6 @@ said does not hold).
 from __future__ import annotations
 
 import base64
-import math
 import time
 import unicodedata
 from collections.abc import Callable, Mapping
@@ -42,6 +41,7 @@ KEY_TYPES = {"RS256": "RSA", "PS256": "RSA", "ES256": "EC"}
 SMALLEST_RSA_BITS = 2048
 LEEWAY_S = 60
 OLDEST_SIGN_IN = timedelta(minutes=10)
+LAST_TIME_S = 32_503_680_000  # 1 January 3000; beyond it no auth_time is a time
 LARGEST_ANSWER = 1024 * 1024
 LONGEST_CODE = 4096
 LONGEST_SUBJECT = 255  # OpenID Connect Core 1.0, section 2
@@ -551,7 +551,8 @@ def _basic(client: Any, method: str, uri: str, headers: dict[str, str], body: An
 def _require_recent(auth_time: Any, now: datetime) -> None:
     if auth_time is None:
         raise NotProven(Reason.NO_AUTH_TIME)
-    if isinstance(auth_time, bool) or not math.isfinite(auth_time):
+    # Infinity, "" or a number beyond every date is what a provider sends that nobody should believe.
+    if type(auth_time) not in (int, float) or not 0 <= auth_time < LAST_TIME_S:
         raise NotProven(Reason.CLAIMS)
     age_s = now.timestamp() - auth_time
     if age_s > OLDEST_SIGN_IN.total_seconds() + LEEWAY_S:

@@ -47,6 +47,7 @@ BASE_DN = "DC=clinic,DC=test"
 PEOPLE_DN = f"OU=Staff,{BASE_DN}"
 GROUPS_DN = f"OU=Roles,{BASE_DN}"
 READER, WRITER, BLIND = "sorg.reader", "sorg.writer", "sorg.blind"  # BLIND: reads what a reader must, no more
+UNSEEN = "t.petersen"  # whose id BLIND is not shown
 CROWD = 1_000
 WITH_PASSWORD = 12  # Of the crowd in Samba, where each password costs 20 ms.
 AD_LOCKS_AFTER, OPENLDAP_LOCKS_AFTER = 10, 5
@@ -658,6 +659,7 @@ class OpenLdapServer(Trial):
         rights = [
             f'to attrs=userPassword by dn.exact="{self.dn_of(WRITER)}" write by self write by anonymous auth by * none',
             f'to attrs=pwdFailureTime by dn.exact="{self.dn_of(BLIND)}" none by users read by * none',
+            f'to dn.exact="{self.dn_of(UNSEEN)}" attrs=entryUUID by dn.exact="{self.dn_of(BLIND)}" none by users read',
             f'to dn.subtree="{PEOPLE_DN}" by dn.exact="{self.dn_of(WRITER)}" write by users read by * none',
             f'to dn.subtree="{GROUPS_DN}" by dn.exact="{self.dn_of(WRITER)}" write by users read by * none',
             "to * by users read by * none",

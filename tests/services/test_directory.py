@@ -31,6 +31,7 @@ from ops.bench.directory_server import (
     PEOPLE_DN,
     READER,
     STATES,
+    UNSEEN,
     WRITER,
     Certificates,
     OpenLdapServer,
@@ -302,6 +303,13 @@ def test_a_directory_that_hides_what_it_counts_is_known_by_that(openldap):
     assert 0 == directory.find("z.hidden.test").wrong_tries
     assert Verdict.WRONG is directory.password_is_right(directory.find("z.hidden.test"), "wrong").verdict
     assert None is directory.find("z.hidden.test").wrong_tries
+    directory.close()
+
+
+def test_an_account_whose_id_is_not_shown_is_a_sentence(openldap):
+    directory = LdapDirectory(openldap.config(reader=Credentials(openldap.dn_of(BLIND), openldap.password)))
+    with pytest.raises(Turned, match="does not show our account the entryUUID"):
+        directory.find(UNSEEN)
     directory.close()
 
 
