@@ -37,6 +37,7 @@ class Door:
     _openings: OrderedDict[UUID, Openings] = field(default_factory=OrderedDict)
     _touched: OrderedDict[UUID, datetime] = field(default_factory=OrderedDict)
     _asked: OrderedDict[UUID, datetime] = field(default_factory=OrderedDict)
+    _is_silent: bool = False  # what the directory did when it was asked last
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     @property
@@ -54,7 +55,7 @@ class Door:
             return actor
         # The directory is asked again between two pieces of work; what it says counts for this very request.
         with self.stranger(address) as work:
-            sessions.recheck(work, token=token)
+            self._note_word(actor.session, sessions.recheck(work, token=token))
         with self.stranger(address) as work:
             return sessions.actor_of(work, token=token, channel=CHANNEL, address=address)
 
@@ -68,6 +69,14 @@ class Door:
                 return False
             _note(self._asked, actor.session, now)
         return True
+
+    def _note_word(self, session: UUID | None, heard: bool | None) -> None:
+        """The first word after a silence makes everybody due at once: who was disabled meanwhile goes at their next step."""
+        with self._lock:
+            if heard and self._is_silent:
+                self._asked = OrderedDict((s, at) for s, at in self._asked.items() if s == session)
+            if heard is not None:
+                self._is_silent = not heard
 
     def stranger(self, address: str = "") -> Work:
         """A piece of work by somebody who has not signed in."""

@@ -85,29 +85,30 @@ def actor_of(work: Work, *, token: str, channel: str, address: str = "") -> Acto
         return Actor(str(person.id), person.name, roles, channel, address, session.id, bounds=bounds)
 
 
-def recheck(work: Work, *, token: str) -> None:
+def recheck(work: Work, *, token: str) -> bool | None:
     """Ask the directory again about the person behind a session, when five minutes have passed since it last said yes.
 
     Out there is out here: disabled, expired or without a group that gives a role ends every session, and so does a
     password set since. A session of a time when the directory was away is asked about until it answers.
+    True: it answered. False: it was asked and said nothing. None: there was nothing to ask.
     """
     with work.look(Permission.SIGN_IN):
         session = session_of(work, token)
         person = work.db.get(Person, session.person_id) if session else None
         if session is None or person is None or not _is_due(work, session, person):
-            return
+            return None
         person_id, entry_id, directory = person.id, person.directory_id or "", work.ports.directory
     try:
         entry = directory.look_up(entry_id)
     except Outside:
         # Away, or it refuses our own account: nobody can say anything of this person now.
-        return
+        return False
     with work.look(Permission.SIGN_IN):
         news = _news(work, work.get(Person, person_id), entry)
     if not news:
         with work.tend(Permission.SIGN_IN):
             work.get(Person, person_id, lock=True).checked_at = work.now()
-        return
+        return True
     with work.act(Permission.SIGN_IN, Subject("person", str(person_id))) as facts:
         person = work.get(Person, person_id, lock=True)
         facts |= {"stage": "directory", "person": person.id, "why": news}
@@ -121,6 +122,7 @@ def recheck(work: Work, *, token: str) -> None:
                 # Who was an admin there is none here any more, and does not count as one.
                 take_over(work, person, entry)
         person.checked_at = work.now()
+    return True
 
 
 def keep_awake(work: Work, *, token: str) -> None:
