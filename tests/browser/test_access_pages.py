@@ -7,9 +7,14 @@ from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, Page, expect
+from sqlalchemy import select
+from sqlalchemy.orm import Session
 
 from core import access, alerts, changes, groups, patients, privacy, reporting, sessions, workflow
 from core.rules.roles import Role
+from core.store.db import maintenance
+from core.store.model import SignInSession
+from core.tokens import hash_token
 from ops.bench.directory_server import BASE_DN, GROUPS_DN, READER, OpenLdapServer
 from tests.browser.test_console import at_desk, settled
 from tests.fixtures.browser import DESK, HERE, PHONE
@@ -75,6 +80,47 @@ def approve(test: TestHouse) -> None:
     test.do("second", changes.approve, card.id, digest=card.digest, code=test.code("second"))
 
 
+def began_while_away(office: Console, role: str) -> str:
+    """A session as the cached sign-in makes one."""
+    token = office.fresh_token(role)
+    with maintenance("test"), Session(office.test.house.engine.execution_options(write=True)) as db:
+        db.scalars(
+            select(SignInSession).where(SignInSession.token_hash == hash_token(token))
+        ).one().is_away = True
+        db.commit()
+    return token
+
+
+def test_while_the_directory_is_away_a_banner_says_so_and_the_pages_say_what_waits(
+    browser: Browser, office: Console, openldap_for_the_run: OpenLdapServer
+) -> None:
+    openldap_for_the_run.stop()
+    try:
+        with at_desk(browser, office, "admin") as (page, complaints):
+            go(page, office, "groups")
+            expect(page.locator(".sorg-above")).to_contain_text("The directory does not answer")
+            expect(page.get_by_text("its groups cannot be searched now")).to_be_visible()
+            expect(page.get_by_text("Possible again when the directory answers.")).to_be_visible()
+            go(page, office, "people?new=1")
+            find = page.get_by_label("Find them in the directory")
+            find.fill("naidoo")
+            find.press("Enter")
+            expect(page.get_by_text("Try again in a minute.")).to_be_visible(timeout=WAIT_MS)
+            assert [] == complaints
+        with at_desk(browser, office, "admin", token=began_while_away(office, "admin")) as (page, complaints):
+            go(page, office, "people?new=1")
+            expect(page.locator(".sorg-above")).to_contain_text(
+                "You came in with the password of the last time"
+            )
+            expect(page.get_by_text("sign in anew to manage people")).to_be_visible()
+            expect(page.get_by_role("button", name="Ask for this account")).to_have_count(0)
+            assert [] == complaints
+        with office.http() as stranger:
+            assert "directory does not answer now" in stranger.get("/login").text
+    finally:
+        openldap_for_the_run.mend()
+
+
 def test_a_group_is_searched_given_a_role_and_counts_once_another_admin_approved(
     browser: Browser, office: Console
 ) -> None:
@@ -106,7 +152,9 @@ def test_a_group_is_searched_given_a_role_and_counts_once_another_admin_approved
         login.fill("u.disabled")
         login.press("Enter")
         expect(page.get_by_text("Stays out: the directory says 'disabled'.")).to_be_visible(timeout=WAIT_MS)
-        expect(page.get_by_text("locks an account after 5 wrong passwords since the last right one")).to_be_visible()
+        expect(
+            page.get_by_text("locks an account after 5 wrong passwords since the last right one")
+        ).to_be_visible()
         assert [] == complaints
     assert [("PACS-Radiologists", "radiologist")] == [
         (g.group_name, g.role) for g in office.test.do("admin", groups.mapping)

@@ -197,7 +197,24 @@ def test_a_thousand_people_are_narrowed_paged_and_opened(browser: Browser, offic
 
 
 def test_an_admin_ends_a_session_and_somebody_else_sees_no_way_in(browser: Browser, office: Console) -> None:
-    office.fresh_token("manager")
+    ended = office.fresh_token("reception")
+    with at_desk(browser, office, "admin") as (page, complaints):
+        go(page, office, "people")
+        page.get_by_text("Signed in now").click()
+        settled(page)
+        expect(page.get_by_role("button", name="End this session")).to_be_disabled()
+        # The newest stands first.
+        tables = page.locator("[data-testid=stDataFrame]")
+        expect(tables).to_have_count(2)
+        tables.nth(1).scroll_into_view_if_needed()
+        at = tables.nth(1).bounding_box()
+        page.mouse.click(at["x"] + 150, at["y"] + 33 + 16)
+        expect(page.get_by_role("button", name="End this session")).to_be_enabled()
+        page.get_by_role("button", name="End this session").click()
+        expect(page.get_by_text("Ended.")).to_be_visible()
+        assert [] == complaints
+    with office.test.house.work(office.test.actors["nobody"]) as work:
+        assert sessions.actor_of(work, token=ended, channel="console") is None
     for role in (Role.MANAGER, Role.RECEPTION):
         pages = {row.key for row in nav.pages_for(frozenset({role}))}
         assert ({"people", "requests"} if role is Role.MANAGER else set()) == pages & {
