@@ -180,38 +180,12 @@ def signed_out() -> NoReturn:
     st.stop()
 
 
-# The parts around us --------------------------------------------------------------------------------------------
+# What this door knows of the practice ----------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class Part:
-    """One part of the practice's machinery, and how it does."""
-
-    name: str
-    word: str
-    tone: str
-    more: str = ""
-
-
-def parts() -> tuple[Part, ...]:
-    """Whether the image store answers, and who could listen. For whoever may see it, outside any transaction."""
-    if not may(Permission.SYSTEM_SEE):
-        raise Denied("Your role does not allow this.")
-    return (
-        _image_store(),
-        *(Part("Connection", "not encrypted", "bad", sentence) for sentence in door().unencrypted),
-    )
-
-
-def _image_store() -> Part:
-    orthanc = door().house.ports.orthanc
-    if orthanc is None:
-        return Part("Image store (Orthanc)", "not set up", "bad", "See SORG_ORTHANC_URL in the settings.")
-    try:
-        told = orthanc.system()
-    except Outside as error:
-        return Part("Image store (Orthanc)", "does not answer", "bad", error.sentence)
-    return Part("Image store (Orthanc)", "answers", "good", f"version {told.version}")
+def unencrypted() -> tuple[str, ...]:
+    """Who could listen on the way to this practice's doors, a sentence each."""
+    return door().unencrypted
 
 
 def rule(name: str) -> Any:

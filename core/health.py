@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import select
 
+from core.errors import Outside
 from core.rules.roles import Permission
 from core.store.model import Challenge, Heartbeat, SignInSession, StepUp, Throttle
 from core.store.work import Work
@@ -32,6 +33,14 @@ class Ground:
     free_bytes: int
 
 
+@dataclass(frozen=True)
+class ImageStore:
+    """How Orthanc does: missing, silent or answers; and its version, or why it did not answer."""
+
+    state: str
+    told: str = ""
+
+
 def beat(work: Work, name: str, *, trouble: str = "") -> None:
     """This part is alive; or it went round and met trouble."""
     with work.tend(Permission.ERRANDS_RUN):
@@ -53,6 +62,18 @@ def ground(work: Work) -> Ground:
     """The kind of database, and how much room is left on the disk."""
     with work.look(Permission.SYSTEM_SEE):
         return Ground(work.db.get_bind().dialect.name, work.blobs.room())
+
+
+def image_store(work: Work) -> ImageStore:
+    """Whether the image store answers, asked outside any transaction."""
+    with work.look(Permission.SYSTEM_SEE):
+        orthanc = work.ports.orthanc
+    if orthanc is None:
+        return ImageStore("missing")
+    try:
+        return ImageStore("answers", orthanc.system().version)
+    except Outside as error:
+        return ImageStore("silent", error.sentence)
 
 
 def sweep_sessions(work: Work, *, size: int = 500) -> int:

@@ -1,12 +1,16 @@
-"""What ended long ago is swept away with all that hung on it, and nothing else is."""
+"""What ended long ago is swept away with all that hung on it, and nothing else is; and how the image store does."""
+
+from dataclasses import replace
 
 import pytest
 from sqlalchemy import func, select
 
 from core import factors, health, signin
-from core.errors import WrongAnswer
+from core.errors import Denied, WrongAnswer
+from core.ports.orthanc import OrthancRest
 from core.rules.roles import Permission
 from core.store.model import Challenge, SignInSession, StepUp, Throttle
+from ops.orthanc_child import free_port
 from tests.fixtures.guests import WRONG, hire
 
 
@@ -50,3 +54,20 @@ def test_counts_of_guessed_names_go_after_a_week_and_not_before(either_shared):
     either_shared.clock.pass_(days=2)
     either_shared.do("system", health.sweep_limits)
     assert 0 == rows(either_shared, Throttle)
+
+
+def test_an_image_store_is_missing_silent_or_answers_and_whoever_may_not_ask_hears_nothing(house, orthanc):
+    assert health.ImageStore("missing") == house.do("manager", health.image_store)
+    stores = [
+        OrthancRest(f"http://127.0.0.1:{free_port()}", timeout_s=(0.5, 0.5), retries=0),
+        OrthancRest(orthanc.url, orthanc.auth),
+    ]
+    found = []
+    for store in stores:
+        house.house.ports = replace(house.house.ports, orthanc=store)
+        found.append(house.do("admin", health.image_store))
+        store.close()
+    assert ["silent", "answers"] == [one.state for one in found]
+    assert "does not answer" in found[0].told and found[1].told[:1].isdigit()
+    with pytest.raises(Denied):
+        house.do("reception", health.image_store)

@@ -286,6 +286,7 @@ health                      adm mgr rec rgr rad trn bil ana   pat ref   lkp lkr 
 beat                         -   -   -   -   -   -   -   -     -   -     -   -     W   -
 beats                        A   A   -   -   -   -   -   -     -   -     -   -     W   -
 ground                       A   A   -   -   -   -   -   -     -   -     -   -     W   -
+image_store                  A   A   -   -   -   -   -   -     -   -     -   -     W   -
 sweep_sessions               -   -   -   -   -   -   -   -     -   -     -   -     W   -
 sweep_limits                 -   -   -   -   -   -   -   -     -   -     -   -     W   -
 """

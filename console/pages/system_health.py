@@ -32,8 +32,9 @@ def _live() -> None:
         widgets.heading("Parts")
         us = desk.ask(practice.particulars)
         widgets.line("Practice", us.name, "warn" if us.is_demo else "good", "demo data" if us.is_demo else "")
-        for part in desk.parts():
-            widgets.line(part.name, part.word, part.tone, part.more)
+        _image_store(desk.ask(health.image_store))
+        for sentence in desk.unencrypted():
+            widgets.line("Connection", "not encrypted", "bad", sentence)
         beats = {b.name: b for b in desk.ask(health.beats)}
         _worker(beats.get("worker"))
         _ground(desk.ask(health.ground))
@@ -47,6 +48,16 @@ def _live() -> None:
         b.metric("Waiting", counts.get("waiting", 0))
         c.metric("Done", counts.get("done", 0))
     _open(waiting)
+
+
+def _image_store(store: health.ImageStore) -> None:
+    name = "Image store (Orthanc)"
+    if store.state == "missing":
+        widgets.line(name, "not set up", "bad", "See SORG_ORTHANC_URL in the settings.")
+    elif store.state == "silent":
+        widgets.line(name, "does not answer", "bad", store.told)
+    else:
+        widgets.line(name, "answers", "good", f"version {store.told}")
 
 
 def _worker(beat: health.Beat | None) -> None:
