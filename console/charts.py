@@ -77,5 +77,5 @@ def figure(*traces: Any, height_px: int = 320, **layout: Any) -> go.Figure:
 def show(name: str, drawn: go.Figure, rows: Sequence[dict[str, Any]], *, said: str) -> None:
     """The chart, what it says in words for those who do not see it, and its numbers as a table."""
     st.plotly_chart(drawn, key=f"chart-{name}", alt=said, config={"displayModeBar": False})
-    with st.expander("The same as a table", icon=":material/table_rows:").container(key=f"figures-{name}"):
+    with st.expander("The same as a table", icon=":material/table_rows:"):
         st.dataframe(pd.DataFrame(list(rows)), hide_index=True, placeholder="")

@@ -431,8 +431,9 @@ def test_every_answer_carries_its_policy(desk: Console) -> None:
                      "/account/nothing", "/login/nothing", "/stepup/key", "/logout"):  # fmt: skip
             headers = client.get(path).headers
             assert "frame-ancestors 'none'" in headers["content-security-policy"]
-            assert ("DENY", "nosniff", "same-origin") == (
+            assert ("DENY", "nosniff", "same-origin", "same-origin", "camera=(), geolocation=(), microphone=(self)") == (
                 headers["x-frame-options"], headers["x-content-type-options"], headers["referrer-policy"],
+                headers["cross-origin-opener-policy"], headers["permissions-policy"],
             )  # fmt: skip
             assert "unsafe-eval" not in headers["content-security-policy"].replace("wasm-unsafe-eval", "")
             assert not {"ws:", "wss:", "*"} & set(re.split("[ ;]", headers["content-security-policy"]))
