@@ -15,6 +15,7 @@ from datetime import date
 from decimal import Decimal
 from fractions import Fraction
 
+from core.rules.icd10 import RefusedRow
 from core.rules.money import half_up, parse_rands, rands
 from core.rules.problems import Problem
 
@@ -71,15 +72,6 @@ class Tariff:
 
 
 # --- loading a list --------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class RefusedRow:
-    """A row that was not taken; line counts from 1, the heading included."""
-
-    line: int
-    code: str
-    reason: str
 
 
 @dataclass(frozen=True)

@@ -9,16 +9,15 @@ from uuid import UUID
 
 import pyotp
 import pytest
-from playwright.sync_api import Browser, BrowserContext, CDPSession, Page, expect, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, CDPSession, Page, expect
 from sqlalchemy import select
 
 from core import factors, people
 from core.rules.roles import Permission, Role
 from core.store.model import Alert, SecurityKey
-from tests.fixtures.browser import ARGUMENTS, HERE, PHONE
+from tests.fixtures.browser import HERE, PHONE, launched
 from tests.fixtures.doors import COOKIE, doors_of, served, signed_in
 from tests.fixtures.house import PASSWORD, TestHouse, open_test_house
-from tests.fixtures.manners import need
 
 NEW_PASSWORD = "winter morning rooibos"
 KEY = {"protocol": "ctap2", "transport": "internal", "hasResidentKey": True, "hasUserVerification": True,
@@ -89,11 +88,8 @@ def doors(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, TestH
 @pytest.fixture(scope="module")
 def chromium() -> Iterator[Browser]:
     """One browser for this module: nothing here needs an event loop of its own."""
-    program = need("chromium")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=program, args=ARGUMENTS)
+    with launched() as browser:
         yield browser
-        browser.close()
 
 
 @pytest.fixture

@@ -1,19 +1,18 @@
 """Booking, lists and the mover: what a click may do, and two people at one study."""
 
-import threading
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from uuid import UUID
 
 import pytest
 
 from core import reporting, workflow
-from core.errors import Refused, SorgError, Stale
+from core.errors import Refused, Stale
 from core.rules.roles import Permission
 from core.rules.steps import STEPS, Status
 from core.store.model import ReportVersion, Study
 from core.store.work import Actor, Reach
 from core.workflow import Filters
+from tests.fixtures.guests import at_once
 from tests.fixtures.house import TestHouse, book_thando
 from tests.flows.test_reporting import CORRECTED, DRAFT, report_until_proofreading, scan, sign
 
@@ -131,18 +130,3 @@ def test_a_link_holder_can_check_the_signature_of_a_text_whose_forerunners_are_h
         version = work.get(ReportVersion, signed)
         assert reporting.is_intact(work, work.get(Study, study), version)
         assert 1 == len(reporting._versions(work, study))
-
-
-def at_once(deed, times: int = 2) -> list[type]:
-    """Do it in threads that start together; the class of what each brought, or of its refusal."""
-    gate = threading.Barrier(times)
-
-    def run(number: int) -> type:
-        gate.wait()
-        try:
-            return type(deed(number))
-        except SorgError as refused:
-            return type(refused)
-
-    with ThreadPoolExecutor(times) as threads:
-        return list(threads.map(run, range(times)))
