@@ -9,6 +9,7 @@ from functools import partial
 from uuid import UUID
 
 import pytest
+from starlette.testclient import TestClient
 
 from core import (
     activation,
@@ -27,6 +28,9 @@ from core.ports.directory import Verdict
 from core.ports.directory_ldap import LdapDirectory
 from core.ports.ldap_wire import POOR_PASSWORD, Credentials
 from core.store.work import nobody
+from gateway.app import create
+from gateway.images import OrthancImages
+from gateway.manners import SESSION
 from ops.bench.directory_server import PEOPLE_DN, READER, WRITER, SambaDomain
 from ops.worker import run_errands
 from tests.fixtures.house import THANDO
@@ -364,6 +368,14 @@ def test_a_patient_or_doctor_of_the_directory_is_bound_to_whom_they_are_and_sign
     assert "wrong door" == practice.refused(login)
     with practice.test.house.work(me) as work:
         assert () == own_studies.my_studies(work).rows
+    # Out there is out at their door, too, within five minutes.
+    gateway = create(practice.test.house, OrthancImages("http://127.0.0.1:9", ("", "")))
+    browser = TestClient(gateway, base_url=practice.test.house.rules["gateway_url"], cookies={SESSION: token})
+    assert 200 == browser.get("/account/studies").status_code
+    practice.trial.disable(login)
+    practice.test.clock.pass_(minutes=5)
+    assert 401 == browser.get("/account/studies").status_code
+    assert "disabled" == practice.facts()["why"]
 
 
 def test_whom_the_directory_makes_an_admin_is_told_of_at_the_first_sign_in_and_once(practice):
