@@ -16,14 +16,15 @@ def test_a_generated_page_says_what_the_code_says(name):
     assert docs.PAGES[name]() == (ROOT / "docs" / name).read_text(), "Run `make docs` and commit."
 
 
-def test_the_rooms_name_every_folder_and_every_module_of_core():
+def test_the_rooms_name_every_folder_and_every_module_of_core_and_of_the_doors():
     text = (ROOT / "docs" / "rooms.md").read_text()
     files = subprocess.run(
         ["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True
     ).stdout.split("\n")
     folders = {f"{f.split('/')[0]}/" for f in files if "/" in f and not f.startswith(".")}
     modules = {f.removeprefix("core/") for f in files if re.fullmatch(r"core/[a-z][a-z0-9_]*\.py", f)}
-    assert set() == {name for name in folders | modules if f"`{name}" not in text}
+    doors = {f for f in files if re.fullmatch(r"(console|doors|gateway)/[a-z][a-z0-9_]*\.py", f)}
+    assert set() == {name for name in folders | modules | doors if f"`{name}" not in text}
 
 
 def test_the_rooms_name_nothing_that_is_not_there():
