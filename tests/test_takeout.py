@@ -116,3 +116,21 @@ def test_the_proof_for_breaking_a_glass_does_not_spell_an_id_number() -> None:
     assert "8001015009087" not in purpose and purpose.startswith("glass:")
     # Whoever finds it in an address and tries every number there is still lacks the session.
     assert purpose != access.glass_purpose("8001015009087", other)
+
+
+def test_a_proof_for_one_closed_record_opens_no_other(house: TestHouse) -> None:
+    one, other = (
+        house.do("reception", patients.open_patient, book_thando(house, family_name=name)[0]).file_number
+        for name in ("Nkosi", "Botha")
+    )
+    actor = house.actors["reception"] = signed_in(house, "reception")
+    purpose = access.glass_purpose(one, actor.session)
+    house.do("reception", factors.prove_by_code, purpose=purpose, code=house.code("reception"))
+    with pytest.raises(WrongAnswer, match="Confirm that it is you"):
+        house.do("reception", access.break_glass, number=other, reason="Unconscious in resus, no time")
+    assert (
+        one
+        == house.do(
+            "reception", access.break_glass, number=one, reason="Unconscious in resus, no time"
+        ).file_number
+    )

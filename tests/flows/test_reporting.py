@@ -6,7 +6,7 @@ from uuid import UUID
 import pytest
 from sqlalchemy import text
 
-from core import patients, people, privacy, reporting, workflow
+from core import factors, patients, people, privacy, reporting, workflow
 from core.errors import Denied, Missing, Refused, Stale, WrongAnswer
 from core.rules.report_text import LONGEST
 from core.rules.steps import Status
@@ -15,6 +15,7 @@ from core.store.append_only import APPEND_ONLY
 from core.store.model import ReportVersion, Study
 from core.store.work import Subject
 from tests.fixtures.house import TestHouse, book_thando
+from tests.test_takeout import signed_in
 
 DRAFT = "FINDINGS\nThere is no fracture of the left wrist.\n\nCONCLUSION\nNormal."
 CORRECTED = "FINDINGS\nThere is no fracture of the right wrist.\n\nCONCLUSION\nNormal study."
@@ -89,6 +90,29 @@ def test_a_code_signs_only_once(scanned):
     second = report_until_proofreading(test, other)
     with pytest.raises(WrongAnswer):
         test.do("radiologist", reporting.sign, other, text=CORRECTED, based_on=second, code=code)
+
+
+def test_a_proof_for_one_report_signs_no_other_and_no_newer_version_of_it(house):
+    (_, study), (_, other) = (
+        book_thando(house),
+        book_thando(house, family_name="Botha", membership_number="1"),
+    )
+    for one in (study, other):
+        house.do("reception", workflow.arrive, one)
+        scan(house, one)
+    back, second = (report_until_proofreading(house, one) for one in (study, other))
+    house.actors["radiologist"] = signed_in(house, "radiologist")
+    house.do("radiologist", factors.prove_by_code, purpose=reporting.purpose_of(study, back),
+             code=house.code("radiologist"))  # fmt: skip
+    with pytest.raises(WrongAnswer, match="Confirm that it is you"):
+        house.do("radiologist", reporting.sign, other, text=CORRECTED, based_on=second)
+    newer = house.do("radiologist", reporting.save, study, text=f"{CORRECTED}\nMore.", based_on=back)
+    with pytest.raises(WrongAnswer, match="Confirm that it is you"):
+        house.do("radiologist", reporting.sign, study, text=CORRECTED, based_on=newer)
+    house.do("radiologist", factors.prove_by_code, purpose=reporting.purpose_of(study, newer),
+             code=house.code("radiologist"))  # fmt: skip
+    house.do("radiologist", reporting.sign, study, text=CORRECTED, based_on=newer)
+    assert house.do("radiologist", reporting.read_signed, study).is_intact
 
 
 def test_only_the_reporting_radiologist_signs(scanned):
