@@ -50,6 +50,9 @@ WRONG_KEY = "That key was not accepted. Try again, or use a code."
 NO_PROOF = "Confirm that it is you first: with a fresh code, or with your key."
 # What a touch is for that confirms nothing and only opens what admins do.
 ADMIN = "admin"
+# What our own challenges are for: one that is asked for by that name for confirming would make a key without a proof.
+_SIGN_IN, _FIRST_KEY, _NEW_KEY = "sign-in", "first-key", "new-key"
+_OF_THE_DOOR = frozenset({_SIGN_IN, _FIRST_KEY, _NEW_KEY})
 _APPROVING = "In this practice changes are approved with a key: use yours."
 _BY_KEY = (
     "What proves that it is you is changed with your key. Is it lost, or was it shut? Sign in with a recovery code, or "
@@ -183,6 +186,8 @@ def finish_key(work: Work, *, answer: dict[str, Any], name: str, origin: str) ->
         )  # fmt: skip
         work.db.add(key)
         work.db.flush()
+        # An app that was begun before, with a code maybe, would count without the key that is asked for from now on.
+        person.totp_pending = None
         _opened_by(work, key)
         facts["key"] = key.id
         if needs_key(work, person) and (not before or _came_by_recovery(work)):
@@ -225,6 +230,8 @@ def prove_by_code(work: Work, *, purpose: str, code: str) -> None:
 def ask_key(work: Work, *, purpose: str, origin: str) -> dict[str, Any]:
     """Options for touching one's key for a purpose, as JSON for the browser. Raises Refused without a key."""
     with work.tend(Permission.ACCOUNT_SELF):
+        if purpose in _OF_THE_DOOR:
+            raise Refused("There is nothing to confirm for that.")
         return key_options(
             work, _session_id(work), work.get(Person, work.actor.person), purpose=purpose, origin=origin
         )
@@ -541,7 +548,7 @@ def _end_key(work: Work, key: SecurityKey, why: str) -> None:
 
 
 def _making(keys: list[SecurityKey]) -> str:
-    return "new-key" if keys else "first-key"
+    return _NEW_KEY if keys else _FIRST_KEY
 
 
 def _proof(work: Work, purpose: str, *, by_key: bool = False, lock: bool = False) -> StepUp | None:

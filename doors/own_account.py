@@ -16,7 +16,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from core import activation, factors, sessions
-from core.errors import Away, Missing, Refused, SorgError, WrongAnswer
+from core.errors import Away, Denied, Missing, Refused, SorgError, WrongAnswer
 from core.factors import KeyCard
 from doors.boxes import box_of, opened
 from doors.manners import Manners, paced
@@ -124,7 +124,12 @@ class AccountDesk:
             answer=said.get("answer"), name=str(said.get("name", ""))[:60],
         )  # fmt: skip
         # The key was touched in this session, and may have opened more than was open before.
-        return answer if answer.status_code >= 400 else await self.manners.rotate(request, answer)
+        if answer.status_code >= 400:
+            return answer
+        try:
+            return await self.manners.rotate(request, answer)
+        except Denied as error:  # Another window made the token anew at this very moment.
+            return self.manners.no(error.sentence, status=403)
 
     async def _of_key(self, request: Request, verb, then, **how) -> Response:
         if sentence := self.manners.why_no_keys(request):

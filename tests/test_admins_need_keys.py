@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import httpx
+import pyotp
 import pytest
 
 from core import activation, alerts, changes, factors, people, sessions, signin
@@ -297,6 +298,23 @@ def test_a_code_that_confirmed_before_there_was_a_key_counts_no_more(admin):
     assert not thief.does(factors.is_proved, purpose="factors")
     with pytest.raises(WrongAnswer, match="changed with your key"):
         thief.does(factors.begin_key, origin=ORIGIN)
+
+
+def test_an_app_that_was_begun_with_a_code_before_there_was_a_key_is_never_in_use(admin):
+    """A thief with a code begins a new app, waits for the owner's first key, and would have the app without touching it."""
+    thief, owner = sits(admin), sits(admin)
+    begun = thief.does(factors.begin_totp, code=admin.code())
+    owner.makes(owner.key, code=admin.code())
+    with pytest.raises(Refused, match="Begin again"):
+        thief.does(factors.finish_totp, code=pyotp.TOTP(begun.secret).at(admin.test.clock.at))
+    assert admin.enters()
+
+
+@pytest.mark.parametrize("purpose", ["new-key", "first-key", "sign-in"])
+def test_no_challenge_for_confirming_makes_a_key(keyed, by_code, purpose):
+    with pytest.raises(Refused, match="nothing to confirm"):
+        by_code.does(factors.ask_key, purpose=purpose, origin=ORIGIN)
+    assert (False, 1) == (by_code.is_admin, len(keyed.does(factors.mine).keys))
 
 
 def test_with_the_key_there_is_a_second_one_and_it_is_no_alarm(keyed):
