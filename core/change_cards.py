@@ -15,7 +15,7 @@ from sqlalchemy import select
 from core import people
 from core.change_kinds import ACCOUNT_FIELDS, KINDS, file_number, name_and_login
 from core.rules.za_time import say_day, say_time
-from core.store.model import ChangeRequest, GroupRole, Patient, Person, Referrer
+from core.store.model import ChangeRequest, GroupRole, Patient, Referrer
 from core.store.work import Work
 
 TAMPERED = "This request was changed in the database after it was asked for. Refuse it, and tell whoever looks after the system."
@@ -65,8 +65,8 @@ def card_of(work: Work, row: ChangeRequest, *, why_not: str, in_list: bool = Fal
     lines = () if in_list and row.kind == "import" else _lines(work, row)
     return RequestCard(
         row.id, row.kind, KINDS[row.kind].label if row.kind in KINDS else row.kind, _about(work, row), row.person_id,
-        row.patient_id, lines, row.why, _name(work, row.asked_by), row.asked_at, row.ends_at, row.state, row.due_at,
-        _name(work, row.decided_by), row.decided_at, row.remark, row.digest, purpose_of(row), why_not,
+        row.patient_id, lines, row.why, name_and_login(work, row.asked_by), row.asked_at, row.ends_at, row.state, row.due_at,
+        name_and_login(work, row.decided_by), row.decided_at, row.remark, row.digest, purpose_of(row), why_not,
         str(row.asked_by) == work.actor.id,
     )  # fmt: skip
 
@@ -101,7 +101,7 @@ def is_untouched(work: Work, row: ChangeRequest) -> bool:
 
 
 def _about(work: Work, row: ChangeRequest) -> str:
-    person = _name(work, row.person_id) or str(row.payload.get("name", ""))
+    person = name_and_login(work, row.person_id) or str(row.payload.get("name", ""))
     number = _whose_file(work, row.patient_id) if row.patient_id else str(row.before.get("patient", ""))
     return " · ".join(t for t in (person, number) if t)
 
@@ -113,11 +113,6 @@ def _whose_file(work: Work, patient_id: UUID) -> str:
     if patient is None:
         return number
     return f"{number}: {patient.family_name}, {patient.given_names}, born {say_day(patient.born_on)}"
-
-
-def _name(work: Work, person_id: UUID | None) -> str:
-    person = work.db.get(Person, person_id) if person_id else None
-    return person.name if person else ""
 
 
 _HIDDEN = {"person_id", "line", "rows", "lines", "id", "names"}

@@ -377,6 +377,9 @@ def _own_record_now(work: Work, payload: dict[str, Any]) -> dict[str, Any]:
 
 def _own_record_apply(work: Work, row: ChangeRequest) -> dict[str, Any]:
     person = _person(work, row.payload, lock=True)
+    # Who became a patient's account meanwhile would be let in to what this was to shut.
+    if problems := _own_record_problems(work, row.payload):
+        raise Refused(problems[0].sentence, problems=problems)
     if person.patient_id:
         people.end_sessions_of(work, person, why="wider reach")
     person.patient_id = _uuid(row.payload["patient_id"])

@@ -288,11 +288,21 @@ def _why_not(work: Work, row: ChangeRequest) -> str:
                 f"An admin was shut out less than {ALONE_AFTER.days} days ago." if _lately_shut(work) else ""
             )
         return "Another admin must approve what you asked for."
+    if _is_one_identity(approver, work.db.get(Person, row.asked_by)):
+        return "You asked for this under your other account: another admin must approve it."
     if me == str(row.person_id) and _lets_in(row):
         return "Another admin must approve what lets you in to a record."
     if me in _concerned(row) and others - {UUID(me)}:
         return "Another admin must approve what concerns you."
     return ""
+
+
+def _is_one_identity(one: Person, other: Person | None) -> bool:
+    """True when one identity of single sign-on came in as both: before and after its account was linked."""
+    if other is None or one.id == other.id:
+        return False
+    theirs = [{p.sso_id, p.directory_id if p.directory == "sso" else None} - {None} for p in (one, other)]
+    return bool(theirs[0] & theirs[1])
 
 
 def _card(work: Work, row: ChangeRequest, *, in_list: bool = False) -> RequestCard:

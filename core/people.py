@@ -261,7 +261,9 @@ def make_slip(work: Work, person_id: UUID) -> Slip:
         if str(person.id) == work.actor.id:
             raise Refused("Another admin must make this slip for you.")
         if asked_for_by_me(work, person):
-            raise Refused("You asked for this admin's account: another admin must make its slip.")
+            raise Refused(
+                "You asked for this admin's account, or its reset: another admin must make its slip."
+            )
         facts["step"] = "slip"
         sets_password = needs_password or person.slip_sets_password
         return _new_slip(work, person, sets_password=sets_password, by=work.actor.person)

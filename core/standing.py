@@ -19,6 +19,7 @@ from core.store.model import ChangeRequest, Person
 from core.store.work import Work
 
 _SAID_YES = timedelta(days=30)
+_RESETS = ("reset-password", "reset-factor")
 
 
 def standing_of(work: Work, p: Any) -> str:
@@ -92,21 +93,28 @@ def keep_an_admin(work: Work, *leaving: Person) -> None:
 def asked_for_by_me(work: Work, *people: Person) -> frozenset[UUID]:
     """Of these, the admins whose accounts the actor asked for, while another admin could make their slips.
 
-    Else one admin could hold the second one's slip, and approve with it whatever they ask for.
+    Else one admin could hold the second one's slip, and approve with it whatever they ask for. The same holds for an
+    account whose password and second factor were both reset: its slip opens it alone, as a new one's does.
     """
     me, admins = work.actor.person, [p for p in people if Role.ADMIN in p.roles]
     others = {p.id for p in admins_who_can(work, lock=False)} - {me} if admins else set()
     if not others:
         return frozenset()
-    kinds = ("add-person", "set-roles", "import")
-    asked = work.db.scalars(
+    kinds = ("add-person", "set-roles", "import", *_RESETS)
+    asked = list(work.db.scalars(
         select(ChangeRequest).where(ChangeRequest.asked_by == me, ChangeRequest.state == "done", ChangeRequest.kind.in_(kinds))
-    )  # fmt: skip
+    ))  # fmt: skip
     wanted = {
-        whom for row in asked for item in row.payload.get("rows", [row.payload]) if Role.ADMIN in item["roles"]
+        whom for row in asked for item in row.payload.get("rows", [row.payload]) if Role.ADMIN in item.get("roles", ())
         for whom in (row.person_id, fold_login(item.get("login", "")))
     }  # fmt: skip
+    reset = {row.person_id for row in asked if row.kind in _RESETS}
+    wanted |= {p.id for p in admins if p.id in reset and _has_neither_half(p)}
     return frozenset(p.id for p in admins if others - {p.id} and wanted & {p.id, p.login})
+
+
+def _has_neither_half(p: Person) -> bool:
+    return p.totp_box is None and (p.slip_sets_password or (p.directory == "local" and not p.password_hash))
 
 
 def tell_of_admin(work: Work, person: Person) -> None:

@@ -246,6 +246,32 @@ def test_who_asked_for_an_admin_does_not_make_that_admins_slip(trio):
     assert [f"third.{a.login}"] == [slip.login for slip in b.does(staff_import.make_slips, sheet)]
 
 
+def test_who_asked_for_both_resets_of_an_admin_does_not_make_the_slip_that_then_opens_the_account_alone(
+    shared_house,
+):
+    a, b, c = (hire(shared_house, "admin") for _ in range(3))
+    for kind in ("reset-factor", "reset-password"):
+        approve(b, ask(a, kind, person_id=str(c.id)))
+    with pytest.raises(Refused, match="another admin must make its slip"):
+        a.does(people.make_slip, c.id)
+    assert b.does(people.make_slip, c.id).sets_password
+    # With one half only, the other one is proved beside the slip.
+    approve(b, ask(a, "reset-factor", person_id=str((d := hire(shared_house, "admin")).id)))
+    assert not a.does(people.make_slip, d.id).sets_password
+
+
+def test_one_identity_of_single_sign_on_does_not_approve_under_its_second_account(trio):
+    """Before a provider passes on the directory's ids somebody has an account of its own, and both may be admins'."""
+    a, b, guest = trio
+    assert a.actor and b.actor  # signed in, before their accounts belong elsewhere
+    tamper(a.test, Person, a.id, directory="sso", directory_id=(key := f"hash-of-{a.login}"))
+    tamper(a.test, Person, b.id, directory="directory", directory_id=f"guid-{b.login}", sso_id=key)
+    request = ask(a, "set-roles", person_id=str(guest.id), roles=["billing", "manager"])
+    with pytest.raises(Denied, match="under your other account"):
+        approve(b, request)
+    assert "done" == approve(hire(a.test, "admin"), request)
+
+
 # More reach, a new sign-in --------------------------------------------------------------------------------------------
 
 

@@ -62,7 +62,7 @@ def test_a_name_and_the_numbers_are_corrected_and_what_was_left_out_stays(either
     ("field", "text", "code"),
     [("name", "Th\u0430ndi Nkosi", "name-script"), ("name", "Than\u200bdi", "text-unseen"), ("name", "Thandi\u202eisokN", "text-unseen"),
      ("name", "Thandi\nNkosi", "text-unseen"), ("name", "x" * 121, "text-long"), ("name", "  ", "no-name"), ("name", "123", "name-letters"),
-     ("name", "=HYPERLINK(1)", "text-formula"), ("registration", "MP\x00", "text-unseen"), ("registration", "9" * 41, "text-long"),
+     ("name", "\U0001d5a9\U0001d5c2\U0001d5c5\U0001d5c5", "name-form"), ("name", "\uff2a\uff49\uff4c\uff4c", "name-form"), ("name", "=HYPERLINK(1)", "text-formula"), ("registration", "MP\x00", "text-unseen"), ("registration", "9" * 41, "text-long"),
      ("practice_number", "123", "PCNS"), ("email", "t@pr\u0430ctice.example", "email"), ("name", ["Thandi"], "shape"),
      ("email", None, "shape"), ("person_id", "x", "shape"), ("directory", "local", "unknown-key"), ("login", "other", "unknown-key"),
      ("is_break_glass", True, "unknown-key")],
@@ -242,6 +242,29 @@ def test_binding_staff_to_a_record_opens_no_door_to_patients(house):
     nobody = str(house.house.new_id())
     assert ["no-patient"] == problems_of(a, "own-record", **about(b), patient_id=nobody)
     assert ["no-patient"] == problems_of(a, "add-person", **new_account("bound.one", patient_id=nobody))
+
+
+def test_what_was_to_shut_a_record_to_staff_never_opens_it_to_an_account_of_a_patient(house):
+    """Asked for of a colleague, who is a patient's account by the time that somebody approves it."""
+    a, b, guest = hire(house, "admin"), hire(house, "admin"), hire(house, "reception")
+    (own, _), (other, _) = book_thando(house), book_thando(house, family_name="Dlamini")
+    approve(b, ask(a, "own-record", **about(guest), patient_id=str(own)))
+    waits = ask(a, "own-record", **about(guest), patient_id=str(other))
+    approve(b, ask(a, "set-roles", **about(guest), roles=["patient"]))
+    with pytest.raises(Refused, match="bound by its role"):
+        approve(b, waits)
+    assert own == guest.card().patient_id
+
+
+def test_who_asks_and_whom_it_is_about_are_told_by_name_and_login(trio):
+    """Two people may have one name; a login is one person's."""
+    a, b, guest = trio
+    tamper(a.test, Person, a.id, name=b.card().name)
+    card = b.does(changes.request, ask(a, "reset-factor", **about(guest)))
+    assert (f"{b.card().name} ({a.login})", f"{guest.card().name} ({guest.login})") == (
+        card.asked_by,
+        card.about,
+    )
 
 
 def test_a_record_that_is_closed_to_who_decides_is_told_by_its_number_alone(house):

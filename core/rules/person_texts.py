@@ -6,6 +6,7 @@ import re
 import unicodedata
 from collections.abc import Iterable, Mapping
 from datetime import datetime
+from unicodedata import decomposition
 
 from core.rules import sheets, za
 from core.rules.logins import mixed_scripts_in, unseen_in
@@ -18,6 +19,10 @@ HEADINGS = {
     "email": "E-mail",
 }
 LENGTHS = {"name": 120, "registration": 40, "practice_number": 13, "email": 120}
+
+
+# Letters in another font or width: a whole word of mathematical ones looks exactly like somebody else's name.
+_ONLY_FORMS = ("<font>", "<wide>", "<narrow>", "<circle>", "<square>")
 
 
 def tidy(field: str, text: str) -> str:
@@ -74,6 +79,10 @@ def _name_problems(name: str) -> list[Problem]:
         return [Problem("no-name", "Write the person's name.", "name")]
     if not any(c.isalpha() for c in name):
         return [Problem("name-letters", "A name has letters.", "name")]
+    if letter := next((c for c in name if c.isalpha() and decomposition(c).startswith(_ONLY_FORMS)), ""):
+        return [
+            Problem("name-form", f"'{letter}' in the name only looks like a letter: type it afresh.", "name")
+        ]
     if scripts := mixed_scripts_in(name):
         said = " and ".join(script.capitalize() for script in scripts)
         return [Problem("name-script", f"One word of the name mixes {said} letters: type it afresh.", "name")]
