@@ -21,7 +21,7 @@ from uuid import UUID
 
 import webauthn
 from pyotp.totp import TOTP
-from sqlalchemy import func, or_, select
+from sqlalchemy import func, or_, select, update
 from webauthn.helpers import decode_credential_public_key, decoded_public_key_to_cryptography
 from webauthn.helpers.exceptions import WebAuthnException
 from webauthn.helpers.structs import (
@@ -341,6 +341,7 @@ def check_code(work: Work, person: Person, code: str) -> None:
         # The right code sent twice is no guess; it opens nothing either.
         raise WrongAnswer(WRONG_CODE, why="used code")
     person.totp_step, person.wrong_codes = step, 0
+    _use_up_step(work, person.id, step)
 
 
 def check_recovery(work: Work, person: Person, code: str) -> int:
@@ -498,6 +499,16 @@ def _step_of(work: Work, person: Person, box: bytes, code: str) -> int | None:
     )
     steps = (now - 1, now, now + 1)
     return next((s for s in steps if hmac.compare_digest(totp.generate_otp(s).encode(), typed)), None)
+
+
+def _use_up_step(work: Work, person_id: UUID, step: int) -> None:
+    """Also where the verb is refused after all, and everything that it wrote is taken back."""
+    used = update(Person).where(Person.id == person_id, Person.totp_step < step).values(totp_step=step)
+
+    def use_up() -> None:
+        work.db.execute(used.execution_options(the_gates_own=True, synchronize_session=False))
+
+    work.spend(use_up)
 
 
 def _count_wrong(work: Work, person: Person) -> None:

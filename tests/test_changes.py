@@ -86,6 +86,17 @@ def test_roles_are_asked_for_approved_applied_and_on_record(either_shared):
     )
 
 
+def test_of_two_changes_of_one_person_approved_at_once_the_second_finds_things_changed(either_shared):
+    a, guest = hire(either_shared, "admin"), hire(either_shared, "billing")
+    approvers = [hire(either_shared, "admin") for _ in range(2)]
+    asked = [ask(a, "set-roles", person_id=str(guest.id), roles=[r]) for r in ("manager", "reception")]
+    digests = [who.does(changes.request, one).digest for who, one in zip(approvers, asked, strict=True)]
+    either_shared.clock.pass_(seconds=31)
+    said = [{"digest": d, "code": who.code(0)} for d, who in zip(digests, approvers, strict=True)]
+    became = at_once(lambda n: approvers[n].does(changes.approve, asked[n], **said[n]))
+    assert sorted([str, Stale], key=str) == sorted(became, key=str)
+
+
 def test_every_kind_without_a_directory_is_asked_for_approved_applied_and_on_record(either_shared):
     a, b, guest = hire(either_shared, "admin"), hire(either_shared, "admin"), hire(either_shared, "reception")
     patient, _ = book_thando(either_shared)

@@ -8,7 +8,7 @@ import pytest
 import webauthn
 from sqlalchemy import inspect, select
 
-from core import alerts, changes, factors, privacy, sessions, signin, workflow
+from core import access, alerts, changes, factors, privacy, sessions, signin, workflow
 from core.errors import Missing, Refused, WrongAnswer
 from core.rules.roles import Permission
 from core.store.model import Challenge, Person, SignInSession, StepUp
@@ -53,6 +53,20 @@ def test_a_code_works_once_none_before_it_works_after_and_a_replay_is_no_guess(g
         with pytest.raises(WrongAnswer, match="used already"):
             guest.types(token, guest.code(steps))
     assert ("used code", 0) == (why(guest), wrong_codes(guest))
+
+
+def test_a_code_is_used_up_also_by_what_is_refused_after_it(either_shared):
+    """Else one code would try any number of numbers, and open somebody else's sign-in after it."""
+    guest = hire(either_shared, "reception")
+    said = {"number": "no such file", "reason": "Unconscious in resus", "code": guest.proof()}
+    with pytest.raises(Missing, match="digit by digit"):
+        guest.does(access.break_glass, **said)
+    with pytest.raises(WrongAnswer, match="used already"):
+        guest.does(access.break_glass, **said)
+    with pytest.raises(WrongAnswer, match="used already"):
+        guest.types(guest.says(), said["code"])
+    assert ("used code", 0) == (why(guest), wrong_codes(guest))
+    assert guest.enters()
 
 
 @pytest.mark.parametrize(

@@ -181,6 +181,7 @@ class Work:
         self._because = ""
         self._doors: list[Permission | None] = []  # the innermost one says whose rows are seen
         self._fences: tuple[Fence, ...] | None = None
+        self._spent: list[Callable[[], None]] = []
 
     # What verbs need of the world -------------------------------------------------------------------------------
 
@@ -320,6 +321,13 @@ class Work:
                 )  # fmt: skip
             )
 
+    def spend(self, use_up: Callable[[], None]) -> None:
+        """What stays used up when the verb that needed it is refused: a code is good once, whatever came of it.
+
+        Else one code would ask the same question of any number of ids. use_up runs then, in a transaction of its own.
+        """
+        self._spent.append(use_up)
+
     # How the edge uses it ---------------------------------------------------------------------------------------
 
     def __enter__(self) -> Work:
@@ -332,8 +340,11 @@ class Work:
                 self._commit()
             else:
                 self._close()
+                self._opened.clear()  # Their entries are gone with the rest.
         finally:
             self._close()
+        if isinstance(error, SorgError) and not isinstance(error, WrongAnswer) and self._spent:
+            self._keep_spent()
         if isinstance(error, Denied | Missing) and self._refused:
             self._note_refusal(error)
         if isinstance(error, StaleDataError):
@@ -356,6 +367,13 @@ class Work:
             with pen("close"):
                 self._session.close()
             self._session, self._writing, self._fences = None, False, None
+
+    def _keep_spent(self) -> None:
+        with self._holding(None, writing=True):
+            for use_up in self._spent:
+                use_up()
+        self._commit()
+        self._close()
 
     def _require(self, permission: Permission, subject: Subject) -> None:
         if self._depth == 0:
