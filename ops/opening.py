@@ -80,7 +80,8 @@ def open_directory(settings: Settings) -> Directory | None:
     """Active Directory or OpenLDAP as the settings describe it, None without. No server is asked yet."""
     if settings.directory == "none":
         return None
-    from core.ports.directory_ldap import LdapConfig, LdapDirectory
+    from core.ports.directory_ldap import LdapDirectory
+    from core.ports.ldap_kind import LdapConfig
 
     reader = _credentials("DIRECTORY_USER", settings.directory_user, settings.directory_password_file)
     writer = None

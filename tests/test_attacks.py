@@ -11,7 +11,8 @@ from core import people, signin
 from core.errors import Away, WrongAnswer
 from core.ports import Ports
 from core.ports.directory import LocalAccounts
-from core.ports.directory_ldap import LdapConfig, LdapDirectory
+from core.ports.directory_ldap import LdapDirectory
+from core.ports.ldap_kind import LdapConfig
 from core.ports.ldap_wire import Credentials, Server
 from core.rules.logins import problem_of
 from core.rules.roles import Role

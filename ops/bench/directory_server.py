@@ -40,8 +40,9 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from core.errors import Unfit
-from core.ports.directory_ldap import LOCKED_FOR_GOOD, LdapConfig
+from core.ports.ldap_kind import LdapConfig
 from core.ports.ldap_wire import Credentials, Server
+from core.ports.openldap import LOCKED_FOR_GOOD
 
 BASE_DN = "DC=clinic,DC=test"
 PEOPLE_DN = f"OU=Staff,{BASE_DN}"
