@@ -129,6 +129,8 @@ def _is_foreign(origin: str | None, site: str | None, host: str) -> bool:
 
 def _name_of(host: str) -> str:
     try:
-        return (urlsplit(f"//{host}").hostname or "").lower().rstrip(".")
+        parts = urlsplit(f"//{host}")
+        # "user@name" or "name/path" is no host, and would end in addresses that we make of it.
+        return (parts.hostname or "").lower().rstrip(".") if parts.netloc == host and "@" not in host else ""
     except ValueError:
         return ""

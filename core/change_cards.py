@@ -18,6 +18,7 @@ from core.rules.za_time import say_day, say_time
 from core.store.model import ChangeRequest, GroupRole, Patient, Referrer
 from core.store.work import Work
 
+DECIDED_AND_DUE = ("delayed", "carrying")
 TAMPERED = "This request was changed in the database after it was asked for. Refuse it, and tell whoever looks after the system."
 
 
@@ -89,6 +90,11 @@ def digest_of(work: Work, row: ChangeRequest) -> str:
         "by": str(row.asked_by),
         "at": row.asked_at.isoformat(),
     }
+    if row.state in DECIDED_AND_DUE:
+        # That it was approved, by whom, and when it is due: what waits for the worker is applied without another look.
+        due_at = row.due_at.isoformat() if row.due_at else ""
+        decided_at = row.decided_at.isoformat() if row.decided_at else ""
+        said["decided"] = [row.state, str(row.decided_by), decided_at, due_at]
     text = json.dumps(said, sort_keys=True, ensure_ascii=False).encode()
     return hmac.new(work.keys["audit"], b"change-request:" + text, hashlib.sha256).hexdigest()
 

@@ -95,6 +95,7 @@ def approve(work: Work, request_id: UUID, *, digest: str, code: str = "") -> str
         if row.asked_by == work.actor.person:
             due_at = work.now() + work.rule("single_admin_delay")
             row.state, row.due_at = "delayed", due_at
+            row.digest = digest_of(work, row)
             raise_alert(work, "alone", f"{work.actor.name} changes something alone: {KINDS[row.kind].label.lower()}. It is "
                         "applied when its delay is over, unless it is withdrawn.", about=row.id)  # fmt: skip
             facts["due"] = due_at.isoformat()
@@ -229,6 +230,7 @@ def _apply(work: Work, row: ChangeRequest, facts: dict[str, Any]) -> None:
     after = KINDS[row.kind].apply(work, row)
     row.state, row.after = ("carrying", {}) if after is None else ("done", after)
     if after is None:
+        row.digest = digest_of(work, row)
         work.errand(ERRAND, key=f"{ERRAND}:{row.id}", request=str(row.id))
     work.db.flush()
     facts |= {

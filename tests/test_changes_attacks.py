@@ -8,7 +8,18 @@ from uuid import UUID
 
 import pytest
 
-from core import access, alerts, change_kinds, changes, groups, patients, people, staff_import
+from core import (
+    access,
+    alerts,
+    change_cards,
+    change_kinds,
+    changes,
+    directory_changes,
+    groups,
+    patients,
+    people,
+    staff_import,
+)
 from core.errors import Denied, Missing, Refused
 from core.rules.roles import Permission
 from core.rules.za_time import say_time
@@ -152,6 +163,29 @@ def test_a_digest_counted_anew_by_somebody_in_the_database_is_not_ours(trio):
             approve(b, request)
         tamper(a.test, ChangeRequest, request, **{column: right})
     assert "done" == approve(b, request)
+
+
+def test_nothing_is_carried_out_whose_approval_was_only_written_into_the_database(trio):
+    """The worker would else do in the directory, by the delegated account, what one admin asked for."""
+    a, b, guest = trio
+    request = ask(a, "set-roles", person_id=str(guest.id), roles=["reception"])
+    tamper(a.test, ChangeRequest, request, state="carrying", decided_by=b.id, decided_at=a.test.clock.at)
+    task = a.test.do("system", directory_changes.to_carry_out, request)
+    assert change_cards.TAMPERED == task["trouble"]
+
+
+def test_a_request_that_was_withdrawn_is_not_brought_back_as_one_that_waits_for_its_delay(tmp_path):
+    test = open_test_house(tmp_path / "home", single_admin=True, single_admin_hours=24)
+    guest = hire(test, "billing")
+    said = {"person_id": str(guest.id), "roles": ["admin"]}
+    request = test.do("admin", changes.ask, kind="set-roles", payload=said, why=WHY)
+    test.do("admin", changes.withdraw, request)
+    past = test.clock.at
+    tamper(test, ChangeRequest, request, state="delayed", decided_at=past, due_at=past)
+    changes.apply_all_due(test.house)
+    card = test.do("admin", changes.request, request)
+    assert (("billing",), "failed", change_cards.TAMPERED) == (guest.card().roles, card.state, card.remark)
+    test.house.engine.dispose()
 
 
 # Nobody for themselves ------------------------------------------------------------------------------------------------

@@ -351,7 +351,17 @@ def test_a_stranger_who_hangs_up_in_the_middle_of_a_form_leaves_no_page_in_the_l
 
 
 @pytest.mark.parametrize(
-    "host", ["evil.example", "127.0.0.1.evil.example", "", "[::1", "user@127.0.0.1@evil.example"]
+    "host",
+    [
+        "evil.example",
+        "127.0.0.1.evil.example",
+        "",
+        "[::1",
+        "user@127.0.0.1@evil.example",
+        "evil@localhost",
+        "localhost/evil",
+        "localhost?evil",
+    ],
 )
 def test_a_host_name_that_is_not_ours_is_refused(desk: Console, host: str) -> None:
     with desk.http("manager") as client:
