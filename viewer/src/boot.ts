@@ -71,5 +71,6 @@ export function markFirstImage(): void {
   if (document.body.dataset['firstImageMs']) return;
   markFirstPaint();
   document.body.dataset['firstImageMs'] = performance.now().toFixed(1);
-  setState('ready');
+  // A visit that ended while this picture was being drawn stays ended.
+  if (document.body.dataset['state'] !== 'ended') setState('ready');
 }
