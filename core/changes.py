@@ -19,7 +19,7 @@ from sqlalchemy import func, select
 
 from core import factors, standing
 from core.alerts import raise_alert
-from core.change_cards import TAMPERED, RequestCard, card_of, digest_of, is_untouched, purpose_of
+from core.change_cards import TAMPERED, RequestCard, card_of, digest_of, is_untouched, purpose_of, settle
 from core.change_kinds import KINDS, filled, sealed_problems, shape_problems, whom
 from core.directory_changes import ERRAND
 from core.errors import Denied, Refused, Stale
@@ -95,7 +95,7 @@ def approve(work: Work, request_id: UUID, *, digest: str, code: str = "") -> str
         if row.asked_by == work.actor.person:
             due_at = work.now() + work.rule("single_admin_delay")
             row.state, row.due_at = "delayed", due_at
-            row.digest = digest_of(work, row)
+            row.digest = digest_of(work, row)  # It was found untouched above.
             raise_alert(work, "alone", f"{work.actor.name} changes something alone: {KINDS[row.kind].label.lower()}. It is "
                         "applied when its delay is over, unless it is withdrawn.", about=row.id)  # fmt: skip
             facts["due"] = due_at.isoformat()
@@ -124,7 +124,8 @@ def withdraw(work: Work, request_id: UUID) -> None:
         if row.state == "waiting" and row.asked_by != work.actor.person:
             raise Denied("Only who asked can take it back; you can refuse it.")
         facts |= {"kind": row.kind, "person": row.person_id, "state": "withdrawn"}
-        row.state, row.decided_by, row.decided_at = "withdrawn", work.actor.person, work.now()
+        settle(work, row, "withdrawn")
+        row.decided_by, row.decided_at = work.actor.person, work.now()
 
 
 def requests(
@@ -186,10 +187,11 @@ def apply_due(work: Work, request_id: UUID) -> None:
             if not is_untouched(work, row):
                 row.state, row.remark = "failed", TAMPERED
             elif not _stands_alone(work, row):
-                row.state = "expired"
+                settle(work, row, "expired")
                 row.remark = "Meanwhile there is another admin, who must approve it: ask for it anew."
             elif KINDS[row.kind].before(work, row.payload) != row.before or not _may_still_ask(work, row):
-                row.state, row.remark = "expired", "Things had changed when its delay was over."
+                settle(work, row, "expired")
+                row.remark = "Things had changed when its delay was over."
             else:
                 _apply_or_fail(work, row, facts)
             facts["state"] = row.state
@@ -229,8 +231,8 @@ def _apply(work: Work, row: ChangeRequest, facts: dict[str, Any]) -> None:
     """Do it. The record says how things were and how they are."""
     after = KINDS[row.kind].apply(work, row)
     row.state, row.after = ("carrying", {}) if after is None else ("done", after)
+    row.digest = digest_of(work, row)
     if after is None:
-        row.digest = digest_of(work, row)
         work.errand(ERRAND, key=f"{ERRAND}:{row.id}", request=str(row.id))
     work.db.flush()
     facts |= {
@@ -250,7 +252,8 @@ def _apply_or_fail(work: Work, row: ChangeRequest, facts: dict[str, Any]) -> Non
             _apply(work, row, facts)
     except Refused as refused:
         work.db.refresh(row)
-        row.state, row.remark = "failed", refused.sentence[:LONGEST_WHY]
+        settle(work, row, "failed")
+        row.remark = refused.sentence[:LONGEST_WHY]
         facts["why"] = refused.sentence
 
 

@@ -10,7 +10,7 @@ from typing import Any
 from uuid import UUID
 
 from core import people, standing
-from core.change_cards import TAMPERED, is_untouched
+from core.change_cards import TAMPERED, is_untouched, settle
 from core.errors import Refused, Turned, Unfit
 from core.rules.problems import Problem
 from core.rules.reasons import LONGEST_WHY
@@ -48,7 +48,8 @@ def carried_out(work: Work, request_id: UUID, *, entry_id: str = "", trouble: st
         row = work.get(ChangeRequest, request_id, what="request", lock=True)
         if row.state != "carrying":
             return
-        row.state, row.remark = ("failed", trouble[:LONGEST_WHY]) if trouble else ("done", row.remark)
+        settle(work, row, "failed" if trouble else "done")
+        row.remark = trouble[:LONGEST_WHY] if trouble else row.remark
         facts |= {"kind": row.kind, "state": row.state} | ({"why": row.remark} if trouble else {})
         if trouble:
             row.after = {}

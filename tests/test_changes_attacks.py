@@ -174,14 +174,25 @@ def test_nothing_is_carried_out_whose_approval_was_only_written_into_the_databas
     assert change_cards.TAMPERED == task["trouble"]
 
 
-def test_a_request_that_was_withdrawn_is_not_brought_back_as_one_that_waits_for_its_delay(tmp_path):
+@pytest.mark.parametrize("approved", [False, True])
+def test_a_request_that_was_withdrawn_is_not_brought_back_as_one_that_waits_for_its_delay(tmp_path, approved):
     test = open_test_house(tmp_path / "home", single_admin=True, single_admin_hours=24)
     guest = hire(test, "billing")
     said = {"person_id": str(guest.id), "roles": ["admin"]}
     request = test.do("admin", changes.ask, kind="set-roles", payload=said, why=WHY)
+    if approved:
+        digest, code = test.do("admin", changes.request, request).digest, test.code("admin")
+        assert "delayed" == test.do("admin", changes.approve, request, digest=digest, code=code)
+    with test.does("admin") as work, work.look(Permission.CHANGE_SEE):
+        row = work.get(ChangeRequest, request)
+        then = {
+            "decided_by": row.decided_by,
+            "decided_at": row.decided_at or test.clock.at,
+            "due_at": row.due_at or test.clock.at,
+        }
     test.do("admin", changes.withdraw, request)
-    past = test.clock.at
-    tamper(test, ChangeRequest, request, state="delayed", decided_at=past, due_at=past)
+    tamper(test, ChangeRequest, request, state="delayed", **then)
+    test.clock.pass_(days=2)
     changes.apply_all_due(test.house)
     card = test.do("admin", changes.request, request)
     assert (("billing",), "failed", change_cards.TAMPERED) == (guest.card().roles, card.state, card.remark)

@@ -51,7 +51,7 @@ INNER = {
     "claim_case.service_days", "claim_case.price_now", "claim_case.reprice", "claim_case.draft_of", "remittances.close_if_settled", "remittances.claim_by_number", "remittances.move_position",
     "remittances.is_ours",
     "change_kinds.filled", "change_kinds.sealed_problems", "change_kinds.whom", "change_kinds.file_number", "change_kinds.name_and_login",
-    "change_cards.card_of", "change_cards.digest_of", "change_cards.is_untouched",
+    "change_cards.card_of", "change_cards.digest_of", "change_cards.is_untouched", "change_cards.settle",
     "access.grant_problems", "access.add_grant", "access.block_problems", "access.add_block", "access.end_problems",
     "access.end", "access.right_of", "access.grants_of",
 }  # fmt: skip
