@@ -24,6 +24,14 @@ def say_time(at: datetime | None) -> str:
     return at.astimezone(SAST).strftime("%d/%m/%Y %H:%M") if at else ""
 
 
+def say_until(at: datetime) -> str:
+    """When something ends: at midnight it is the end of the day before, as it was asked for."""
+    here = at.astimezone(SAST)
+    if here.time() != time():
+        return say_time(at)
+    return f"the end of {say_day(here.date() - timedelta(days=1))}"
+
+
 def say_day(day: date | None) -> str:
     """24/11/2026."""
     return day.strftime("%d/%m/%Y") if day else ""
