@@ -164,11 +164,22 @@ def before_after(lines: Sequence[Line]) -> None:
     st.html(f'<table class="sorg-lines"><thead>{head}</thead><tbody>{rows}</tbody></table>')
 
 
+# What a line is called, and what it says, where the screen has another word for it than the request.
+_CALLED = {"login": "Signs in as", "registration": "HPCSA registration", "standing": "State"}
+_WORDS: dict[str, dict[str, str]] = {
+    "standing": {key: word for key, (_, word) in STANDINGS.items()},
+    "what ends": {"grant": "Access of one person", "block": "The record is closed"},
+    "kind": access.BLOCKS,
+}
+
+
 def said(line: Line) -> tuple[str, str, str]:
     """What a line changes, how it is and how it will be, in the words of the screen."""
     if line.what == "scope":
         return "Sees which patients", SCOPES.get(line.before, line.before), SCOPES.get(line.after, line.after)
-    return line.what[:1].upper() + line.what[1:], line.before, line.after
+    words = _WORDS.get(line.what, {})
+    called = _CALLED.get(line.what, line.what[:1].upper() + line.what[1:])
+    return called, words.get(line.before, line.before), words.get(line.after, line.after)
 
 
 def _cell(tag: str, text: str) -> str:
@@ -237,11 +248,11 @@ def keep_slips(slips: Sequence[Slip], *, about: UUID, card: PersonCard | None = 
     st.session_state[_SLIP] = (about, tuple(slips), _address(card.roles if card else ()), opens)
 
 
-def show_slips(about: UUID) -> None:
-    """The slips that were just made. Drawing them forgets them: the next click hides them for good."""
+def show_slips(about: UUID) -> bool:
+    """The slips that were just made, and whether there were any. Drawing forgets them: the next click hides them for good."""
     kept: tuple[UUID, tuple[Slip, ...], str, str] | None = st.session_state.pop(_SLIP, None)
     if kept is None or kept[0] != about:
-        return
+        return False
     _, slips, address, opens = kept
     with st.container(border=True, key="sorg-slip"):
         one = slips[0] if len(slips) == 1 else None
@@ -264,6 +275,7 @@ def show_slips(about: UUID) -> None:
             on_click="ignore",
         )  # fmt: skip
         b.button("Done, hide it" if one else "Done, hide them", width="stretch")
+    return True
 
 
 def _paper(slips: Sequence[Slip], address: str) -> bytes:

@@ -267,7 +267,10 @@ def _reach() -> dict[str, Any]:
         key="new-person-scope",
     )
     sites = b.text_input(
-        "Sites", placeholder="01, 02", help="Two signs each; empty: the house's own.", key="new-person-sites"
+        "Sites",
+        placeholder="01, 02",
+        help="Two letters or digits each; empty: the practice's own site.",
+        key="new-person-sites",
     )
     return {"scope": scope, "sites": accounts.sites_of(sites)}
 

@@ -90,7 +90,7 @@ def _roles(card: PersonCard) -> None:
         scope = a.selectbox("Sees which patients", scopes, index=scopes.index(card.scope),
                             format_func=lambda s: accounts.SCOPES[s])  # fmt: skip
         sites = b.text_input("Sites", ", ".join(card.sites), placeholder="01, 02",
-                             help="Two signs each; empty: the house's own.")  # fmt: skip
+                             help="Two letters or digits each; empty: the practice's own site.")  # fmt: skip
         why = accounts.why_field(f"why-roles-{card.id}")
         if st.form_submit_button("Ask for this change", type="primary"):
             accounts.ask_for("set-roles", why=why, payload=_about(card) | {

@@ -14,7 +14,7 @@ from sqlalchemy import select
 
 from core import people
 from core.change_kinds import ACCOUNT_FIELDS, KINDS, file_number, name_and_login
-from core.rules.za_time import say_day, say_time
+from core.rules.za_time import say_day, say_until
 from core.store.model import ChangeRequest, GroupRole, Patient, Referrer
 from core.store.work import Work
 
@@ -116,7 +116,11 @@ def settle(work: Work, row: ChangeRequest, state: str) -> None:
 
 def _about(work: Work, row: ChangeRequest) -> str:
     person = name_and_login(work, row.person_id) or str(row.payload.get("name", ""))
-    number = _whose_file(work, row.patient_id) if row.patient_id else str(row.before.get("patient", ""))
+    # Whoever is bound to a record keeps it through a change of roles: that they are a patient is no business of this request.
+    is_new = row.patient_id is not None and row.before.get("patient_id") != str(row.patient_id)
+    number = (
+        _whose_file(work, row.patient_id) if row.patient_id and is_new else str(row.before.get("patient", ""))
+    )
     return " · ".join(t for t in (person, number) if t)
 
 
@@ -236,7 +240,7 @@ def _said(work: Work, key: str, value: Any, names: dict[str, str] | None = None)
         doctor = work.db.get(Referrer, UUID(str(value)))
         return doctor.name if doctor else ""
     if key == "until_at" and value:
-        return say_time(datetime.fromisoformat(value))
+        return say_until(datetime.fromisoformat(value))
     if key == "directory_id" and value:
         return f"yes ({value})"  # The id decides whose account it is; the login and name above are only said.
     return "" if value is None else str(value)

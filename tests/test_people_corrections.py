@@ -203,6 +203,12 @@ def test_a_staff_members_own_record_is_shut_to_them_at_once_and_open_once_it_is_
         access.break_glass(work, number=number, reason="An emergency in the ward", code=guest.code())
     assert ["why", "own-record"] == problems_of(a, "grant", **whose, until_at=until)
     assert ["same"] == problems_of(a, "own-record", **whose)
+    roles = ask(
+        a, "set-roles", person_id=str(guest.id), roles=["reception", "billing"], patient_id=str(patient)
+    )
+    assert (
+        number not in b.does(changes.request, roles).about
+    )  # A change of roles says nothing of whose patient they are.
     # A wrong digit is mended by binding the right one, or none.
     approve(b, ask(a, "own-record", person_id=str(guest.id), patient_id=str(other)))
     assert guest.behind(token, channel="console") is None

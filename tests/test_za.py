@@ -1,6 +1,6 @@
 """South African numbers, and the statuses and clocks of a claim."""
 
-from datetime import date
+from datetime import UTC, date, datetime
 
 import pytest
 from hypothesis import given
@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from stdnum import luhn
 
 from core.rules import claim_states, za
+from core.rules.za_time import day_bounds, say_until
 
 TODAY = date(2026, 1, 5)
 
@@ -148,3 +149,8 @@ def test_every_clock_of_a_claim_is_told():
     ]
     returned = claim_states.clocks(service_on=date(2026, 1, 5), returned_on=date(2026, 3, 2))
     assert returned[0].ends_on == date(2026, 7, 31)
+
+
+def test_what_holds_until_the_end_of_a_day_says_that_day_and_not_midnight_of_the_next():
+    assert "the end of 01/12/2026" == say_until(day_bounds(date(2026, 12, 1))[1])
+    assert "01/12/2026 14:05" == say_until(datetime(2026, 12, 1, 12, 5, tzinfo=UTC))

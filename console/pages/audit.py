@@ -28,6 +28,9 @@ def render() -> None:
 
 def _all() -> None:
     widgets.title("Audit trail", "Every act, newest first. Nothing here can be changed.")
+    if desk.has_page("patient_access") and st.button("One patient", icon=":material/policy:", type="tertiary",
+                                                     help="Look the patient up, then: Who looked at this patient"):  # fmt: skip
+        desk.go("patient_access")
     a, b, c, d = st.columns([2, 2, 1.4, 2])
     act = a.selectbox("Act", ["", *sorted(Permission)], format_func=lambda p: str(p) or "Every act", key="audit-act",
                       label_visibility="collapsed")  # fmt: skip

@@ -56,7 +56,7 @@ def _list() -> None:
         )
     else:
         chosen = widgets.pick("people", [_row(c) for c in cards], [c.id for c in cards],
-                              columns={"Name": st.column_config.TextColumn(width=250), "Roles": st.column_config.ListColumn(), "State": accounts.state_column(cards)})  # fmt: skip
+                              columns={"Name": st.column_config.TextColumn(width=220), "Roles": st.column_config.ListColumn(), "State": accounts.state_column(cards)})  # fmt: skip
         widgets.pager("people", total, what="people")
         if chosen:
             widgets.unpick("people")
@@ -142,7 +142,7 @@ def _waits(request: RequestCard) -> None:
 def _facts(card: PersonCard) -> None:
     widgets.facts({
         "Roles": "; ".join(accounts.role_words(r) for r in card.roles), "Sees": _reach(card),
-        "Sites": ", ".join(card.sites) or ("" if set(card.roles) & set(OUTSIDE) else "the house's own"),
+        "Sites": ", ".join(card.sites) or ("" if set(card.roles) & set(OUTSIDE) else "the practice's own"),
         "Bound to": _bound_to(card), "Registration": card.registration, "Practice number": card.practice_number,
         "E-mail": card.email, "Second factor": accounts.second_factor(card),
         "Recovery codes": f"{card.recovery_codes} left" if card.has_app else "",

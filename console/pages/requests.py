@@ -163,7 +163,7 @@ def _one(request_id: UUID) -> None:
         _name(card), f"Asked by {'you' if card.is_mine else card.asked_by}, {widgets.when(card.asked_at)}."
     )
     _back()
-    accounts.show_slips(card.id)
+    shown = accounts.show_slips(card.id)
     accounts.chips([accounts.STATES[card.state]])
     left, right = st.columns([3, 2], gap="large")
     with left:
@@ -175,7 +175,7 @@ def _one(request_id: UUID) -> None:
         elif card.state == "delayed":
             _stop(card)
         elif card.state == "done" and accounts.may_manage():
-            _next(card)
+            _next(card, shown=shown)
 
 
 def _back() -> None:
@@ -352,15 +352,15 @@ def _stop(card: RequestCard) -> None:
 # What comes after -----------------------------------------------------------------------------------------------
 
 
-def _next(card: RequestCard) -> None:
-    """The step that an approved request leaves to do: mostly a slip."""
+def _next(card: RequestCard, *, shown: bool) -> None:
+    """The step that an approved request leaves to do: mostly a slip. shown: it stands above, and a new one would void it."""
     if card.kind == "import":
         _slips(card)
         return
     if card.person_id is None:
         return
     person = desk.glance(people.person, card.person_id)
-    if person is not None and person.needs_slip and str(person.id) != desk.actor().id:
+    if person is not None and person.needs_slip and str(person.id) != desk.actor().id and not shown:
         st.success(f"Next: a sign-in slip, handed over in person. {accounts.slip_opens(person)}", icon=":material/receipt:")  # fmt: skip
         label = "Make a new slip" if person.slip_until else "Make a sign-in slip"
         if st.button(label, type="primary", width="stretch", icon=":material/receipt:") and (

@@ -40,7 +40,7 @@ def problem_of(login: str) -> Problem | None:
     """
     folded = fold_login(login)
     if not folded:
-        return Problem("login-letters", "Write a login.", "login")
+        return Problem("login-letters", "Write a login: the name to sign in with.", "login")
     if len(folded) > LONGEST_LOGIN:
         return Problem("login-letters", _LETTERS, "login")
     if unseen := unseen_in(folded):

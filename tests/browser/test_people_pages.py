@@ -68,7 +68,7 @@ def test_a_colleague_is_asked_for_approved_by_another_admin_and_signs_in_with_th
         expect(page.get_by_text("Say why, in at least 5 characters.")).to_be_visible()
         page.get_by_role("textbox", name="Why").fill("Locum until June")
         page.get_by_role("button", name="Ask for this account").click()
-        expect(page.get_by_text("Write a login.")).to_be_visible()
+        expect(page.get_by_text("Write a login: the name to sign in with.")).to_be_visible()
         expect(page.get_by_text("Choose at least one role.")).to_be_visible()
         page.get_by_label("Name", exact=True).fill("Dr Sipho Dlamini")
         page.get_by_role("textbox", name="Signs in as").fill("sipho.dlamini")
