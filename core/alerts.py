@@ -31,7 +31,7 @@ class AlertCard:
 def raise_alert(work: Work, kind: str, sentence: str, *, about: UUID | str = "") -> None:
     """Leave word for the admins, in the transaction of what happened. For verbs inside their own gate.
 
-    kind: guessing, glass, break-glass, key-added, key-copied, tampered, alone. A tampered row is told of once, until it was seen.
+    kind: guessing, glass, break-glass, key-added, key-copied, renamed, tampered, alone. A tampered row is told of once, until it was seen.
     """
     same = select(Alert.id).where(
         Alert.kind == kind,

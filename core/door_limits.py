@@ -19,6 +19,7 @@ from core.alerts import raise_alert
 from core.limits import Limit
 from core.people import fold, own_tries
 from core.ports.directory import LONGEST_LOGIN, Entry, Lockout
+from core.rules.addresses import counted_address
 from core.store.model import Person, SignInSession
 from core.store.work import Work
 
@@ -263,7 +264,7 @@ def _everybody(work: Work) -> str:
 
 
 def _address(work: Work) -> str:
-    return f"address:{work.actor.address[:64]}"
+    return f"address:{counted_address(work.actor.address[:64])}"
 
 
 def _is_known_address(work: Work) -> bool:

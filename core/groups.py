@@ -8,11 +8,13 @@ from uuid import UUID
 
 from sqlalchemy import select
 
+from core.alerts import raise_alert
 from core.door_limits import tries_there
 from core.errors import Refused
 from core.people import by_login, fold, rename, set_roles
 from core.ports.directory import AccountState, Entry, Group, Lockout
 from core.rules.logins import problem_of
+from core.rules.person_texts import readable
 from core.rules.problems import Problem
 from core.rules.roles import STAFF, Permission, Role
 from core.store.model import GroupRole, Person
@@ -178,7 +180,7 @@ def is_password_newer(entry: Entry, person: Person) -> bool:
 
 def take_over(work: Work, person: Person, entry: Entry) -> None:
     """What the directory says of a person holds here: name, e-mail, groups, and the roles that those give."""
-    rename(work, person, name=(entry.name or person.name)[:120], registration=person.registration)
+    _take_name(work, person, readable(entry.name, other=person.name))
     person.email = entry.email[:120]
     login = fold(entry.login)
     # Under the new login they come in while the directory is away, and the old one is free for somebody else.
@@ -192,6 +194,14 @@ def take_over(work: Work, person: Person, entry: Entry) -> None:
     person.groups = sorted(entry.groups)
     set_roles(work, person, roles_for(work, entry.groups))
     person.password_set_at, person.checked_at = entry.password_set_at, work.now()
+
+
+def _take_name(work: Work, person: Person, name: str) -> None:
+    """At a provider of single sign-on people may write their own name, so that the admins are told of a new one."""
+    if person.directory == "sso" and name != person.name:
+        raise_alert(work, "renamed", f"{person.name} ({person.login}) is called {name} at single sign-on now, and so here. "
+                    "Is it the same person?", about=person.id)  # fmt: skip
+    rename(work, person, name=name, registration=person.registration)
 
 
 def _directory(work: Work):

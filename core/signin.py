@@ -49,6 +49,7 @@ from core.ports.directory import LONGEST_LOGIN, LONGEST_PASSWORD, AccountState, 
 from core.ports.oidc import PUBLIC as UNPROVEN
 from core.ports.oidc import Claims
 from core.rules.logins import problem_of
+from core.rules.person_texts import readable
 from core.rules.roles import Permission
 from core.sessions import may_stay, new_session, session_of
 from core.standing import tell_of_admin
@@ -153,13 +154,13 @@ def check_identity(work: Work, claims: Claims) -> tuple[str, bool]:
     with work.act(Permission.SIGN_IN, Subject("login", "single sign-on")) as facts:
         facts |= {"stage": "sso", "door": work.actor.channel, "issuer": claims.issuer}
         key = hashlib.sha256(f"{claims.issuer}|{claims.subject}".encode()).hexdigest()
-        person = work.db.scalars(
+        person = earlier = work.db.scalars(
             select(Person).where(Person.directory == "sso", Person.directory_id == key).with_for_update()
         ).one_or_none()
         entry = Entry(key, claims.login, claims.name, claims.email, groups=frozenset(claims.groups))
         word, kept_in, why = _Word("right", entry=entry), "sso", ""
         if directory is not None:
-            why = _why_not_linked(work, key, linked, made_earlier=person)
+            why = _why_not_linked(work, key, linked, made_earlier=earlier)
             word, kept_in = _Word("linked", entry=linked), "directory"
             person = _by_entry(work, linked, lock=True) if linked is not None else None
         why = why or _why_not(work, _Seen(), word, person)
@@ -170,6 +171,8 @@ def check_identity(work: Work, claims: Claims) -> tuple[str, bool]:
         _remember(work, person, word, "")
         if word.outcome == "linked":
             person.sso_id, facts["linked"] = key, True
+            if earlier is not None:
+                end_sessions_of(work, earlier, why="linked to the directory")
         facts |= {"person": person.id, "roles": person.roles}
         if claims.has_second_factor:
             return _open(work, person, method="sso", facts=facts), True
@@ -510,7 +513,7 @@ def _newcomer(work: Work, entry: Entry | None, *, directory: str = "directory") 
     """Somebody of the directory comes for the first time: their groups say what they are."""
     if entry is None:
         raise WrongAnswer(WRONG)
-    account = {"login": entry.login, "name": (entry.name or entry.login)[:120], "roles": list(roles_for(work, entry.groups)),
+    account = {"login": entry.login, "name": readable(entry.name, other=entry.login[:120]), "roles": list(roles_for(work, entry.groups)),
                "email": entry.email[:120]}  # fmt: skip
     person = new_person(work, account, directory=directory, directory_id=entry.id)
     tell_of_admin(work, person)

@@ -28,6 +28,7 @@ from starlette.routing import Route
 
 from core import sharing
 from core.errors import Missing, Outside, Refused, SorgError, Unfit, WrongAnswer
+from core.rules.addresses import counted_address
 from core.rules.za_time import local_day
 from core.sharing import SENTENCES, FrontDoor, LinkState, LinkView
 from core.store.work import Actor, House, nobody
@@ -91,7 +92,7 @@ class Gateway(Desk):
     def _answer(self, request: Request, body: bytes) -> Response:
         token, stranger = request.path_params["token"], self.stranger(request)
         view: LinkView = self.ask(sharing.look_at, token, held=cookie_of(request, _seat(token)), by=stranger)
-        if not (self.by_address.take(stranger.address) and self.by_all.take("all")):
+        if not (self.by_address.take(counted_address(stranger.address)) and self.by_all.take("all")):
             return _page(landing.ending(landing.BUSY, view.practice), 429, {"retry-after": "60"})
         if view.state is LinkState.HERE:
             return self._let_in(request, token, cookie_of(request, _seat(token)), view)

@@ -8,6 +8,7 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import Response
 
+from core.rules.addresses import counted_address
 from core.store.work import Actor, House
 from doors.keys import no_keys_at
 from doors.manners import Cookies, Manners, NotTaken, is_local, with_next
@@ -105,7 +106,7 @@ class AccountManners(Manners):
         if actor is not None:
             let_in = self.by_session.take(str(actor.session))
         else:
-            let_in = self.by_address.take(address(request)) and self.by_all.take("all")
+            let_in = self.by_address.take(counted_address(address(request))) and self.by_all.take("all")
         if let_in:
             return
         if "json" in request.headers.get("content-type", ""):

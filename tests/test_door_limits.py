@@ -1,5 +1,7 @@
 """Guessing comes to rest, and keeps nobody out where they signed in lately."""
 
+from dataclasses import replace
+
 import pytest
 
 from core import alerts, factors, people, signin
@@ -159,6 +161,15 @@ def test_one_password_tried_on_thirty_people_rests_the_address_and_alerts_once(e
     assert hire(either_shared).says()
     either_shared.clock.pass_(minutes=10)
     assert guest.says()
+
+
+def test_the_addresses_of_one_household_are_one_address_in_ipv6(shared_house):
+    guest = hire(shared_house)
+    for number in range(20):
+        told(replace(guest, address=f"2001:db8:7:7::{number:x}"), login=f"nobody-at-all-{number}")
+    told(replace(guest, address="2001:db8:7:7:ffff::1"), PASSWORD)
+    assert "address-rests" == newest(shared_house)[0].facts["why"]
+    assert replace(guest, address="2001:db8:7:8::1").says()
 
 
 def test_two_hundred_wrong_in_all_and_only_addresses_of_before_are_heard(shared_house):

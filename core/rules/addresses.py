@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ipaddress import ip_address
+from ipaddress import ip_address, ip_network
 
 UNKNOWN = "unknown"
 
@@ -19,3 +19,13 @@ def plain_address(said: str) -> str:
         return UNKNOWN
     mapped = getattr(found, "ipv4_mapped", None)
     return str(mapped or found)
+
+
+def counted_address(address: str) -> str:
+    """What tries from an address are counted under: of IPv6 the /64, which is one household's or one machine's to choose from.
+
+    >>> counted_address("10.0.0.7"), counted_address("2001:db8:1:2:3:4:5:6"), counted_address("unknown")
+    ('10.0.0.7', '2001:db8:1:2::/64', 'unknown')
+    """
+    plain = plain_address(address)
+    return str(ip_network(f"{plain}/64", strict=False)) if ":" in plain else address

@@ -46,6 +46,16 @@ def problems_of(texts: Mapping[str, str]) -> list[Problem]:
     return problems
 
 
+def readable(name: str, *, other: str) -> str:
+    """The name that a directory or provider says, tidied; `other` where it is none that people should read as a name.
+
+    >>> readable(" Zoë  Fouché ", other="zoe"), readable("\u202eadmin", other="zoe"), readable("", other="zoe")
+    ('Zoë Fouché', 'zoe', 'zoe')
+    """
+    name = tidy("name", name)[: LENGTHS["name"]]
+    return other if problems_of({"name": name}) else name
+
+
 def seen_problems(field: str, text: str, *, heading: str, longest: int) -> list[Problem]:
     """What is wrong with any text that others will read: what nobody sees, too much of it, a live formula."""
     problems = []

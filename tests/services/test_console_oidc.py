@@ -182,6 +182,24 @@ def test_the_second_time_it_is_the_same_person_and_another_session(desk):
     assert (1, "sso", ("radiologist",)) == (total, found[0].directory, found[0].roles)
 
 
+def test_a_new_name_at_the_provider_is_told_of_and_one_that_only_looks_like_a_name_is_not_taken(desk):
+    desk.provider.person["name"] = "Dr Priya Naidoo"
+    assert (200, "") == comes_back(desk)
+    (card,) = desk.test.do("admin", people.people, search="naidoo")[0]
+    for unreadable in ("Admin P\u0435rson", "\u202enosreP nimdA", "=cmd()", "\U0001d400dmin", ""):
+        desk.provider.person["name"] = unreadable
+        assert (200, "") == comes_back(desk)
+        assert "Dr Priya Naidoo" == row_of(desk, card.login).name
+    desk.provider.person["name"] = "Admin Person"
+    assert (200, "") == comes_back(desk)
+    told = [
+        a for a in desk.test.do("admin", alerts.alerts) if a.kind == "renamed" and a.about == str(card.id)
+    ]
+    assert "is called Admin Person at single sign-on now" in told[0].sentence
+    desk.provider.person["name"] = "Dr Priya Naidoo"
+    assert (200, "") == comes_back(desk)
+
+
 # What is refused ------------------------------------------------------------------------------------------------------
 
 
@@ -417,6 +435,17 @@ def test_who_was_shut_out_before_accounts_were_linked_stays_out(linked, openldap
     linked.test.do("admin", people.suspend, row_of(linked, name).id, why="Left the practice")
     of_reception(openldap, linked)
     assert (401, "shut out") == comes_back(linked)
+
+
+def test_when_accounts_are_linked_the_windows_of_the_earlier_one_are_over(linked, openldap):
+    linked.provider.person |= {"LDAP_ID": "", "preferred_username": (name := f"early.{secrets.token_hex(3)}")}
+    with linked.browser() as browser:
+        browser.get(linked.sent(browser))
+        assert 200 == browser.get("/").status_code
+        of_reception(openldap, linked)
+        assert (200, "") == comes_back(linked)
+        assert 303 == browser.get("/", follow_redirects=False).status_code
+    assert "sso" == row_of(linked, name).directory
 
 
 def test_guesses_at_the_password_do_not_keep_out_who_comes_by_single_sign_on(linked, openldap):
