@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from enum import StrEnum
 from uuid import UUID
 
 from sqlalchemy import select
@@ -26,6 +27,34 @@ from core.tokens import hash_token, new_token
 _CLOCKS_DIFFER = timedelta(minutes=5)
 # The door asks at most every half minute (console.door), so that five minutes are never passed.
 _CHECK_EVERY = timedelta(minutes=4, seconds=30)
+
+
+class Over(StrEnum):
+    """Why a session is over, as far as whoever holds its token is told. UNSAID: nothing is known of it, or nothing more."""
+
+    UNSAID = "unsaid"
+    IDLE = "idle"
+    TIME = "time"
+    SELF = "self"
+    PRACTICE = "practice"
+    PASSWORD = "password"
+    FACTOR = "factor"
+    RIGHTS = "rights"
+
+
+# What end_sessions_of and the verbs here write down; what is not among them stays unsaid.
+_OVER = {
+    "signed out": Over.SELF,
+    "ended by its owner": Over.SELF,
+    "ended by an admin": Over.PRACTICE,
+    "suspended": Over.PRACTICE,
+    "password set anew": Over.PASSWORD,
+    "password reset": Over.PASSWORD,
+    "new app": Over.FACTOR,
+    "second factor reset": Over.FACTOR,
+    "new roles": Over.RIGHTS,
+    "wider reach": Over.RIGHTS,
+}
 
 
 @dataclass(frozen=True)
@@ -83,6 +112,23 @@ def actor_of(work: Work, *, token: str, channel: str, address: str = "") -> Acto
         bounds = Bounds(Scope(person.scope) if person.scope else None, frozenset(person.sites), person.patient_id,
                         person.referrer_id, session.is_away, is_keyless(work, session, person))  # fmt: skip
         return Actor(str(person.id), person.name, roles, channel, address, session.id, bounds=bounds)
+
+
+def why_over(work: Work, *, token: str) -> Over:
+    """Why this session is over, for its own door to say; of a token that nobody knows here, nothing is said."""
+    with work.look(Permission.SIGN_IN):
+        query = select(SignInSession).where(SignInSession.token_hash == hash_token(token))
+        found = work.db.scalars(query).one_or_none()
+        at_gateway = work.actor.channel == GATEWAY
+        if found is None or found.stage != "open" or (found.channel == GATEWAY) != at_gateway:
+            return Over.UNSAID
+        idle_at = found.seen_at + work.rule("session_idle")
+        # What came first counts: a session that had long gone to rest is ended again with all others of its person.
+        if found.ended_at and found.ended_at < min(idle_at, found.ends_at):
+            return _OVER.get(found.ended_why, Over.UNSAID)
+        if min(idle_at, found.ends_at) > work.now():
+            return Over.UNSAID  # It is not over itself: the person is out, or what they are has changed.
+        return Over.IDLE if idle_at < found.ends_at else Over.TIME
 
 
 def recheck(work: Work, *, token: str) -> bool | None:

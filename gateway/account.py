@@ -236,11 +236,13 @@ class Accounts:
         return await self.manners.show(request, pages.signed_out)
 
     def _out(self, request: Request) -> Response:
-        """A session that is over says so; whoever never had one is asked to sign in."""
-        if not self.manners.token(request):
+        """A session that is over says so, and why; whoever never had one is asked to sign in."""
+        token = self.manners.token(request)
+        if not token:
             return self.manners.onward(HERE)
         minutes = int(self.house.rules["session_idle"].total_seconds() // 60)
-        answer = self.manners.drawn(request, pages.signed_out, status=401, minutes=minutes)
+        over = self.desk.ask(sessions.why_over, token=token, by=self.desk.stranger(request))
+        answer = self.manners.drawn(request, pages.signed_out, status=401, minutes=minutes, over=over)
         self.manners.drop(answer, self.manners.cookies.session)
         return answer
 

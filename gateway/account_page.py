@@ -11,6 +11,7 @@ from core.factors import NewTotp
 from core.own_studies import OwnStudies, OwnStudy
 from core.rules.passwords import LONGEST, SHORTEST
 from core.rules.za_time import say_day, say_time
+from core.sessions import Over
 from core.sharing import FrontDoor
 from core.signin import SecondHalf
 from doors.manners import with_next
@@ -132,14 +133,26 @@ practice gave you. It takes three minutes.</p>
     return frame.page(practice, "Your phone is not set up yet", body)
 
 
-def signed_out(practice: FrontDoor, *, form: str = "", minutes: int = 0) -> str:
-    """The end of a visit, asked for or after a pause."""
-    why = (
-        f"After {minutes} minutes without use we sign you out, so that nobody else sees your images."
-        if minutes
-        else "Your images and reports are closed on this device."
-    )
-    body = f"""<div class="sign{" warn" if minutes else ""}">{icon("clock" if minutes else "check")}</div>
+# Said to the browser that held the session, and true of it: a pause is blamed for nothing else.
+_OVER = {
+    Over.TIME: "Its time was over: however much it is used, a session ends after some hours.",
+    Over.SELF: "You ended it yourself, here or at another device.",
+    Over.PRACTICE: "The practice ended it. If you do not know why, please ask the practice.",
+    Over.PASSWORD: "Your password was set anew. If that was not you, please call the practice.",
+    Over.FACTOR: "What confirms that it is you was set up anew. If that was not you, please call the practice.",
+    Over.RIGHTS: "The practice changed what your account opens.",
+}
+
+
+def signed_out(practice: FrontDoor, *, form: str = "", minutes: int = 0, over: Over | None = None) -> str:
+    """The end of a visit: asked for (`over` is None), after a pause of so many minutes, or ended in another way."""
+    why = "Your images and reports are closed on this device."
+    if over is Over.IDLE:
+        why = f"After {minutes} minutes without use we sign you out, so that nobody else sees your images."
+    elif over is not None:
+        why = " ".join(t for t in ("This session was ended.", _OVER.get(over, "")) if t)
+    icons = {None: "check", Over.IDLE: "clock", Over.TIME: "clock"}
+    body = f"""<div class="sign{" warn" if over else ""}">{icon(icons.get(over, "lock"))}</div>
 <h1>You are signed out</h1><p class="soft">{why}</p>
 <a class="button" href="/account">Sign in again</a>"""
     return frame.page(practice, "You are signed out", body)

@@ -48,6 +48,7 @@ check_key                    -   -   -   -   -   -   -   -     -   -     -   -  
 
 sessions                    adm mgr rec rgr rad trn bil ana   pat ref   lkp lkr   sys nob
 actor_of                     -   -   -   -   -   -   -   -     -   -     -   -     -   W
+why_over                     -   -   -   -   -   -   -   -     -   -     -   -     -   W
 recheck                      -   -   -   -   -   -   -   -     -   -     -   -     -   W
 keep_awake                   -   -   -   -   -   -   -   -     -   -     -   -     -   W
 sign_out                     -   -   -   -   -   -   -   -     -   -     -   -     -   W

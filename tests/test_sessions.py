@@ -3,11 +3,12 @@
 import pytest
 from sqlalchemy import func, select
 
-from core import patients, sessions
+from core import factors, patients, sessions
 from core.errors import Missing
 from core.rules.roles import Permission
+from core.sessions import Over
 from core.store.model import Person, SignInSession
-from core.store.work import system
+from core.store.work import nobody, system
 from tests.fixtures.guests import hire, newest
 
 
@@ -45,6 +46,32 @@ def test_sessions_are_ended_by_their_owner_and_by_an_admin_and_by_nobody_else(sh
     guest.does(sessions.end_my_session, mine[0].id)
     for person in (guest, other):
         assert () == shared_house.do("admin", sessions.sessions, person_id=person.id)
+
+
+def _end(house, guest, token, why):
+    """As the gate ends somebody's sessions."""
+    with house.work(system()) as work, work.tend(Permission.PEOPLE_FOUND):
+        factors.end_sessions_of(work, work.get(Person, guest.id), why=why)
+    return guest.asks(sessions.why_over, token=token)
+
+
+def test_a_session_says_why_it_is_over_to_whoever_holds_its_token_at_its_own_door(shared_house):
+    house, guest = shared_house, hire(shared_house)
+    assert Over.UNSAID == guest.asks(sessions.why_over, token="nobody's")
+    assert Over.UNSAID == guest.asks(sessions.why_over, token=guest.enters())  # it is not over
+    for why, said in (
+        ("ended by an admin", Over.PRACTICE), ("new roles", Over.RIGHTS), ("wider reach", Over.RIGHTS), ("new app", Over.FACTOR),
+        ("password set anew", Over.PASSWORD), ("ended by its owner", Over.SELF), ("linked to the directory", Over.UNSAID),
+    ):  # fmt: skip
+        assert said == _end(house.house, guest, guest.enters(), why), why
+    token = guest.enters()
+    assert Over.PRACTICE == _end(house.house, guest, token, "suspended")
+    with house.house.work(nobody(channel=sessions.GATEWAY)) as work:
+        assert Over.UNSAID == sessions.why_over(work, token=token)
+    idle = guest.enters()
+    house.clock.pass_(minutes=16)
+    assert Over.IDLE == guest.asks(sessions.why_over, token=idle)
+    assert Over.IDLE == _end(house.house, guest, idle, "new roles")  # it had gone to rest before
 
 
 def test_who_becomes_somebody_outside_is_out_of_the_console_at_once(shared_house):

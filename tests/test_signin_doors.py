@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from urllib.parse import quote
+from uuid import UUID
 
 import httpx
 import pyotp
@@ -114,6 +115,32 @@ def desk(slow_desk: Desk, monkeypatch: pytest.MonkeyPatch) -> Desk:
     """The same with refusals in short steps, for tests that ask nothing of time."""
     monkeypatch.setattr(manners, "FLOOR_S", 0.01)
     return slow_desk
+
+
+# What a session that is over says ---------------------------------------------------------------------------------
+
+
+def test_whoever_was_signed_out_reads_above_the_form_why(desk: Desk) -> None:
+    for why, said in (
+        ("new roles", "this session was ended. What you may do here has changed."),
+        ("ended by an admin", "this session was ended. An admin ended it."),
+        ("", "after 15 minutes without use a session ends."),
+    ):
+        with desk.of("billing") as browser:
+            if why:
+                with (
+                    desk.test.house.work(desk.test.actors["system"]) as work,
+                    work.tend(Permission.PEOPLE_FOUND),
+                ):
+                    person = work.get(Person, UUID(desk.test.actors["billing"].id))
+                    factors.end_sessions_of(work, person, why=why)
+            else:
+                desk.test.clock.pass_(minutes=16)
+            assert f"You are signed out: {said}" in browser.get("/login").text
+    with browser_of(desk.url) as stranger:
+        assert "signed out" not in stranger.get("/login").text
+        stranger.cookies.set(COOKIE, "guessed" * 6, domain="localhost.local", path="/")
+        assert "You are signed out: this session was ended.</p>" in stranger.get("/login").text
 
 
 # The second question --------------------------------------------------------------------------------------------

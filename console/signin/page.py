@@ -8,6 +8,7 @@ from pathlib import Path
 
 from console.signin.forms import with_next
 from core.factors import NewTotp
+from core.sessions import Over
 from core.signin import SecondHalf
 from doors import keys
 from doors.qr import in_groups, picture_of
@@ -173,10 +174,27 @@ AWAY = (
     "The practice's directory does not answer now. Whoever signed in here during the last days still can, with fewer "
     "rights, until it is back."
 )
+_OVER = {
+    Over.TIME: "Its time was over: however much it is used, a session ends after some hours.",
+    Over.SELF: "You ended it yourself, here or in another window.",
+    Over.PRACTICE: "An admin ended it. If you do not know why, ask them.",
+    Over.PASSWORD: "Your password was set anew. If that was not you, tell your practice's admin now.",
+    Over.FACTOR: "Your second factor was set up anew. If that was not you, tell your practice's admin now.",
+    Over.RIGHTS: "What you may do here has changed. Sign in again, and you have it.",
+}
 NO_FACTOR = (
     "Your password is right, but there is nothing yet to confirm it with: no authenticator app and no key. "
     "Ask your practice's admin for a sign-in slip; with it you set up your phone in three minutes."
 )
+
+
+def why_over(over: Over | None, *, minutes: int) -> str:
+    """What is said above the form to the browser whose session is over."""
+    if over is None:
+        return ""
+    if over is Over.IDLE:
+        return f"You are signed out: after {minutes} minutes without use a session ends."
+    return " ".join(t for t in ("You are signed out: this session was ended.", _OVER.get(over, "")) if t)
 
 
 def password_page(
@@ -187,12 +205,13 @@ def password_page(
     said: tuple[str, ...] = (),
     other: str = "",
     is_away: bool = False,
+    over: str = "",
 ) -> str:
-    """First question: who, and the password; or single sign-on, when it has a name (`other`)."""
+    """First question: who, and the password; or single sign-on, when it has a name (`other`). over: why the last session is."""
     focus = ("", " autofocus") if login else (" autofocus", "")
     fields = _NAME_AND_PASSWORD.format(login=escape(login), focus_name=focus[0], focus_password=focus[1])
     return frame(
-        "Sign in", lead("Use the name and password you use in the practice."), notice(AWAY if is_away else ""),
+        "Sign in", lead("Use the name and password you use in the practice."), notice(over), notice(AWAY if is_away else ""),
         message(*said), form("/login", fields, button="Continue", token=token, next=next), single_sign_on(other, next=next),
         '<p class="help">First time here, or a new phone? <a href="/activate">Use your sign-in slip</a>. '
         "Forgotten your password? Your practice's admin can help.</p>",

@@ -78,7 +78,14 @@ class SignIn(Counter):
         token = request.cookies.get(self.door.cookie)
         if await run_in_threadpool(self.door.who, token, address=address_of(request)):
             return self.onward(wish)
-        return await self.password_page(request, next=wish)
+        return await self.password_page(request, next=wish, over=await self._why_over(request, token))
+
+    async def _why_over(self, request: Request, token: str | None) -> str:
+        """Why the session that this browser still carries is over, in a sentence; nothing where it carries none."""
+        if not token:
+            return ""
+        minutes = int(self.door.house.rules["session_idle"].total_seconds() // 60)
+        return page.why_over(await self.stranger(request, sessions.why_over, token=token), minutes=minutes)
 
     @paced
     async def take_password(self, request: Request) -> Response:

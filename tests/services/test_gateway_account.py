@@ -348,6 +348,20 @@ def test_a_visit_ends_after_a_pause_and_says_so(ward):
     )
 
 
+def test_a_visit_that_the_practice_ends_is_not_blamed_on_a_pause(ward):
+    browser = ward.signed_in("cele")
+    assert 200 == browser.get("/account/studies").status_code
+    mine = next(s for s in ward.test.do("admin", sessions.sessions) if s.channel == sessions.GATEWAY)
+    ward.test.do("admin", sessions.end_session, mine.id)
+    over = browser.get("/account/studies")
+    assert (401, True, False) == (
+        over.status_code, "This session was ended. The practice ended it." in over.text, "without use" in over.text,
+    )  # fmt: skip
+    browser.cookies.set(SESSION, "guessed" * 6)
+    unknown = browser.get("/account/studies")
+    assert (401, True) == (unknown.status_code, "This session was ended.</p>" in unknown.text)
+
+
 def test_signing_out_ends_the_session_itself(ward):
     browser = ward.signed_in("cele")
     token = browser.cookies[SESSION]
