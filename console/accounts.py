@@ -65,10 +65,11 @@ def second_factor(card: PersonCard) -> str:
 
 
 def state_column(cards: Sequence[PersonCard], label: str = "State") -> Any:
-    """A table's column of these accounts' states: coloured chips with their words."""
+    """A table's column of these accounts' states: coloured chips with their words, as wide as the longest of them."""
     looks = {said_state(card): widgets.TONES[state_of(card)[0]] for card in cards}
+    width = 28 + 11 * max(map(len, looks), default=0) // 2
     return st.column_config.MultiselectColumn(
-        label, options=list(looks), color=list(looks.values()), width=210
+        label, options=list(looks), color=list(looks.values()), width=width
     )
 
 

@@ -45,7 +45,7 @@ PAGES = (
     PageRow("requests", "Requests", "rule_settings", "Practice", P.CHANGE_SEE),
     PageRow("staff_import", "Import people", "upload_file", "Practice", P.PEOPLE_MANAGE, in_menu=False),
     PageRow("groups", "Groups and roles", "groups_3", "Practice", P.CHANGE_SEE),
-    PageRow("patient_access", "Access to a patient", "lock_person", "Practice", P.ACCESS_SEE),
+    PageRow("patient_access", "Who may see a patient", "lock_person", "Practice", P.ACCESS_SEE),
     PageRow("glass_review", "Broken glass", "emergency_home", "Practice", P.GLASS_REVIEW),
     PageRow("audit", "Audit trail", "policy", "Practice", P.AUDIT_READ),
     PageRow("system_health", "System health", "monitor_heart", "Practice", P.SYSTEM_SEE),

@@ -282,8 +282,6 @@ def _send(account: dict[str, Any]) -> None:
 
 
 def _ask(account: dict[str, Any], why: str) -> None:
-    if not accounts.has_why(why):
-        return
     done = desk.do(changes.ask, kind="add-person", payload=account, why=why, quiet=True)
     if not done:
         widgets.problems(done.problems or (Problem("refused", done.sentence),))

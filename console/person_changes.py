@@ -16,10 +16,10 @@ from core.rules.roles import STAFF, Role
 _WHERE = {"directory": "in the practice's directory", "sso": "where the single sign-on has them"}
 
 
-def draw(card: PersonCard) -> None:
-    """What can be done at once, and the forms that ask."""
+def draw(card: PersonCard, *, shown: bool) -> None:
+    """What can be done at once, and the forms that ask. shown: a slip stands above, and a new one would void it."""
     is_me = str(card.id) == desk.actor().id
-    _at_once(card, is_me=is_me)
+    _at_once(card, is_me=is_me, shown=shown)
     if card.is_break_glass:
         st.caption("The sealed account is made and renewed on the practice's own machine.")
         return
@@ -38,9 +38,9 @@ def draw(card: PersonCard) -> None:
         _in_directory(card)
 
 
-def _at_once(card: PersonCard, *, is_me: bool) -> None:
+def _at_once(card: PersonCard, *, is_me: bool, shown: bool) -> None:
     """What cannot wait for a second admin: handing out a slip, waking, shutting out."""
-    may_have_slip = card.needs_slip and not is_me
+    may_have_slip = card.needs_slip and not is_me and not shown
     if may_have_slip:
         st.write(f"This account waits for its owner. {accounts.slip_opens(card)}")
         label = "Make a new slip" if card.slip_until else "Make a sign-in slip"
@@ -78,7 +78,8 @@ def _roles(card: PersonCard) -> None:
         st.form(f"roles-{card.id}-{card.roles}-{card.scope}", border=False),
     ):
         st.caption(
-            "Once approved, it holds from their next step on; whoever gets more is signed out and signs in anew."
+            "Roles say what they may do; reach says which patients they see. Once approved, both hold from their next step on; "
+            "whoever gets more is signed out and signs in anew."
         )
         if from_groups:
             st.caption(
@@ -139,8 +140,8 @@ def _own_record(card: PersonCard, *, is_me: bool) -> None:
     with st.expander(f"{whose} own record as a patient", icon=":material/folder_shared:"):
         if not card.patient_id:
             st.write(
-                "Who works here and is a patient here opens their own record like any other, until it is bound to them. Then it is "
-                "shut to them here, lists and images included, and nothing opens it: neither access by name nor breaking the glass."
+                "A colleague can be a patient here, too. Say which file is their own, and it is shut to them: lists and images "
+                "included, and neither access by name nor breaking the glass opens it. Until then they can open it like any other."
             )
             key = f"own-file-{card.id}"
             if file := accounts.whose_file(key, note=f"Is this the record of {desk.plain(card.name)}?"):

@@ -19,12 +19,14 @@ from core.rules.money import rands
 from core.rules.problems import Problem
 from core.rules.report_text import Mark, sections
 from core.rules.steps import LOOKS, Status
-from core.rules.za_time import local_day, say_day, say_time
+from core.rules.za_time import local_day, say_day, say_time, say_until
 from core.store.work import Actor
 from core.workflow import BoardRow, Move
 
 Key = TypeVar("Key")
 PER_PAGE = 50
+# How one is called, of what is counted below a table, where it is more than an s less.
+_ONE = {"people": "person", "studies": "study"}
 # A table shows this many rows before it scrolls by itself: a laptop's screen is full then.
 _ROWS, _ROW_PX = 15, 33
 SEXES = {"F": "Female", "M": "Male", "O": "Other"}
@@ -99,6 +101,11 @@ def money(cents: int) -> str:
 def when(at: datetime | None) -> str:
     """24/11/2026 14:05, in South Africa."""
     return say_time(at) or "–"
+
+
+def until(at: datetime | None) -> str:
+    """The end of 24/11/2026, as it was asked for; no end."""
+    return say_until(at) if at else "no end"
 
 
 def day(on: date | None) -> str:
@@ -262,7 +269,9 @@ def pager(name: str, total: int, *, size: int = PER_PAGE, what: str = "") -> Non
     first, last = (at - 1) * size + 1, min(at * size, total)
     left, middle, right = st.columns([6, 1, 1], vertical_alignment="center")
     shown = f"{first}–{last} of {total:,}".replace(",", " ") if total else "0"
-    left.caption(f"{shown} {what}".strip())
+    left.caption(
+        f"{shown} {what}".strip() if total != 1 else f"1 {_ONE.get(what, what.removesuffix('s'))}".strip()
+    )
     if pages > 1:
         if middle.button("Back", key=f"back-{name}", disabled=at <= 1, width="stretch"):
             st.session_state[f"page-{name}"] = at - 1

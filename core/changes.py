@@ -45,12 +45,13 @@ def ask(work: Work, *, kind: str, payload: dict[str, Any], why: str) -> UUID:
             raise Refused("There is no such change.")
         payload = json.loads(json.dumps(payload, default=str))  # As the database will give it back.
         why = " ".join(why.split())
-        if problems := shape_problems(kind, payload):
-            raise Refused("Please mend what is marked.", problems=problems)
-        payload = filled(work, kind, payload)
-        problems = KINDS[kind].problems(work, payload) + sealed_problems(work, kind, payload)
+        without_why: tuple[Problem, ...] = ()
         if not SHORTEST_WHY <= len(why) <= LONGEST_WHY or not why.isprintable():
-            problems += (Problem("why", f"Say why, in {SHORTEST_WHY} to {LONGEST_WHY} characters.", "why"),)
+            without_why = (Problem("why", f"Say why, in {SHORTEST_WHY} to {LONGEST_WHY} characters.", "why"),)
+        if problems := shape_problems(kind, payload):
+            raise Refused("Please mend what is marked.", problems=problems + without_why)
+        payload = filled(work, kind, payload)
+        problems = KINDS[kind].problems(work, payload) + sealed_problems(work, kind, payload) + without_why
         if problems:
             raise Refused("Please mend what is marked.", problems=problems)
         before, now = KINDS[kind].before(work, payload), work.now()

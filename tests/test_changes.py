@@ -161,6 +161,9 @@ def test_all_problems_of_a_request_are_told_at_once(trio):
         p.code for p in refused.value.problems
     ]
     with pytest.raises(Refused) as refused:
+        ask(a, "import", why="", rows=["x"])
+    assert ["shape", "why"] == [p.code for p in refused.value.problems]
+    with pytest.raises(Refused) as refused:
         ask(a, "set-roles", person_id=str(guest.id), roles=["patient", "billing"])
     assert ["role-mixed"] == [p.code for p in refused.value.problems]
     with pytest.raises(Refused, match="mend"):

@@ -1,4 +1,4 @@
-"""Access to a patient: who is let in beside the rule, who is kept out, and asking for either."""
+"""Who may see a patient: who is let in beside the rule, who is kept out, and asking for either."""
 
 from __future__ import annotations
 
@@ -53,7 +53,9 @@ def render() -> None:
 
 
 def _look_up() -> None:
-    widgets.title("Access to a patient", "Who sees one patient beside the usual rule, and who must not.")
+    widgets.title(
+        "Who may see a patient", "Let a colleague in to one patient's record, or close it to somebody."
+    )
     with st.form("access-look-up", border=True):
         left, right = st.columns([4, 1], vertical_alignment="bottom")
         number = left.text_input("Number of the patient or the study", max_chars=64, key="access-number",
@@ -116,7 +118,7 @@ def _row(r: Right) -> dict[str, object]:
     ended = f"{widgets.when(r.ended_at)}, {r.ended_by}" if r.ended_at else ""
     return {
         "State": state, "What": what, "Who": r.person or _EVERYBODY, "Why": r.why, "From": widgets.when(r.from_at),
-        "Until": widgets.when(r.until_at) if r.until_at else "no end", "Ended": ended,
+        "Until": widgets.until(r.until_at), "Ended": ended,
     }  # fmt: skip
 
 

@@ -56,7 +56,7 @@ def _list() -> None:
         )
     else:
         chosen = widgets.pick("people", [_row(c) for c in cards], [c.id for c in cards],
-                              columns={"Name": st.column_config.TextColumn(width=220), "Roles": st.column_config.ListColumn(), "State": accounts.state_column(cards)})  # fmt: skip
+                              columns={"Name": st.column_config.TextColumn(width=185), "Roles": st.column_config.ListColumn(), "State": accounts.state_column(cards)})  # fmt: skip
         widgets.pager("people", total, what="people")
         if chosen:
             widgets.unpick("people")
@@ -100,7 +100,7 @@ def _one(person_id: UUID) -> None:
         f"Signs in as {card.login}; an account {accounts.KEPT.get(card.directory, card.directory)}.",
     )
     _back()
-    accounts.show_slips(card.id)
+    shown = accounts.show_slips(card.id)
     _chips(card)
     waiting = desk.ask(changes.requests, person_id=card.id)
     for request in waiting:
@@ -110,7 +110,7 @@ def _one(person_id: UUID) -> None:
         _facts(card)
     if accounts.may_manage():
         with right:
-            person_changes.draw(card)
+            person_changes.draw(card, shown=shown)
     _below(card)
 
 
@@ -213,7 +213,7 @@ def _sessions(person_id: UUID | None) -> None:
         [
             {"Name": s.name, "From": s.from_address or "this machine", "Since": widgets.when(s.begun_at),
              "Last used": widgets.when(s.seen_at), "Ends": widgets.when(s.ends_at),
-             "": "this window" if s.is_mine else "while the directory was away" if s.is_away else ""}
+             "Note": "this window" if s.is_mine else "while the directory was away" if s.is_away else ""}
             for s in found
         ],
         [s.id for s in found],
@@ -266,10 +266,11 @@ def _rights(card: PersonCard) -> None:
     found = desk.ask(access.access_of_person, card.id)
     if not found:
         widgets.empty("Nothing beside the rule", f"They see what their roles say: {accounts.SCOPES.get(card.scope, '').lower()}.",
-                      "Access to one patient is given, and records are closed, under Access to a patient.")  # fmt: skip
+                      "Access to one patient is given, and records are closed, under Who may see a patient.")  # fmt: skip
         return
     widgets.table([
         {"What": _RIGHTS.get(r.what, r.what), "File": r.file_number, "Stands": "✓ yes" if r.stands else "over", "Why": r.why,
-         "From": widgets.when(r.from_at), "Until": widgets.when(r.ended_at or r.until_at)}
+         "From": widgets.when(r.from_at),
+         "Until": widgets.when(r.ended_at) if r.ended_at else widgets.until(r.until_at)}
         for r in found
     ])  # fmt: skip

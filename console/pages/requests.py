@@ -18,6 +18,8 @@ _VIEWS = ("open", "decided", "alerts")
 _MOST_LINES = 200
 _MOST_NAMED = 10
 _DECIDED = 200
+# Of the decided ones: the reason and who asked stand in sight on a laptop's screen.
+_WIDTHS = {"Decided": 122, "What": 130, "About": 215, "Became": 82, "Why": 220, "Asked by": 135, "By": 130}
 _COLUMNS = ("Login", "What", "Now", "Then")
 
 
@@ -49,7 +51,8 @@ def render() -> None:
 def _open(found: tuple[RequestCard, ...]) -> None:
     if not found:
         widgets.empty(
-            "Nothing waits", "Changes are asked for under People, Groups and roles, and Access to a patient."
+            "Nothing waits",
+            "Changes are asked for under People, Groups and roles, and Who may see a patient.",
         )
         return
     for card in found:
@@ -90,10 +93,10 @@ def _decided() -> None:
         return
     chosen = widgets.pick("decided", [
         {"Decided": widgets.when(c.decided_at or c.ends_at), "What": c.label, "About": c.about,
-         "Became": accounts.STATES[c.state][1], "By": c.decided_by, "Asked by": c.asked_by, "Why": c.why,
+         "Became": accounts.STATES[c.state][1], "Why": c.why, "Asked by": c.asked_by, "By": c.decided_by,
          "Remark": c.remark}
         for c in found
-    ], [c.id for c in found])  # fmt: skip
+    ], [c.id for c in found], columns={name: st.column_config.TextColumn(width=width) for name, width in _WIDTHS.items()})  # fmt: skip
     if len(found) == _DECIDED:
         st.caption(f"The newest {_DECIDED}. Older ones stand in the audit trail.")
     if chosen:

@@ -46,7 +46,7 @@ COLUMNS = {
     "registration": Column(HEADINGS["registration"], ("registration", "registration number", "HPCSA", "HPCSA number", "HPCSA no"), "May stay empty."),
     "practice_number": Column(HEADINGS["practice_number"], ("practice no", "PCNS", "PCNS number", "BHF number"), "All 13 digits, leading zeros included; may stay empty."),
     "email": Column(HEADINGS["email"], ("mail", "e-mail address"), "May stay empty."),
-    "id_number": Column("ID number", ("ID", "ID no", "SA ID", "SA ID number", "identity number"), "South African ID number, as text; may stay empty. It is only checked."),
+    "id_number": Column("ID number", ("ID", "ID no", "SA ID", "SA ID number", "identity number"), "South African ID number, as text; may stay empty. It is checked and not kept."),
     "sites": Column("Sites", ("site", "branch", "branches"), "Two-character codes of sites, parted by semicolons or commas; empty: the practice's own."),
     "scope": Column(
         "Scope", ("patient scope", "access to patients"),
