@@ -33,10 +33,21 @@ class Line:
 
 
 @dataclass(frozen=True)
+class SheetPerson:
+    """Of a sheet, somebody who is new or whose roles change: who it is, and what they may do now and then."""
+
+    login: str
+    name: str
+    is_new: bool
+    before: tuple[str, ...]
+    after: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class RequestCard:
     """A request as its page needs it. why_not: why this person cannot approve it; empty when they can.
 
-    purpose: what a fresh proof for approving it is bound to (core.factors).
+    purpose: what a fresh proof for approving it is bound to (core.factors). sheet: of an import, in the sheet's order.
     """
 
     id: UUID
@@ -59,6 +70,7 @@ class RequestCard:
     purpose: str
     why_not: str
     is_mine: bool
+    sheet: tuple[SheetPerson, ...] = ()
 
 
 def card_of(work: Work, row: ChangeRequest, *, why_not: str, in_list: bool = False) -> RequestCard:
@@ -68,7 +80,7 @@ def card_of(work: Work, row: ChangeRequest, *, why_not: str, in_list: bool = Fal
         row.id, row.kind, KINDS[row.kind].label if row.kind in KINDS else row.kind, _about(work, row), row.person_id,
         row.patient_id, lines, row.why, name_and_login(work, row.asked_by), row.asked_at, row.ends_at, row.state, row.due_at,
         name_and_login(work, row.decided_by), row.decided_at, row.remark, row.digest, purpose_of(row), why_not,
-        str(row.asked_by) == work.actor.id,
+        str(row.asked_by) == work.actor.id, () if in_list or row.kind != "import" else _sheet(row),
     )  # fmt: skip
 
 
@@ -192,6 +204,19 @@ def _import_lines(work: Work, row: ChangeRequest) -> tuple[Line, ...]:
             if was != will:
                 lines.append(Line(_WORDS.get(field, field), was, will, login))
     return tuple(lines)
+
+
+def _sheet(row: ChangeRequest) -> tuple[SheetPerson, ...]:
+    """Who gets an account or other roles: what an approver asks first, and among thousands of lines does not find."""
+    known = {before["login"]: before for before in row.before["rows"]}
+    found = []
+    for item in row.payload["rows"]:
+        login, is_new = people.fold(item["login"]), not item.get("person_id")
+        before = () if is_new else tuple(known.get(login, {}).get("roles", ()))
+        after = tuple(item["roles"])
+        if is_new or set(before) != set(after):
+            found.append(SheetPerson(login, item["name"], is_new, before, after))
+    return tuple(found)
 
 
 def _mapping_lines(row: ChangeRequest, *, by_hand: bool) -> tuple[Line, ...]:

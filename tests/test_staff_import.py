@@ -97,12 +97,20 @@ def test_refused_rows_are_left_out_and_the_good_ones_asked_for(two):
     assert (3, 0, 1, 3) == tuple(found.count(w) for w in ("new", "changed", "unchanged", "refused"))
     card = two.do("second", changes.request, ask(two, data))
     assert ["thandi.nkosi", "na", "pieter"] == list(dict.fromkeys(line.of for line in card.lines))
+    assert [("thandi.nkosi", True), ("na", True), ("pieter", True)] == [
+        (p.login, p.is_new) for p in card.sheet
+    ]
 
 
 def test_a_changed_row_carries_the_whole_person_and_keeps_what_the_sheet_does_not_name(two):
     data = (HEAD + "billing;Billing Persoon;billing, manager\n").encode()
     assert {"billing": "changed"} == whats(two, data)
-    approve(two, ask(two, data))
+    request = ask(two, data)
+    assert [("billing", "Billing Persoon", False, ("billing",), {"billing", "manager"})] == [
+        (p.login, p.name, p.is_new, p.before, set(p.after))
+        for p in two.do("second", changes.request, request).sheet
+    ]
+    approve(two, request)
     card = two.do("admin", people.people, search="Persoon")[0][0]
     assert (("billing", "manager"), "MP 0123456") == (card.roles, card.registration)
 

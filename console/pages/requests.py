@@ -17,6 +17,7 @@ from core.rules.roles import Permission, Role
 _VIEWS = ("open", "decided", "alerts")
 _MOST_LINES = 200
 _MOST_NAMED = 10
+_MOST_PEOPLE, _PEOPLE_PX = 50, 365
 _DECIDED = 200
 # Of the decided ones: the reason and who asked stand in sight on a laptop's screen.
 _WIDTHS = {"Decided": 122, "What": 130, "About": 215, "Became": 82, "Why": 220, "Asked by": 135, "By": 130}
@@ -209,13 +210,30 @@ def _rows(card: RequestCard) -> None:
     changed = {line.of for line in card.lines} - new
     st.write(f"**{len(new)}** new and **{len(changed)}** changed accounts, all of them or none.")
     _roles_given(card)
-    widgets.table([dict(zip(_COLUMNS, _cells(line), strict=True)) for line in card.lines[:_MOST_LINES]])
-    if len(card.lines) > _MOST_LINES:
-        st.caption(f"The first {_MOST_LINES} of {len(card.lines)}. The file has them all.")
+    _people_of(card)
+    with st.expander("Every field that changes", icon=":material/list:"):
+        widgets.table([dict(zip(_COLUMNS, _cells(line), strict=True)) for line in card.lines[:_MOST_LINES]])
+        if len(card.lines) > _MOST_LINES:
+            st.caption(f"The first {_MOST_LINES} of {len(card.lines)}. The file has them all.")
     st.download_button(
         "The whole list as a file", lambda: sheets.write_csv(_COLUMNS, [_cells(line) for line in card.lines]),
         file_name="import-request.csv", mime="text/csv", icon=":material/download:", on_click="ignore",
     )  # fmt: skip
+
+
+def _people_of(card: RequestCard) -> None:
+    """Who is new and whose roles change, by name; who becomes an admin stands first."""
+    found = sorted(card.sheet, key=lambda p: Role.ADMIN not in p.after or Role.ADMIN in p.before)
+    if not found:
+        return
+    rows = [
+        {"Name": p.name, "Login": p.login, "What": "New" if p.is_new else "Other roles", "Now": ", ".join(p.before) or "–",
+         "Then": ", ".join(p.after) or "–"}
+        for p in found[:_MOST_PEOPLE]
+    ]  # fmt: skip
+    widgets.table(rows, height=_PEOPLE_PX if len(rows) * 33 > _PEOPLE_PX else "auto")
+    if len(found) > _MOST_PEOPLE:
+        st.caption(f"… and {len(found) - _MOST_PEOPLE} more: in the file.")
 
 
 def _roles_given(card: RequestCard) -> None:

@@ -65,6 +65,7 @@ def test_a_sheet_of_five_thousand_goes_its_whole_way(browser: Browser, office: C
         page.goto(f"{office.url}/requests?request={request}")
         expect(page.get_by_text("Roles that are given: reception 4749, ")).to_be_visible()
         expect(page.get_by_text("New admins among them: p.4001.")).to_be_visible()
+        expect(page.get_by_text("… and 4700 more: in the file.")).to_be_visible()
         card = test.do("second", changes.request, request)
         test.do("second", changes.approve, request, digest=card.digest, code=test.code("second"))
         page.reload()
