@@ -32,6 +32,7 @@ from core.store.work import House, Subject, Work, system
 
 LASTS = timedelta(days=14)
 ALONE_AFTER = timedelta(days=30)
+TO_MEND = "Please mend this first:"  # What follows is listed below the form; none of its fields is marked.
 DECIDED = "This request is decided already."
 ASKER_OUT = "Who asked for this is no admin any more: refuse it."
 _MOST_COUNTED = 100
@@ -49,11 +50,13 @@ def ask(work: Work, *, kind: str, payload: dict[str, Any], why: str) -> UUID:
         if not SHORTEST_WHY <= len(why) <= LONGEST_WHY or not why.isprintable():
             without_why = (Problem("why", f"Say why, in {SHORTEST_WHY} to {LONGEST_WHY} characters.", "why"),)
         if problems := shape_problems(kind, payload):
-            raise Refused("Please mend what is marked.", problems=problems + without_why)
+            raise Refused(TO_MEND, problems=problems + without_why)
         payload = filled(work, kind, payload)
-        problems = KINDS[kind].problems(work, payload) + sealed_problems(work, kind, payload) + without_why
+        problems = KINDS[kind].problems(work, payload) + sealed_problems(work, kind, payload)
+        # Access to a patient asks for a longer one, and says so.
+        problems += () if any(p.field == "why" for p in problems) else without_why
         if problems:
-            raise Refused("Please mend what is marked.", problems=problems)
+            raise Refused(TO_MEND, problems=problems)
         before, now = KINDS[kind].before(work, payload), work.now()
         person_id, patient_id = whom(work, kind, payload)
         row = ChangeRequest(

@@ -278,7 +278,15 @@ def test_a_record_that_is_closed_to_who_decides_is_told_by_its_number_alone(hous
     patient, _ = book_thando(house)
     number = house.do("reception", patients.open_patient, patient).file_number
     request = ask(a, "own-record", **about(guest), patient_id=str(patient))
+    closing = about_patient(a, "block", person_id="", patient_id=str(patient), kind="vip", until_at="")
+    listed = {card.id: card.about for card in b.does(changes.requests)}
+    assert f"{number}: Nkosi-Müller, Thandô, born 01/01/1980" == listed[closing]
+    with pytest.raises(Refused, match="mend this first") as refused:
+        payload = {"person_id": "", "patient_id": str(patient), "kind": "none", "why": "", "until_at": ""}
+        a.does(changes.ask, kind="block", payload=payload, why="")
+    assert ["why", "kind", "person_id"] == [p.field for p in refused.value.problems]
     block(house, patient, None)
+    assert number == b.does(changes.request, closing).about
     assert number == b.does(changes.request, request).lines[1].after
     approve(b, request)
     assert not can_open(house, "reception", patient)

@@ -184,6 +184,7 @@ def test_a_record_is_closed_opened_in_an_emergency_loudly_and_reviewed_by_somebo
         page.get_by_label("In words").fill("short")
         page.get_by_role("button", name="Ask to close it").click()
         expect(page.get_by_text("Say why, in 10 to 300 characters.")).to_be_visible(timeout=WAIT_MS)
+        expect(page.get_by_text("Please mend this first:")).to_be_visible()
         page.get_by_label("In words").fill("A member of parliament, journalists ask")
         page.get_by_role("button", name="Ask to close it").click()
         expect(page.get_by_text("waits for another admin")).to_be_visible(timeout=WAIT_MS)
