@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date, datetime
@@ -12,9 +13,12 @@ from uuid import UUID
 from sqlalchemy import Select, select
 
 from core import factors
-from core.rules.roles import Permission
+from core.access import BLOCKS
+from core.change_kinds import KINDS
+from core.rules.acts import is_id, say_act, say_facts, say_subject
+from core.rules.roles import Permission, Role
 from core.rules.sheets import write_csv
-from core.rules.za_time import day_bounds
+from core.rules.za_time import day_bounds, say_time
 from core.store import audit
 from core.store.audit import Verdict
 from core.store.model import AuditEntry, Patient, Person, Study
@@ -22,7 +26,11 @@ from core.store.work import Subject, Work
 
 # What a fresh proof for taking the trail out is bound to.
 TAKE_OUT, MOST_TAKEN = "export:audit", 10_000
-_TAKEN = ("Number", "At (UTC)", "Who", "Roles", "Act", "Outcome", "Kind", "About", "From", "Facts")
+# A patient reads the first ones; the machine's own words, for filters and auditors, stand behind them.
+_TAKEN = ("Number", "When", "Who", "Roles", "What was done", "Outcome", "About", "Details", "From", "At (UTC)", "Act",
+          "Kind", "Id", "Facts as recorded")  # fmt: skip
+# SQLite takes about 32 000 values in one question, and a whole file of entries may name more rows than that.
+_NAMED_AT_ONCE = 10_000
 
 
 @dataclass(frozen=True)
@@ -42,6 +50,38 @@ class EntryCard:
     patient_id: str
     facts: dict[str, object]
     names: dict[str, str]  # what people call the rows behind the ids in here: accession, file number, name
+
+    @property
+    def done(self) -> str:
+        """What was done, in words."""
+        return say_act(self.act, kind=self.subject_kind, facts=self.facts)
+
+    @property
+    def details(self) -> str:
+        """The facts in words, without those that the other columns say."""
+        known = frozenset({self.subject_id, self._of} - {""})
+        return say_facts(self.act, kind=self.subject_kind, facts=self.facts, names=self.names, known=known)
+
+    @property
+    def about(self) -> str:
+        """What it was about: by its own name, or else by whose it is. What began with a number names the file found."""
+        kind = "patient" if self.subject_kind == "practice" and self.patient_id else self.subject_kind
+        return say_subject(kind, self._of)
+
+    @property
+    def by(self) -> str:
+        """Who did it; before anybody has signed in nobody can say."""
+        return "Not signed in yet" if self.roles == (Role.NOBODY,) else self.who
+
+    @property
+    def _of(self) -> str:
+        if not is_id(self.subject_id) and self.subject_id:
+            return self.subject_id
+        named = (self.subject_id, str(self.facts.get("person", "")), self.patient_id)
+        if self.subject_kind in ("patient", "practice"):
+            named = (self.subject_id, self.patient_id)
+        tail = f"…{self.subject_id[-8:]}" if self.subject_id else ""
+        return next((self.names[i] for i in named if i in self.names), tail)
 
 
 @dataclass(frozen=True)
@@ -112,11 +152,10 @@ def take_out(
 
 
 def _taken(card: EntryCard) -> tuple[str, ...]:
-    said = {k: card.names.get(str(v), str(v)) for k, v in card.facts.items()}
     return (
-        str(card.seq), card.at.isoformat(timespec="seconds"), card.who, " ".join(card.roles), card.act, card.outcome,
-        card.subject_kind, card.names.get(card.subject_id, card.subject_id), f"{card.channel} {card.address}".strip(),
-        json.dumps(said, ensure_ascii=False),
+        str(card.seq), say_time(card.at), card.by, " ".join(card.roles), card.done, card.outcome, card.about,
+        card.details, f"{card.channel} {card.address}".strip(), card.at.isoformat(timespec="seconds"), card.act,
+        card.subject_kind, card.subject_id, json.dumps(card.facts, ensure_ascii=False),
     )  # fmt: skip
 
 
@@ -144,25 +183,40 @@ def _cards(work: Work, query, before: int | None, size: int) -> tuple[EntryCard,
 
 
 def _ids(entry: AuditEntry, event: dict[str, Any]) -> set[str]:
-    return {entry.subject_id, *(str(v) for v in event["facts"].values())}
+    return {entry.subject_id, entry.patient_id, *_texts(event["facts"])}
 
 
-def _names(work: Work, ids: set[str]) -> dict[str, str]:
+def _texts(value: object) -> Iterator[str]:
+    """Whatever may be an id, also in what was before and after; the thousands of rows of a sheet are not said."""
+    for item in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
+        if isinstance(item, str):
+            yield item
+        elif isinstance(value, dict):
+            yield from _texts(item)
+
+
+def _names(work: Work, texts: set[str]) -> dict[str, str]:
     """Ids as people know them; one question a kind for a whole page of entries."""
-    known = {}
-    for text in ids:
+    known: list[UUID] = []
+    for text in texts:
         with suppress(ValueError):
-            known[UUID(text)] = text
+            known.append(UUID(text))
     called = ((Study, Study.accession), (Patient, Patient.file_number), (Person, Person.name))
+    parts = [known[at : at + _NAMED_AT_ONCE] for at in range(0, len(known), _NAMED_AT_ONCE)]
     return {
-        known[row_id]: str(name)
+        str(row_id): str(name)
         for table, column in called
-        for row_id, name in work.db.execute(select(table.id, column).where(table.id.in_(known)))
+        for part in parts
+        for row_id, name in work.db.execute(select(table.id, column).where(table.id.in_(part)))
     }
 
 
 def _card(entry: AuditEntry, event: dict[str, Any], names: dict[str, str]) -> EntryCard:
     channel, address = event["from"]
+    kind = str(event["facts"].get("kind", ""))
+    if entry.subject_kind == "request" and kind in KINDS:
+        # What a request is about, and why a record is closed, as their pages say it.
+        names |= {kind: KINDS[kind].label.lower()} | {k: words.lower() for k, words in BLOCKS.items()}
     return EntryCard(entry.seq, entry.at, event["name"], tuple(event["roles"]), channel, address, entry.act,
                      entry.outcome, entry.subject_kind, entry.subject_id, entry.patient_id, event["facts"],
                      names)  # fmt: skip

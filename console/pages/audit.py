@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any
 from uuid import UUID
 
@@ -11,12 +10,25 @@ import streamlit as st
 from console import desk, takeout, widgets
 from core import access, people, privacy
 from core.privacy import EntryCard, Questions
+from core.rules.acts import ACTS, say_act
 from core.rules.roles import Permission
 
 _OUTCOMES = {"": "Every outcome", "done": "Done", "refused": "Refused"}
+_NO_STAFF = {"": "Everyone", "system": "Sorg itself", "nobody": "Not signed in yet"}
 SIZE = 100
-_LONGEST_FACT = 500
-_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+_LONGEST = 500
+# Together as wide as a laptop's screen of 1366 px leaves beside the menu.
+_WIDTHS = {
+    "No.": 50,
+    "When": 126,
+    "Who": 126,
+    "As": 84,
+    "What was done": 182,
+    "About": 140,
+    "Details": 230,
+    "From": 78,
+}
+_ROW_PX = 50  # two lines, so that little is cut
 
 
 def render() -> None:
@@ -32,10 +44,10 @@ def _all() -> None:
                                                      help="Look the patient up, then: Who looked at this patient"):  # fmt: skip
         desk.go("patient_access")
     a, b, c, d = st.columns([2, 2, 1.4, 2])
-    act = a.selectbox("Act", ["", *sorted(Permission)], format_func=lambda p: str(p) or "Every act", key="audit-act",
+    act = a.selectbox("Act", ["", *sorted(ACTS, key=say_act)], format_func=lambda p: say_act(p) if p else "Every act", key="audit-act",
                       label_visibility="collapsed")  # fmt: skip
     staff = {str(p.id): p.name for p in desk.ask(people.people, size=500)[0]}
-    who = b.selectbox("Who", ["", "system", "nobody", *staff], format_func=lambda i: staff.get(i, i or "Everyone"),
+    who = b.selectbox("Who", [*_NO_STAFF, *staff], format_func=lambda i: _NO_STAFF.get(i) or staff[i],
                       key="audit-who", label_visibility="collapsed")  # fmt: skip
     outcome = c.selectbox("Outcome", list(_OUTCOMES), format_func=_OUTCOMES.__getitem__, key="audit-outcome",
                           label_visibility="collapsed")  # fmt: skip
@@ -76,9 +88,9 @@ def _entries(name: str, narrowed: Any, ask: Any) -> None:
     if not entries and not trail:
         widgets.empty("Nothing on record fits", "Widen the filters to see more.")
         return
-    widgets.table(
-        [_row(e) for e in entries], columns={"Facts": st.column_config.TextColumn(width="large")}, height=560
-    )
+    columns = {name: st.column_config.Column(width=width) for name, width in _WIDTHS.items()}
+    st.dataframe([_row(e) for e in entries], column_config=columns, hide_index=True, height=560, row_height=_ROW_PX,
+                 placeholder="")  # fmt: skip
     a, b, _ = st.columns([1, 1, 4])
     if a.button("Newer", disabled=not trail, width="stretch", key=f"newer-{name}"):
         trail.pop()
@@ -90,23 +102,15 @@ def _entries(name: str, narrowed: Any, ask: Any) -> None:
 
 def _row(e: EntryCard) -> dict[str, object]:
     return {
-        "No.": e.seq, "When": widgets.when(e.at), "Who": e.who, "Act": e.act,
-        "Outcome": "✓ done" if e.outcome == "done" else f"✕ {e.outcome}",
-        "About": f"{e.subject_kind} {_called(e, e.subject_id)}".strip(),
-        "Facts": ", ".join(_cut(f"{k}: {_called(e, v)}") for k, v in e.facts.items()),
-        "From": f"{e.channel} {e.address}".strip(), "Roles": ", ".join(e.roles),
+        "No.": e.seq, "When": widgets.when(e.at), "Who": e.by, "As": ", ".join(e.roles),
+        "What was done": e.done if e.outcome == "done" else f"✕ {e.outcome}: {e.done}",
+        "About": e.about, "Details": _cut(e.details), "From": f"{e.channel} {e.address}".strip(),
     }  # fmt: skip
 
 
-def _cut(fact: str) -> str:
-    """A sheet of thousands is one fact; all of it is in the export, and on the request's own page."""
-    return fact if len(fact) <= _LONGEST_FACT else f"{fact[:_LONGEST_FACT]} … (cut)"
-
-
-def _called(e: EntryCard, value: object) -> str:
-    """An id as people know it; ids that follow each other in time begin alike, so that their end tells them apart."""
-    text = str(value)
-    return e.names.get(text) or (f"…{text[-8:]}" if _ID.fullmatch(text) else text)
+def _cut(text: str) -> str:
+    """A long note is all in the file that is taken out, and on its own page."""
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]} … (cut)"
 
 
 def _chain() -> None:
