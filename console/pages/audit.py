@@ -19,16 +19,14 @@ SIZE = 100
 _LONGEST = 500
 # Together as wide as a laptop's screen of 1366 px leaves beside the menu.
 _WIDTHS = {
-    "No.": 50,
-    "When": 126,
-    "Who": 126,
-    "As": 84,
-    "What was done": 182,
-    "About": 140,
-    "Details": 230,
-    "From": 78,
+    "No.": 48,
+    "When": 124,
+    "Who": 124,
+    "What was done": 262,
+    "About": 146,
+    "Details": 200,
+    "From": 127,
 }
-_ROW_PX = 50  # two lines, so that little is cut
 
 
 def render() -> None:
@@ -89,8 +87,7 @@ def _entries(name: str, narrowed: Any, ask: Any) -> None:
         widgets.empty("Nothing on record fits", "Widen the filters to see more.")
         return
     columns = {name: st.column_config.Column(width=width) for name, width in _WIDTHS.items()}
-    st.dataframe([_row(e) for e in entries], column_config=columns, hide_index=True, height=560, row_height=_ROW_PX,
-                 placeholder="")  # fmt: skip
+    widgets.table([_row(e) for e in entries], columns=columns, height=560)
     a, b, _ = st.columns([1, 1, 4])
     if a.button("Newer", disabled=not trail, width="stretch", key=f"newer-{name}"):
         trail.pop()
@@ -102,7 +99,7 @@ def _entries(name: str, narrowed: Any, ask: Any) -> None:
 
 def _row(e: EntryCard) -> dict[str, object]:
     return {
-        "No.": e.seq, "When": widgets.when(e.at), "Who": e.by, "As": ", ".join(e.roles),
+        "No.": e.seq, "When": widgets.when(e.at), "Who": e.by,
         "What was done": e.done if e.outcome == "done" else f"✕ {e.outcome}: {e.done}",
         "About": e.about, "Details": _cut(e.details), "From": f"{e.channel} {e.address}".strip(),
     }  # fmt: skip
