@@ -36,9 +36,14 @@ def test_a_person_name_has_the_parts_of_dicom_and_nothing_that_would_split_it(pa
 
 def test_the_signers_name_is_written_as_dicom_wants_it():
     spoken = ("Dr Amahle van der Merwe", "Priya Naidoo", "Dr. N. Dlamini", "Radiologist Person", "Solo", "")
-    assert ["van der Merwe^Amahle^^Dr", "Naidoo^Priya", "Dlamini^N.^^Dr.", "Person^Radiologist", "Solo", ""] == [
-        names.spoken_name(name) for name in spoken
-    ]
+    assert [
+        "van der Merwe^Amahle^^Dr",
+        "Naidoo^Priya",
+        "Dlamini^N.^^Dr.",
+        "Person^Radiologist",
+        "Solo",
+        "",
+    ] == [names.spoken_name(name) for name in spoken]
 
 
 # Made by the rule of the number itself: six of birth, four of sex, citizenship, 8, Luhn's digit.
