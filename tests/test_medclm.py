@@ -6,7 +6,7 @@ from datetime import UTC, date, datetime
 from decimal import Decimal
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from pydifact.segmentcollection import Interchange as Pydifact
 
@@ -422,11 +422,14 @@ def test_a_claim_without_what_the_message_needs_is_refused_by_the_grammar():
 
 
 @given(st.text(max_size=40), st.sampled_from(["UNOA", "UNOB", "UNOC"]))
+@example("`", "UNOB")
 def test_no_text_breaks_the_respelling_and_nothing_is_lost_unnoticed(text, repertoire):
     folded, lost = medclm.fold(text, repertoire)
     assert set(folded) <= medclm.REPERTOIRES[repertoire]
     if not lost and text.isascii() and repertoire != "UNOA":
-        assert folded == " ".join(text.split())
+        # The one mark that nobody misses: typed for an apostrophe, and not in level B.
+        known = text.replace("`", "'") if repertoire == "UNOB" else text
+        assert folded == " ".join(known.split())
 
 
 # --- codes in their 35 characters ------------------------------------------------------------------------
