@@ -115,7 +115,8 @@ def _visit_all(
 
 async def _sitting(url: str, tokens: list[str]) -> list[float]:
     seconds = (60 if is_full_run() else 12) + (0 if len(tokens) > 1 else 12)
-    visitors = [Visitor(url, token, random.Random(at)) for at, token in enumerate(tokens)]
+    lobby = asyncio.Barrier(len(tokens))
+    visitors = [Visitor(url, token, random.Random(at), lobby) for at, token in enumerate(tokens)]
     await asyncio.gather(*(v.sit(seconds) for v in visitors))
     if not any(v.saw_board for v in visitors):
         raise Unfit("Nobody's board came.")
@@ -129,6 +130,7 @@ class Visitor:
     url: str
     token: str
     dice: random.Random
+    lobby: asyncio.Barrier
     times: list[float] = field(default_factory=list)
     _search: str = ""
     _said: str = ""
@@ -140,7 +142,10 @@ class Visitor:
     _live: dict[str, asyncio.Task] = field(default_factory=dict)
 
     async def sit(self, seconds: float) -> None:
-        """Open the board, then search again and again with time to think between."""
+        """Open the board; once everybody has, or gave up, search again and again with time to think between.
+
+        People come in over a morning: what it costs that all open their first page at once is another question.
+        """
         await asyncio.sleep(self.dice.uniform(0, THINK_S))
         address = self.url.replace("http", "ws", 1) + "/_stcore/stream"
         headers = {"Cookie": f"{COOKIE}={self.token}"}
@@ -148,13 +153,7 @@ class Visitor:
                            max_size=None, compression=None, proxy=None) as socket:  # fmt: skip
             reader = asyncio.create_task(self._read(socket))
             try:
-                async with asyncio.timeout(PATIENCE_S):
-                    for _ in range(3):
-                        # A live redraw that begins at once makes the server drop what it had not sent of the whole run.
-                        if not self.saw_board:
-                            await self._run(socket, first=True)
-                if not self.saw_board:
-                    raise TimeoutError
+                await self._come_in(socket)
                 ends_s = time.perf_counter() + seconds
                 while True:
                     await asyncio.sleep(self.dice.uniform(THINK_S - 1, THINK_S + 1))
@@ -167,6 +166,19 @@ class Visitor:
             finally:
                 for task in (reader, *self._live.values()):
                     task.cancel()
+
+    async def _come_in(self, socket: ClientConnection) -> None:
+        """Open the board, then wait until everybody has, or gave up. Raises TimeoutError."""
+        try:
+            async with asyncio.timeout(PATIENCE_S):
+                for _ in range(3):
+                    # A live redraw that begins at once makes the server drop what it had not sent of the whole run.
+                    if not self.saw_board:
+                        await self._run(socket, first=True)
+        finally:
+            await self.lobby.wait()
+        if not self.saw_board:
+            raise TimeoutError
 
     @property
     def saw_board(self) -> bool:
