@@ -41,6 +41,15 @@ def test_migrating_gives_exactly_the_tables_of_the_models(engine):
         assert [] == compare_metadata(context, Base.metadata)
 
 
+def test_passwords_that_an_early_version_kept_on_slips_are_gone(engine):
+    migrate.upgrade(engine, to="0002")
+    kind = "blob" if engine.dialect.name == "sqlite" else "bytea"
+    run(engine, f"alter table activation add column password_box {kind}")
+    migrate.upgrade(engine)
+    with db.maintenance("test"), engine.connect() as connection:
+        assert [] == compare_metadata(MigrationContext.configure(connection), Base.metadata)
+
+
 def test_migrating_again_changes_nothing(engine):
     migrate.upgrade(engine)
     migrate.upgrade(engine)

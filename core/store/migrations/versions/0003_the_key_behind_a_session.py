@@ -21,6 +21,10 @@ def upgrade() -> None:
         batch_op.add_column(sa.Column("former_names", sa.JSON(), server_default="[]", nullable=False))
         batch_op.add_column(sa.Column("sso_id", sa.String(length=64), nullable=True))
         batch_op.create_unique_constraint(batch_op.f("uq_person_sso_id"), ["sso_id"])
+    # An early 0002 kept chosen passwords on the slip, sealed. They wait in the browser now, and should not lie here.
+    if "password_box" in {column["name"] for column in sa.inspect(op.get_bind()).get_columns("activation")}:
+        with op.batch_alter_table("activation", schema=None) as batch_op:
+            batch_op.drop_column("password_box")
 
 
 def downgrade() -> None:
