@@ -144,9 +144,6 @@ class ActiveDirectory:
         )
         return group_of(_sid(row), row, members=len(members))
 
-    def is_there(self, session: Session) -> bool:
-        return session.only(self._config.base_dn, "(objectClass=*)", ("objectClass",), scope=BASE) is not None
-
     def lockouts(self, session: Session) -> tuple[tuple[str, Lockout | None], ...]:
         settings = session.search(
             f"CN=Password Settings Container,CN=System,{self._root}", IS_SETTINGS, ("cn",)

@@ -62,7 +62,7 @@ class LdapDirectory:
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         refuse_unsafe(config)
-        self.kind = config.kind
+        self.kind, self._base_dn = config.kind, config.base_dn
         self.writes = config.writer is not None
         self._kind: Kind = KINDS[config.kind](config, clock, now)
         self._wire = Wire(
@@ -177,8 +177,12 @@ class LdapDirectory:
         return self._wire.listing(question) if _askable(group_id) else None
 
     def answers(self) -> bool:
+        def is_there(session: Session) -> bool:
+            head = session.only(self._base_dn, "(objectClass=*)", ("objectClass",), scope=BASE)
+            return head is not None
+
         try:
-            return self._wire.asking(self._kind.is_there)
+            return self._wire.asking(is_there)
         except Away:
             return False
         except Outside as error:

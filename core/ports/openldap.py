@@ -118,9 +118,6 @@ class OpenLdap:
             row.text("entryUUID"), row, members=len(whole.values.get("member", [])) if whole else None
         )
 
-    def is_there(self, session: Session) -> bool:
-        return session.only(self._config.base_dn, "(objectClass=*)", ("objectClass",), scope=BASE) is not None
-
     def lockouts(self, session: Session) -> tuple[tuple[str, Lockout | None], ...]:
         policies = self._read_policies(session)
         named = sorted((policy.name, policy.lockout) for policy in policies.values())
