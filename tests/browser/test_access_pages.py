@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Page
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
@@ -18,7 +18,7 @@ from core.store.model import SignInSession
 from core.tokens import hash_token
 from ops.bench.directory_server import BASE_DN, GROUPS_DN, READER, OpenLdapServer
 from tests.browser.test_console import at_desk, settled
-from tests.fixtures.browser import DESK, HERE, PHONE
+from tests.fixtures.browser import DESK, HERE, PHONE, expect
 from tests.fixtures.console import COOKIE, Console, early_house, log_of, serving
 from tests.fixtures.house import TestHouse, book_thando
 from tests.flows.test_reporting import report_until_proofreading, scan

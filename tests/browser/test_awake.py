@@ -9,7 +9,7 @@ from uuid import UUID
 
 import httpx
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Page
 from sqlalchemy import select
 
 from core import reporting, sessions
@@ -18,6 +18,7 @@ from core.store.model import SignInSession
 from core.store.work import Work, nobody
 from core.tokens import hash_token
 from tests.browser.test_console import at_desk, settled
+from tests.fixtures.browser import expect
 from tests.fixtures.console import COOKIE, CORRECTED, DRAFT, Console, serving
 from tests.fixtures.scanner import Radiology
 

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from uuid import UUID
 
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Page
 
 from console import nav
 from core import billing, remittances, workflow
@@ -15,11 +15,10 @@ from core.rules.roles import Role
 from core.rules.steps import Status
 from tests.browser.test_console import at_desk, settled
 from tests.fixtures.billing import ready_to_bill, run_errands, signed_study, submit
+from tests.fixtures.browser import expect
 from tests.fixtures.console import Console, early_house, serving
 from tests.fixtures.house import TestHouse
 
-# The machine may be busy with other tests; only the outcome is tested.
-expect.set_options(timeout=60_000)
 PAGES = ("billing_queue", "claim", "claims", "remittances", "code_tables")
 
 

@@ -6,13 +6,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Page
 
 from console import nav
 from core import reporting, sessions, workflow
 from core.rules.roles import STAFF, Role
 from core.rules.steps import Status
-from tests.fixtures.browser import DESK, HERE
+from tests.fixtures.browser import DESK, HERE, expect
 from tests.fixtures.console import COOKIE, CORRECTED, Console, log_of
 
 # Pages that are about something say so in their address.

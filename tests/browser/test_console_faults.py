@@ -14,7 +14,7 @@ from uuid import UUID
 
 import pytest
 import websockets.exceptions
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Page
 from streamlit.proto.BackMsg_pb2 import BackMsg
 from streamlit.proto.Element_pb2 import Element
 from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
@@ -26,6 +26,7 @@ from core import privacy, reporting, workflow
 from core.rules.steps import Status
 from ops.orthanc_child import OrthancChild
 from tests.browser.test_console import at_desk, settled
+from tests.fixtures.browser import expect
 from tests.fixtures.console import COOKIE, CORRECTED, DRAFT, Console, early_house, log_of, serving
 from tests.fixtures.scanner import Radiology, beside
 

@@ -6,15 +6,15 @@ from collections.abc import Iterator
 from uuid import UUID
 
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Page
 
 from core import changes
 from core.rules.people_sheet import Known, write_people
 from tests.browser.test_console import at_desk, settled
+from tests.fixtures.browser import expect
 from tests.fixtures.console import Console, early_house, serving
 from tests.test_staff_import import second_admin
 
-expect.set_options(timeout=60_000)
 ROLES = {0: ("nurse",), 1: ("admin", "billing")}  # every twentieth row has a role that there is not
 CROWD = write_people(
     [

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 
 import pytest
-from playwright.sync_api import Browser, expect
+from playwright.sync_api import Browser
 from sqlalchemy import select
 
 from core.rules.roles import Permission
@@ -12,6 +12,7 @@ from core.store.model import SecurityKey
 from core.store.work import system
 from tests.browser.test_access_pages import KEY
 from tests.browser.test_console import at_desk
+from tests.fixtures.browser import expect
 from tests.fixtures.console import COOKIE, Console, early_house, serving
 
 WAIT_MS = 60_000

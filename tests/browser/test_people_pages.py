@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from datetime import date
 
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Page
 
 from console import nav
 from core import activation, changes, patients, people, sessions
@@ -14,11 +14,11 @@ from core.patients import Particulars
 from core.rules.roles import Permission, Role
 from core.store.model import SecurityKey
 from tests.browser.test_console import at_desk, settled
+from tests.fixtures.browser import expect
 from tests.fixtures.console import Console, early_house, serving
 from tests.fixtures.guests import hire
 from tests.test_staff_import import second_admin
 
-expect.set_options(timeout=60_000)
 SHEET = (
     "Login;Name;Roles\nthandi.nkosi;Sr Thandi Nkosi;radiographer\nbilling;Billing Persoon;billing\n"
     "manager;Manager Person;manager\nаdmin;Cyrillic Person;admin\nx y;Two Words;receptionist\n=cmd;Formula;billing\n"

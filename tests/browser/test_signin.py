@@ -9,13 +9,13 @@ from uuid import UUID
 
 import pyotp
 import pytest
-from playwright.sync_api import Browser, BrowserContext, CDPSession, Page, expect
+from playwright.sync_api import Browser, BrowserContext, CDPSession, Page
 from sqlalchemy import select
 
 from core import factors, people
 from core.rules.roles import Permission, Role
 from core.store.model import Alert, SecurityKey
-from tests.fixtures.browser import HERE, PHONE, launched
+from tests.fixtures.browser import HERE, PHONE, expect, launched
 from tests.fixtures.doors import COOKIE, doors_of, served, signed_in
 from tests.fixtures.house import PASSWORD, TestHouse, open_test_house
 

@@ -1,0 +1,29 @@
+"""The browser tests' own `expect`: patient while a page settles, and no milder than Playwright's."""
+
+import pytest
+from playwright.sync_api import Page
+
+from tests.fixtures import browser as fixture
+from tests.fixtures.browser import expect
+
+TWICE = "<p>Nowhere else.</p><p id='old'>Nowhere else.</p>"
+
+
+def test_a_sentence_that_stands_twice_while_the_page_settles_is_waited_for(page: Page) -> None:
+    page.set_content(
+        TWICE + "<script>setTimeout(() => document.getElementById('old').remove(), 400)</script>"
+    )
+    expect(page.get_by_text("Nowhere else.")).to_be_visible()
+
+
+def test_a_sentence_that_stands_twice_for_good_fails(page: Page, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fixture, "TWICE_MS", 300)
+    page.set_content(TWICE)
+    with pytest.raises(AssertionError, match="strict mode violation"):
+        expect(page.get_by_text("Nowhere else.")).to_be_visible()
+
+
+def test_another_failure_is_told_at_once(page: Page) -> None:
+    page.set_content("<p>Somewhere</p>")
+    with pytest.raises(AssertionError, match="expected to have text"):
+        expect(page.locator("p")).to_have_text("Nowhere else.", timeout=100)
