@@ -25,7 +25,7 @@ from core.store.work import Actor, Subject, Work
 from core.tokens import hash_token, new_token
 
 _CLOCKS_DIFFER = timedelta(minutes=5)
-# The door asks at most every half minute (console.door), so that five minutes are never passed.
+# A door asks at most every half minute (doors.presence), so that five minutes are never passed.
 _CHECK_EVERY = timedelta(minutes=4, seconds=30)
 
 

@@ -17,10 +17,7 @@ Nothing here is shared with links but the house: other cookies, other limits, an
 
 from __future__ import annotations
 
-import threading
-from collections import OrderedDict
 from collections.abc import Awaitable, Callable
-from datetime import datetime, timedelta
 from uuid import UUID
 
 import anyio
@@ -36,12 +33,13 @@ from core.sessions import GATEWAY
 from core.store.work import Actor
 from doors import keys
 from doors.manners import paced
+from doors.presence import Presence
 from doors.second_half import SecondHalfDesk
 from doors.slip import SlipDesk, SlipPages
 from gateway import account_page as pages
 from gateway.account_frame import SCRIPT_AT
 from gateway.desk import Desk, manifest_of
-from gateway.forms import sentence
+from gateway.forms import address, sentence
 from gateway.manners import HERE, STUDIES, AccountManners
 from gateway.me import OwnAccount
 from gateway.viewer_files import ViewerFiles
@@ -49,9 +47,6 @@ from gateway.viewer_files import ViewerFiles
 SLIP, CHOSEN = "sorg_account_slip", "sorg_account_chosen"  # the second holds a new password, sealed
 AT_ONCE = 4  # passwords checked at the same time: argon2 takes 19 MB and a core for each
 SIGNED_OUT = "You are signed out. Sign in again to go on looking."
-_TOUCH_EVERY, _ASK_EVERY = timedelta(minutes=1), timedelta(seconds=30)
-# Oftener while a session stands on the directory's silence, yet not at every image: each time may take three seconds.
-_ASK_AWAY_EVERY = timedelta(seconds=10)
 _FILES = ("/manifest", "/file", "/report.pdf", ".js")
 _SLIP_PAGES = SlipPages(
     pages.slip, pages.password, pages.app, pages.known_app, pages.ready, over=pages.SLIP_OVER, two=pages.TWO_PASSWORDS,
@@ -71,8 +66,7 @@ class Accounts:
         self.desk, self.house = desk, desk.house
         self.manners = AccountManners(desk, clock=clock)
         self._viewer = ViewerFiles()
-        self._touched, self._rechecked = Rounds(_TOUCH_EVERY), Rounds(_ASK_EVERY)
-        self._rechecked_away = Rounds(_ASK_AWAY_EVERY)
+        self._presence = Presence(desk.house, channel=GATEWAY)
         self._few = anyio.CapacityLimiter(AT_ONCE)
 
     def routes(self) -> list[Route]:
@@ -267,42 +261,10 @@ class Accounts:
     def _who(self, request: Request) -> Actor | None:
         """Whose session this is, asked of the database each time, and of the directory now and then."""
         token = self.manners.token(request)
-        if not token:
-            return None
-        actor = self._actor(request, token)
-        if actor is None or actor.session is None:
-            return None
-        now, by = self.house.clock(), self.desk.stranger(request)
-        rounds = self._rechecked_away if actor.bounds.reduced else self._rechecked
-        if self.house.ports.directory is not None and rounds.is_due(actor.session, now):
-            self.desk.ask(sessions.recheck, token=token, by=by)
-            actor = self._actor(request, token)
-        if actor is not None and actor.session is not None and self._touched.is_due(actor.session, now):
-            self.desk.ask(sessions.keep_awake, token=token, by=by)
+        actor = self._presence.who(token, address=address(request))
+        if actor is not None:
+            self._presence.keep_awake(actor, token)
         return actor
-
-    def _actor(self, request: Request, token: str) -> Actor | None:
-        by = self.desk.stranger(request)
-        return self.desk.ask(sessions.actor_of, token=token, channel=GATEWAY, address=by.address, by=by)
-
-
-class Rounds:
-    """What is to be done once in a while for each session, the first time at once. The oldest are forgotten."""
-
-    def __init__(self, every: timedelta, *, most: int = 5000) -> None:
-        self._every, self._most = every, most
-        self._last: OrderedDict[UUID, datetime] = OrderedDict()
-        self._lock = threading.Lock()
-
-    def is_due(self, session: UUID, now: datetime) -> bool:
-        with self._lock:
-            if now - self._last.get(session, now - self._every) < self._every:
-                return False
-            self._last[session] = now
-            self._last.move_to_end(session)
-            while len(self._last) > self._most:
-                self._last.popitem(last=False)
-            return True
 
 
 def _id(request: Request) -> UUID:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import threading
-from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import asdict
 from datetime import datetime
@@ -18,7 +16,8 @@ from starlette.responses import Response, StreamingResponse
 from core import sharing
 from core.pacs import ImageSet
 from core.sharing import FrontDoor
-from core.store.work import Actor, House, Openings, nobody
+from core.store.work import Actor, House, nobody
+from doors.presence import Sittings
 from gateway.forms import address
 from gateway.images import Images
 
@@ -59,25 +58,6 @@ class Desk:
             return Response(fetched.whole, media_type="application/dicom")
         size = {"content-length": str(fetched.size)} if fetched.size else {}
         return StreamingResponse(fetched.pieces, media_type="application/dicom", headers=size)
-
-
-class Sittings:
-    """What each open link or session has opened already, so that a reload is not a second entry. The oldest are forgotten."""
-
-    def __init__(self, most: int = 5000) -> None:
-        self._most = most
-        self._by_holder: OrderedDict[str, Openings] = OrderedDict()
-        self._lock = threading.Lock()
-
-    def of(self, actor: Actor) -> Openings | None:
-        if actor.session is None:
-            return None
-        with self._lock:
-            openings = self._by_holder.setdefault(str(actor.session), Openings())
-            self._by_holder.move_to_end(str(actor.session))
-            if len(self._by_holder) > self._most:
-                self._by_holder.popitem(last=False)
-            return openings
 
 
 def manifest_of(images: ImageSet, practice: FrontDoor, *, signed_at: datetime, signed_by: str, text: str,
