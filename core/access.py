@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import func, or_, select
+from sqlalchemy import String, column, func, null, or_, select, values
+from sqlalchemy.orm import aliased
 
 from core import factors
 from core.alerts import raise_alert, take_note
@@ -178,7 +179,10 @@ def glass_to_review(work: Work, *, size: int = 100) -> tuple[GlassToReview, ...]
             .join(Person, Person.id == GlassBreak.person_id).join(Patient, Patient.id == GlassBreak.patient_id)
             .where(GlassBreak.reviewed_at.is_(None)).order_by(GlassBreak.at, GlassBreak.id).limit(size)
         ).all()  # fmt: skip
-        return tuple(_to_review(work, glass, name, file_number) for glass, name, file_number in rows)
+        acts = _acts_while_open(work, [glass for glass, _, _ in rows])
+        return tuple(
+            _to_review(work, glass, name, number, acts.get(glass.id, 0)) for glass, name, number in rows
+        )
 
 
 def review_glass(work: Work, glass_id: UUID, *, verdict: str, note: str = "") -> None:
@@ -351,17 +355,32 @@ def _glass(glass: GlassBreak, patient: Patient, study_id: UUID | None) -> Glass:
     return Glass(glass.id, patient.id, study_id, patient.file_number, name, glass.reason, glass.until_at)
 
 
-def _to_review(work: Work, glass: GlassBreak, person: str, file_number: str) -> GlassToReview:
-    acts = work.db.scalar(
-        select(func.count()).select_from(AuditEntry)
-        .where(AuditEntry.actor_id == str(glass.person_id), AuditEntry.patient_id == str(glass.patient_id),
-               AuditEntry.at >= glass.at, AuditEntry.at <= glass.until_at)
+def _acts_while_open(work: Work, glasses: Sequence[GlassBreak]) -> dict[UUID, int]:
+    """How much each breaker did with the patient meanwhile: the trail is counted once for all of them."""
+    if not glasses:
+        return {}
+    # The trail keeps ids as text, which neither database compares with the ids of other tables.
+    opened = values(
+        column("glass", String), column("actor", String), column("patient", String), column("since", AuditEntry.at.type),
+        column("until", AuditEntry.at.type), name="opened",
+    ).data([(str(g.id), str(g.person_id), str(g.patient_id), g.at, g.until_at) for g in glasses]).cte("opened")  # fmt: skip
+    counted = (
+        select(opened.c.glass, func.count()).join(AuditEntry, (AuditEntry.patient_id == opened.c.patient)
+        & (AuditEntry.actor_id == opened.c.actor) & AuditEntry.at.between(opened.c.since, opened.c.until))
+        .group_by(opened.c.glass)
     )  # fmt: skip
+    return {UUID(glass): many for glass, many in work.db.execute(counted)}
+
+
+def _to_review(work: Work, glass: GlassBreak, person: str, file_number: str, acts: int) -> GlassToReview:
     due_on = local_day(glass.at)
     return GlassToReview(
         glass.id, glass.person_id, person, glass.patient_id, file_number, glass.reason, glass.at, glass.until_at,
-        acts or 0, due_on, local_day(work.now()) > due_on, str(glass.person_id) == work.actor.id,
+        acts, due_on, local_day(work.now()) > due_on, str(glass.person_id) == work.actor.id,
     )  # fmt: skip
+
+
+_Ender = aliased(Person)
 
 
 def _rights(
@@ -369,16 +388,21 @@ def _rights(
 ) -> tuple[Right, ...]:
     found = []
     for what, model in (("grant", PatientGrant), ("block", PatientBlock), ("glass", GlassBreak)):
+        ended_by = getattr(model, "ended_by", null())  # A broken glass is ended by the clock alone.
         query = (
-            select(model, Person.name, Patient.file_number)
+            select(model, Person.name, Patient.file_number, _Ender.name)
             .outerjoin(Person, Person.id == model.person_id).join(Patient, Patient.id == model.patient_id)
+            .outerjoin(_Ender, _Ender.id == ended_by)
         )  # fmt: skip
         if patient_id:
             query = query.where(model.patient_id == patient_id)
         if person_id:
             query = query.where(model.person_id == person_id)
         rows = work.db.execute(query.order_by(model.id.desc()).limit(500))
-        found += [_right_card(work, what, row, person or "", number) for row, person, number in rows]
+        found += [
+            _right_card(work, what, row, person or "", number, ender or "")
+            for row, person, number, ender in rows
+        ]
     found += _own_records(work, patient_id=patient_id, person_id=person_id)
     return tuple(sorted(found, key=lambda right: right.from_at or work.now(), reverse=True))
 
@@ -404,14 +428,13 @@ def _own_records(work: Work, *, patient_id: UUID | None, person_id: UUID | None)
     return found
 
 
-def _right_card(work: Work, what: str, row: Any, person: str, file_number: str) -> Right:
+def _right_card(work: Work, what: str, row: Any, person: str, file_number: str, ended_by: str) -> Right:
     is_glass = isinstance(row, GlassBreak)
     since, ended_at = (row.at, None) if is_glass else (row.from_at, row.ended_at)
-    ender = work.db.get(Person, row.ended_by) if not is_glass and row.ended_by else None
     stands = ended_at is None and since <= work.now() and (row.until_at is None or work.now() < row.until_at)
     return Right(
         what, row.id, getattr(row, "kind", ""), row.person_id, person, row.patient_id, file_number,
-        row.reason if is_glass else row.why, since, row.until_at, ended_at, ender.name if ender else "", stands,
+        row.reason if is_glass else row.why, since, row.until_at, ended_at, ended_by, stands,
     )  # fmt: skip
 
 

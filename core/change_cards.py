@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -13,9 +14,9 @@ from uuid import UUID
 from sqlalchemy import select
 
 from core import people
-from core.change_kinds import ACCOUNT_FIELDS, KINDS, file_number, name_and_login
+from core.change_kinds import ACCOUNT_FIELDS, KINDS
 from core.rules.za_time import say_day, say_until
-from core.store.model import ChangeRequest, GroupRole, Patient, Referrer
+from core.store.model import ChangeRequest, GroupRole, Patient, Person, Referrer
 from core.store.work import Work
 
 DECIDED_AND_DUE = ("delayed", "carrying")
@@ -73,14 +74,65 @@ class RequestCard:
     sheet: tuple[SheetPerson, ...] = ()
 
 
-def card_of(work: Work, row: ChangeRequest, *, why_not: str, in_list: bool = False) -> RequestCard:
+@dataclass(frozen=True)
+class Names:
+    """What people call whatever requests are about, read in a few questions for all of them: see `names_in`."""
+
+    reader: str
+    people: dict[UUID, str]
+    files: dict[UUID, str]
+    doctors: dict[UUID, str]
+    groups: dict[str, str]
+    by_hand: bool  # groups are written as single sign-on sends them, and not found in a directory
+
+
+def names_in(work: Work, rows: Sequence[ChangeRequest]) -> Names:
+    """The names that the cards of these requests need."""
+    people_named = {i for row in rows for i in (row.person_id, row.asked_by, row.decided_by) if i}
+    told = [said for row in rows for said in (row.payload, row.before)]
+    patients = {row.patient_id for row in rows if row.patient_id} | _ids("patient_id", told)
+    doctors = _ids("referrer_id", told)
+    people_rows = work.db.scalars(select(Person).where(Person.id.in_(people_named))) if people_named else ()
+    doctor_rows = work.db.scalars(select(Referrer).where(Referrer.id.in_(doctors))) if doctors else ()
+    has_groups = any(row.kind in _OF_GROUPS for row in rows)
+    return Names(
+        work.actor.id,
+        {p.id: f"{p.name} ({p.login})" for p in people_rows},
+        _files(work, patients),
+        {d.id: d.name for d in doctor_rows},
+        {g.group_id: g.group_name for g in work.db.scalars(select(GroupRole))} if has_groups else {},
+        work.ports.directory is None,
+    )
+
+
+_OF_GROUPS = ("add-person", "directory-groups")
+
+
+def _ids(key: str, told: Iterable[dict[str, Any]]) -> set[UUID]:
+    return {UUID(str(said[key])) for said in told if said.get(key)}
+
+
+def _files(work: Work, patient_ids: set[UUID]) -> dict[UUID, str]:
+    """Number, name and birth date, so that a mistyped number is seen; of a record closed to whoever decides, the number."""
+    if not patient_ids:
+        return {}
+    numbers = select(Patient.id, Patient.file_number).where(Patient.id.in_(patient_ids))
+    seen = {p.id: p for p in work.db.scalars(select(Patient).where(Patient.id.in_(patient_ids)))}
+    # The number alone, also of a record that is closed to whoever decides: else a closed one could never be opened.
+    return {
+        i: f"{number}: {seen[i].family_name}, {seen[i].given_names}, born {say_day(seen[i].born_on)}" if i in seen else number
+        for i, number in work.db.execute(numbers.execution_options(the_gates_own=True))
+    }  # fmt: skip
+
+
+def card_of(named: Names, row: ChangeRequest, *, why_not: str, in_list: bool = False) -> RequestCard:
     """The request as its page needs it. in_list: the thousands of lines of a sheet are left out."""
-    lines = () if in_list and row.kind == "import" else _lines(work, row)
+    lines = () if in_list and row.kind == "import" else _lines(named, row)
     return RequestCard(
-        row.id, row.kind, KINDS[row.kind].label if row.kind in KINDS else row.kind, _about(work, row), row.person_id,
-        row.patient_id, lines, row.why, name_and_login(work, row.asked_by), row.asked_at, row.ends_at, row.state, row.due_at,
-        name_and_login(work, row.decided_by), row.decided_at, row.remark, row.digest, purpose_of(row), why_not,
-        str(row.asked_by) == work.actor.id, () if in_list or row.kind != "import" else _sheet(row),
+        row.id, row.kind, KINDS[row.kind].label if row.kind in KINDS else row.kind, _about(named, row), row.person_id,
+        row.patient_id, lines, row.why, named.people.get(row.asked_by, ""), row.asked_at, row.ends_at, row.state, row.due_at,
+        _who(named, row.decided_by), row.decided_at, row.remark, row.digest, purpose_of(row), why_not,
+        str(row.asked_by) == named.reader, () if in_list or row.kind != "import" else _sheet(row),
     )  # fmt: skip
 
 
@@ -126,23 +178,17 @@ def settle(work: Work, row: ChangeRequest, state: str) -> None:
 # In words ---------------------------------------------------------------------------------------------------------
 
 
-def _about(work: Work, row: ChangeRequest) -> str:
-    person = name_and_login(work, row.person_id) or str(row.payload.get("name", ""))
+def _who(named: Names, person_id: UUID | None) -> str:
+    """A name may stand twice; a login does not."""
+    return named.people.get(person_id, "") if person_id else ""
+
+
+def _about(named: Names, row: ChangeRequest) -> str:
+    person = _who(named, row.person_id) or str(row.payload.get("name", ""))
     # Whoever is bound to a record keeps it through a change of roles: that they are a patient is no business of this request.
     is_new = row.patient_id is not None and row.before.get("patient_id") != str(row.patient_id)
-    number = (
-        _whose_file(work, row.patient_id) if row.patient_id and is_new else str(row.before.get("patient", ""))
-    )
-    return " · ".join(t for t in (person, number) if t)
-
-
-def _whose_file(work: Work, patient_id: UUID) -> str:
-    """Number, name and birth date, so that a mistyped number is seen; of a record closed to whoever decides, the number."""
-    number = file_number(work, patient_id)
-    patient = work.db.scalars(select(Patient).where(Patient.id == patient_id)).one_or_none()
-    if patient is None:
-        return number
-    return f"{number}: {patient.family_name}, {patient.given_names}, born {say_day(patient.born_on)}"
+    file = named.files.get(row.patient_id, "") if row.patient_id and is_new else ""
+    return " · ".join(t for t in (person, file or str(row.before.get("patient", ""))) if t)
 
 
 _HIDDEN = {"person_id", "line", "rows", "lines", "id", "names"}
@@ -151,20 +197,26 @@ _WORDS = {"patient_id": "patient", "referrer_id": "doctor", "until_at": "until",
           "enabled": "account in the directory", "add": "into the groups", "remove": "out of the groups"}  # fmt: skip
 
 
-def _lines(work: Work, row: ChangeRequest) -> tuple[Line, ...]:
+def _lines(named: Names, row: ChangeRequest) -> tuple[Line, ...]:
     if row.kind == "group-roles":
-        return _mapping_lines(row, by_hand=work.ports.directory is None)
+        return _mapping_lines(row, by_hand=named.by_hand)
     if row.kind == "import":
-        return _import_lines(work, row)
+        return _import_lines(named, row)
     if row.kind == "end-access":
         words = ("what", "patient", "person", "why")
         said = {"what": row.payload["what"], **row.before}
-        return tuple(Line(_WORDS.get(w, w), _said(work, w, said.get(w)), "") for w in words)
-    names = _group_names(work, row)
+        return tuple(Line(_WORDS.get(w, w), _said(named, w, said.get(w)), "") for w in words)
+    asked = {group_id: f"{name} ({group_id})" for group_id, name in row.payload.get("names", {}).items()}
+    groups = {
+        **asked,
+        **named.groups,
+    }  # Beyond the mapping, as the directory called them when this was asked for.
     called = _WORDS | ({"patient_id": "own record"} if row.kind == "own-record" else {})
     lines = [
         Line(
-            called.get(key, key), _said(work, key, row.before.get(key), names), _said(work, key, value, names)
+            called.get(key, key),
+            _said(named, key, row.before.get(key), groups),
+            _said(named, key, value, groups),
         )
         for key, value in row.payload.items()
         if key not in _HIDDEN
@@ -172,25 +224,25 @@ def _lines(work: Work, row: ChangeRequest) -> tuple[Line, ...]:
         and row.before.get(key) != value
     ]
     if row.kind in ("grant", "block", "own-record"):
-        lines.insert(0, Line("whom", "", name_and_login(work, row.person_id) or "everybody"))
+        lines.insert(0, Line("whom", "", _who(named, row.person_id) or "everybody"))
     if row.kind in ("block", "own-record"):
         lines += [
             Line(
                 "access that ends with it",
-                f"until {_said(work, 'until_at', grant['until'])}: {grant['why']}",
+                f"until {_said(named, 'until_at', grant['until'])}: {grant['why']}",
                 "",
             )
             for grant in row.before.get("grants", ())
         ]
     if row.kind in ("reset-password", "reset-factor", "let-in"):
         lines += [
-            Line(key, _said(work, key, value), _said(work, key, row.after.get(key, "")) or "reset")
+            Line(key, _said(named, key, value), _said(named, key, row.after.get(key, "")) or "reset")
             for key, value in row.before.items()
         ]
     return tuple(lines)
 
 
-def _import_lines(work: Work, row: ChangeRequest) -> tuple[Line, ...]:
+def _import_lines(named: Names, row: ChangeRequest) -> tuple[Line, ...]:
     """Everything that each row changes, a line a field: what is applied and not shown would be approved unseen."""
     known = {before["login"]: before for before in row.before["rows"]}
     lines: list[Line] = []
@@ -200,7 +252,7 @@ def _import_lines(work: Work, row: ChangeRequest) -> tuple[Line, ...]:
         if not item.get("person_id"):
             lines.append(Line("account", "", "new", login))
         for field in ("name", "roles", *ACCOUNT_FIELDS):
-            was, will = (_said(work, field, x.get(field)) for x in (before, item))
+            was, will = (_said(named, field, x.get(field)) for x in (before, item))
             if was != will:
                 lines.append(Line(_WORDS.get(field, field), was, will, login))
     return tuple(lines)
@@ -245,25 +297,17 @@ def _mapping_lines(row: ChangeRequest, *, by_hand: bool) -> tuple[Line, ...]:
     return (*by_name, *(Line(f"name of {group_id}", old, said) for group_id, old, said in sorted(renamed)))
 
 
-def _group_names(work: Work, row: ChangeRequest) -> dict[str, str]:
-    """What groups are called: as the mapping has them, and beyond it as the directory said when this was asked for."""
-    mapped = {g.group_id: g.group_name for g in work.db.scalars(select(GroupRole))}
-    asked = {group_id: f"{name} ({group_id})" for group_id, name in row.payload.get("names", {}).items()}
-    return {**asked, **mapped}
-
-
-def _said(work: Work, key: str, value: Any, names: dict[str, str] | None = None) -> str:
+def _said(named: Names, key: str, value: Any, groups: dict[str, str] | None = None) -> str:
     if key == "enabled":
         return {True: "enabled", False: "disabled"}.get(value, "")
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, list):
-        return ", ".join((names or {}).get(str(v), str(v)) for v in value)
+        return ", ".join((groups or {}).get(str(v), str(v)) for v in value)
     if key == "patient_id" and value:
-        return _whose_file(work, UUID(str(value)))
+        return named.files.get(UUID(str(value)), "")
     if key == "referrer_id" and value:
-        doctor = work.db.get(Referrer, UUID(str(value)))
-        return doctor.name if doctor else ""
+        return named.doctors.get(UUID(str(value)), "")
     if key == "until_at" and value:
         return say_until(datetime.fromisoformat(value))
     if key == "directory_id" and value:

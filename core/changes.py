@@ -11,16 +11,26 @@ from __future__ import annotations
 
 import hmac
 import json
+from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
 from sqlalchemy import select
-from sqlalchemy.orm import defer
 
 from core import factors, standing
 from core.alerts import raise_alert
-from core.change_cards import TAMPERED, RequestCard, card_of, digest_of, is_untouched, purpose_of, settle
+from core.change_cards import (
+    TAMPERED,
+    RequestCard,
+    card_of,
+    digest_of,
+    is_untouched,
+    names_in,
+    purpose_of,
+    settle,
+)
 from core.change_kinds import KINDS, filled, sealed_problems, shape_problems, whom
 from core.directory_changes import ERRAND
 from core.errors import Denied, Refused, Stale
@@ -93,7 +103,7 @@ def approve(work: Work, request_id: UUID, *, digest: str, code: str = "") -> str
         if not is_untouched(work, row):
             raise Denied(TAMPERED)
         _require_open(work, row)
-        if reason := _why_not(work, row):
+        if reason := _why_not(work, row, _admins_around(work, [row])):
             raise Denied(reason)
         if not hmac.compare_digest(digest.encode("utf-8", "replace"), row.digest.encode()):
             raise Stale("This request is not what was shown. Look at it again.")
@@ -149,13 +159,14 @@ def requests(
             )
         else:
             query = query.where(ChangeRequest.state.in_(OPEN_STATES)).order_by(ChangeRequest.asked_at)
-        return tuple(_card(work, row, in_list=True) for row in work.db.scalars(query.limit(size)))
+        rows = list(work.db.scalars(query.limit(size)))
+        return _cards(work, rows, in_list=True)
 
 
 def request(work: Work, request_id: UUID) -> RequestCard:
     """One request. Raises Missing."""
     with work.look(Permission.CHANGE_SEE):
-        return _card(work, work.get(ChangeRequest, request_id, what="request"))
+        return _cards(work, [work.get(ChangeRequest, request_id, what="request")])[0]
 
 
 def waiting(work: Work) -> int:
@@ -163,11 +174,15 @@ def waiting(work: Work) -> int:
     with work.look(Permission.CHANGE_SEE):
         if Permission.CHANGE_APPROVE not in work.may:
             return 0
-        # A sheet's thousands of rows are read only where they say whether this admin is among them.
-        query = select(ChangeRequest).options(defer(ChangeRequest.payload), defer(ChangeRequest.before))
-        query = query.where(ChangeRequest.state == "waiting", ChangeRequest.ends_at > work.now())
-        found = work.db.scalars(query.order_by(ChangeRequest.asked_at).limit(_MOST_COUNTED))
-        return sum(_why_not(work, row) in ("", ASKER_OUT) for row in found)
+        query = select(ChangeRequest).where(
+            ChangeRequest.state == "waiting", ChangeRequest.ends_at > work.now()
+        )
+        if not work.rule("single_admin"):
+            # One's own are for others to decide: a sheet's thousands of rows are not read to find that out.
+            query = query.where(ChangeRequest.asked_by != work.actor.person)
+        rows = list(work.db.scalars(query.order_by(ChangeRequest.asked_at).limit(_MOST_COUNTED)))
+        admins = _admins_around(work, rows)
+        return sum(_why_not(work, row, admins) in ("", ASKER_OUT) for row in rows)
 
 
 # The worker -------------------------------------------------------------------------------------------------------
@@ -197,7 +212,9 @@ def apply_due(work: Work, request_id: UUID) -> None:
             elif not _stands_alone(work, row):
                 settle(work, row, "expired")
                 row.remark = "Meanwhile there is another admin, who must approve it: ask for it anew."
-            elif KINDS[row.kind].before(work, row.payload) != row.before or not _may_still_ask(work, row):
+            elif KINDS[row.kind].before(work, row.payload) != row.before or not _may_still_ask(
+                work.db.get(Person, row.asked_by)
+            ):
                 settle(work, row, "expired")
                 row.remark = "Things had changed when its delay was over."
             else:
@@ -286,29 +303,46 @@ def _lately_shut(work: Work) -> bool:
     return any(Role.ADMIN in p.roles for p in shut)
 
 
-def _may_still_ask(work: Work, row: ChangeRequest) -> bool:
-    asker = work.db.get(Person, row.asked_by)
+def _may_still_ask(asker: Person | None) -> bool:
     return asker is not None and asker.is_active and Role.ADMIN in asker.roles
 
 
-def _why_not(work: Work, row: ChangeRequest) -> str:
+@dataclass(frozen=True)
+class _Admins:
+    """Who decides and who asked: read once for however many requests. people: the actor, and the askers."""
+
+    people: dict[UUID, Person]
+    can: frozenset[UUID]  # sign in now, and so approve
+    lately_shut: bool
+
+
+def _admins_around(work: Work, rows: Sequence[ChangeRequest]) -> _Admins:
+    if not rows:
+        return _Admins({}, frozenset(), False)
+    wanted = {work.actor.person, *(row.asked_by for row in rows)}
+    found = {p.id: p for p in work.db.scalars(select(Person).where(Person.id.in_(wanted)))}
+    # Only a practice that may be of one admin asks whether it became one by shutting out the other.
+    return _Admins(found, frozenset(_admins(work)), work.rule("single_admin") and _lately_shut(work))
+
+
+def _why_not(work: Work, row: ChangeRequest, admins: _Admins) -> str:
     """Why this admin cannot approve this request; empty when they can."""
     me = work.actor.id
     if row.state != "waiting":
         return DECIDED
-    approver = work.db.get(Person, UUID(me))
+    approver, asker = admins.people.get(work.actor.person), admins.people.get(row.asked_by)
     if approver is None or approver.is_break_glass:
         return "The sealed account approves nothing."
-    if not _may_still_ask(work, row):
+    if not _may_still_ask(asker):
         return ASKER_OUT
-    others = _admins(work) - {row.asked_by}
+    others = admins.can - {row.asked_by}
     if str(row.asked_by) == me:
         if work.rule("single_admin") and not others:
             return (
-                f"An admin was shut out less than {ALONE_AFTER.days} days ago." if _lately_shut(work) else ""
+                f"An admin was shut out less than {ALONE_AFTER.days} days ago." if admins.lately_shut else ""
             )
         return "Another admin must approve what you asked for."
-    if _is_one_identity(approver, work.db.get(Person, row.asked_by)):
+    if _is_one_identity(approver, asker):
         return "You asked for this under your other account: another admin must approve it."
     if me == str(row.person_id) and _lets_in(row):
         return "Another admin must approve what lets you in to a record."
@@ -325,9 +359,13 @@ def _is_one_identity(one: Person, other: Person | None) -> bool:
     return bool(theirs[0] & theirs[1])
 
 
-def _card(work: Work, row: ChangeRequest, *, in_list: bool = False) -> RequestCard:
-    why_not = _why_not(work, row) if Permission.CHANGE_APPROVE in work.may else "Only an admin approves."
-    return card_of(work, row, why_not=why_not, in_list=in_list)
+def _cards(work: Work, rows: Sequence[ChangeRequest], *, in_list: bool = False) -> tuple[RequestCard, ...]:
+    """The requests as pages need them, in a few questions for all of them."""
+    named = names_in(work, rows)
+    if Permission.CHANGE_APPROVE not in work.may:
+        return tuple(card_of(named, row, why_not="Only an admin approves.", in_list=in_list) for row in rows)
+    admins = _admins_around(work, rows)
+    return tuple(card_of(named, row, why_not=_why_not(work, row, admins), in_list=in_list) for row in rows)
 
 
 def _lets_in(row: ChangeRequest) -> bool:
