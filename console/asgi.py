@@ -2,8 +2,8 @@
 
     app = create_app(house, settings)          # uvicorn serves it; `python -m console` does both
 
-Everything that a page needs is imported before the first request and then frozen: Streamlit collects garbage after
-every run, and walking the frozen part again would cost most of a run's time (docs/decisions/040-console.md).
+Everything that a page needs is imported before the first request and then frozen, and Streamlit's whole garbage
+collection after every run is off: both cost most of a run's time (docs/decisions/040-console.md).
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ _ON_DEMAND = ("insight",)  # DuckDB and Parquet: 20 MB that only who opens this 
 
 
 def create_app(house: House, settings: Settings, *, freeze: bool = True) -> st.App:
-    """The whole console. `freeze` keeps what is loaded out of every garbage collection; the benchmark turns it off."""
+    """The whole console. Without `freeze` garbage is collected as Streamlit does it by itself; the benchmark asks for that."""
     hosts = doors.hosts_of(
         "127.0.0.1", "localhost", settings.console_host, more=settings.console_names.split(",")
     )
@@ -86,6 +86,7 @@ def create_app(house: House, settings: Settings, *, freeze: bool = True) -> st.A
     # Whoever imported Streamlit first has read its settings without the file beside our entry script.
     streamlit_config.get_config_options(force_reparse=True)
     streamlit_config.set_option("server.allowedHosts", list(hosts))
+    streamlit_config.set_option("runner.postScriptGC", not freeze)
     return app
 
 
