@@ -24,7 +24,8 @@ _PATH = "/anew"
 
 def anew_routes(door: Door) -> list[Route]:
     """The address on the way."""
-    return [Route(_PATH, Renewal(door).renew, methods=["GET"])]
+    desk = Renewal(door)
+    return desk.calmly(Route(_PATH, desk.renew, methods=["GET"]))
 
 
 class Renewal(Counter):

@@ -101,6 +101,9 @@ def _sign_in_first(connection: HTTPConnection) -> Response:
     path = connection.scope["path"]
     if path.startswith("/images/"):
         return JSONResponse({"sentence": "You are signed out. Sign in again to see the images."}, 401)
+    if "json" in connection.headers.get("content-type", ""):
+        # Our script at a page of keys: it shows the sentence, and leads on.
+        return JSONResponse({"sentence": "You are signed out. Sign in again.", "go": "/login"}, 401)
     if "text/html" not in connection.headers.get("accept", ""):
         return PlainTextResponse("Sign in first.", 401)
     query = connection.scope.get("query_string", b"").decode("latin-1")

@@ -24,8 +24,10 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, PlainTextResponse, RedirectResponse, Response
+from starlette.routing import Route
 
 from core import sessions
+from core.errors import Denied, Missing, Outside, SorgError, Stale, Unfit, WrongAnswer
 from core.store.work import House
 
 FORM_HEADER = "x-sorg-form"
@@ -34,6 +36,10 @@ FRESH = {"Cache-Control": "no-store"}
 HALF_LASTS_S = 5 * 60
 _TOKEN_LENGTH = 43  # of 256 bits, URL-safe
 _MOST_FIELDS = 10
+# What a refusal is in HTTP, the closest first; 400 for any other.
+_STATUS: tuple[tuple[type[SorgError], int], ...] = (
+    (Denied, 403), (Missing, 404), (Stale, 409), (WrongAnswer, 401), (Outside, 503), (Unfit, 503), (SorgError, 400),
+)  # fmt: skip
 
 
 class NotTaken(Exception):
@@ -107,6 +113,11 @@ class Manners(ABC):
     def cookies(self) -> Cookies:
         """What this door's cookies are called."""
 
+    @property
+    @abstractmethod
+    def not_done(self) -> Callable[..., str]:
+        """How this door draws a page that could not go on: `said`, and `back`, the way out."""
+
     @abstractmethod
     async def stranger(self, request: Request, verb: Callable[..., Any], **how: Any) -> Any:
         """Run a verb for somebody who is not signed in."""
@@ -137,9 +148,45 @@ class Manners(ABC):
         """True when the browser says that a page of ours sent this; beside the form's token."""
         return True
 
+    def words_of(self, error: SorgError) -> str:
+        """What this door tells of a refusal."""
+        return error.sentence
+
     def with_next(self, path: str, wish: str) -> str:
         """An address of ours that knows where to go on."""
         return with_next(path, wish)
+
+    def calmly(self, *routes: Route, back: str = "") -> list[Route]:
+        """The same addresses. What a verb refuses where its page expects nothing is told in words, with a way on.
+
+        Between the page and its answer a session ends, a directory falls silent, a row is taken away: no page can name
+        every refusal at every step. `back`: where to go on from there; empty for where everybody begins.
+        """
+        return [
+            Route(one.path, self._calm(one.endpoint, back), methods=list(one.methods or ())) for one in routes
+        ]
+
+    def _calm(
+        self, take: Callable[[Request], Awaitable[Response]], back: str
+    ) -> Callable[[Request], Awaitable[Response]]:
+        async def calm(request: Request) -> Response:
+            begun_s = time.monotonic()
+            try:
+                return await take(request)
+            except SorgError as error:
+                answer = await self._told(request, error, back)
+            # A refusal takes as long as any other (paced), which it left by the window.
+            await anyio.sleep(rest_of_step(time.monotonic() - begun_s))
+            return answer
+
+        return calm
+
+    async def _told(self, request: Request, error: SorgError, back: str) -> Response:
+        status = next(status for kind, status in _STATUS if isinstance(error, kind))
+        if "json" in request.headers.get("content-type", ""):
+            return self.no(self.words_of(error), status=status)
+        back = back or self.local_path(None)
+        return await self.show(request, self.not_done, said=(self.words_of(error),), back=back, status=status)
 
     async def show(
         self, request: Request, draw: Callable[..., str], *, status: int = 200, **what: Any

@@ -64,6 +64,7 @@ class AccountPages:
     done: dict[str, str]
     two: str
     away: str
+    gone: str
 
 
 class AccountDesk:
@@ -88,6 +89,7 @@ class AccountDesk:
             Route(at.recovery, self.take_recovery, methods=["POST"]),
             Route(at.password, self.ask_password, methods=["GET"]),
             Route(at.password, self.take_password, methods=["POST"]),
+            Route(at.sessions, self.to_sessions, methods=["GET"]),
             Route(at.sessions, self.end_sessions, methods=["POST"]),
         ]
 
@@ -219,6 +221,10 @@ class AccountDesk:
             codes = await self.manners.person(request, factors.renew_recovery_codes)
         except WrongAnswer:
             return self.manners.onward(self._to_confirm(self.at.recovery))
+        except Refused as error:
+            return await self.manners.show(
+                request, self.pages.begin_recovery, mine=mine, said=(error.sentence,), status=400
+            )
         return await self.manners.show(request, self.pages.codes, codes=codes)
 
     # The password -----------------------------------------------------------------------------------------------
@@ -269,8 +275,12 @@ class AccountDesk:
             else:
                 await self.manners.person(request, sessions.end_my_other_sessions)
         except (ValueError, Missing):
-            return await self.sessions_page(request, status=404)
+            return await self.sessions_page(request, self.pages.gone, status=404)
         return self.ended(named)
+
+    async def to_sessions(self, request: Request) -> Response:
+        """Whoever was signed out before they pressed the button comes back here from signing in."""
+        return self.manners.onward(self.at.keys)
 
     async def sessions_page(self, request: Request, *said: str, status: int = 200) -> Response:
         """Where one sees whether somebody is signed in elsewhere."""

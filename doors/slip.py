@@ -16,7 +16,7 @@ from starlette.routing import Route
 
 from core import activation
 from core.activation import Chosen, SlipView
-from core.errors import Away, Denied, SorgError, WrongAnswer
+from core.errors import Away, Denied, Refused, SorgError, WrongAnswer
 from doors.boxes import box_of, opened
 from doors.manners import Manners, NotTaken, paced
 
@@ -69,7 +69,7 @@ class SlipDesk:
         slip = (await self.manners.our_form(request, self.pages.slip)).get("slip", "")[:60]
         try:
             await self.manners.stranger(request, activation.look_at, slip=slip)
-        except SorgError as error:
+        except Refused as error:
             return await self._no_slip(request, error)
         answer = self.manners.onward(f"{self.at}/password")
         self._keep(answer, self._slip_cookie, slip.encode().hex())
@@ -80,7 +80,7 @@ class SlipDesk:
     async def ask_password(self, request: Request) -> Response:
         try:
             return await self._password_page(request, {}, await self._view(request))
-        except SorgError as error:
+        except Refused as error:
             return await self._no_slip(request, error)
 
     @paced
@@ -120,7 +120,7 @@ class SlipDesk:
         """The app that is there already is asked for its code; a new one begins with the password."""
         try:
             return await self._app_page(request, {}, await self._view(request))
-        except SorgError as error:
+        except Refused as error:
             return await self._no_slip(request, error)
 
     @paced
@@ -142,7 +142,7 @@ class SlipDesk:
             if error.sentence == activation.NO_SLIP:
                 return await self._no_slip(request, error)
             return await self._app_page(request, form, view, error.sentence, status=401)
-        except SorgError as error:
+        except Refused as error:
             return await self._no_slip(request, error)
         answer = await self.manners.show(
             request, self.pages.done, codes=codes, view=view, why_no_keys=self.manners.why_no_keys(request)
@@ -171,7 +171,7 @@ class SlipDesk:
         ours = self.manners.is_ours(request, form)
         try:
             view = await self._view(request)
-        except SorgError as error:
+        except Refused as error:
             raise NotTaken(await self._no_slip(request, error, status=401 if ours else 403)) from None
         if not ours:
             raise NotTaken(await again(request, form, view, self.manners.form_again, status=403))
@@ -184,7 +184,7 @@ class SlipDesk:
             raise Denied(self.pages.over)
         return await self.manners.stranger(request, activation.look_at, slip=slip)
 
-    async def _no_slip(self, request: Request, error: SorgError, *, status: int = 401) -> Response:
+    async def _no_slip(self, request: Request, error: Refused, *, status: int = 401) -> Response:
         answer = await self.manners.show(request, self.pages.slip, said=(error.sentence,), status=status)
         self.manners.drop(answer, self._slip_cookie, path=self.at)
         return answer

@@ -42,6 +42,7 @@ from gateway.desk import Desk, manifest_of
 from gateway.forms import address, sentence
 from gateway.manners import HERE, STUDIES, AccountManners
 from gateway.me import OwnAccount
+from gateway.me_page import ME
 from gateway.viewer_files import ViewerFiles
 
 SLIP, CHOSEN = "sorg_account_slip", "sorg_account_chosen"  # the second holds a new password, sealed
@@ -82,12 +83,17 @@ class Accounts:
             self.manners, at=f"{HERE}/code", key_at=f"{HERE}/code/key", begin=HERE, begin_again=self._sign_in_page,
             code=pages.code, recovery=pages.recovery,
         )  # fmt: skip
+        calmly = self.manners.calmly
         return [
-            Route(HERE, self.ask_password, methods=["GET"]),
-            Route(HERE, self.take_password, methods=["POST"]),
+            *calmly(
+                Route(HERE, self.ask_password, methods=["GET"]),
+                Route(HERE, self.take_password, methods=["POST"]),
+                *second.routes(),
+                Route(f"{HERE}/out", self.leave, methods=["POST"]),
+                back=HERE,
+            ),
             Route(f"{HERE}/", lambda request: RedirectResponse(HERE, 308)),
-            *second.routes(),
-            *slip.routes(),
+            *calmly(*slip.routes(), back=f"{HERE}/activate"),
             Route(STUDIES, self.studies, methods=["GET"]),
             Route(STUDIES, self.search, methods=["POST"]),
             Route(f"{STUDIES}/{{id:uuid}}", self.to_view),
@@ -98,10 +104,9 @@ class Accounts:
             Route(f"{STUDIES}/{{id:uuid}}/report.pdf", self.report),
             *(
                 Route(one.path, self._inside(one.endpoint), methods=list(one.methods or ()))
-                for one in OwnAccount(self.manners).routes()
+                for one in calmly(*OwnAccount(self.manners).routes(), back=ME)
             ),
             Route(SCRIPT_AT, self.script),
-            Route(f"{HERE}/out", self.leave, methods=["POST"]),
             Route(f"{HERE}/signed-out", self.signed_out),
         ]
 

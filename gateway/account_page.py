@@ -141,6 +141,7 @@ _OVER = {
     Over.PASSWORD: "Your password was set anew. If that was not you, please call the practice.",
     Over.FACTOR: "What confirms that it is you was set up anew. If that was not you, please call the practice.",
     Over.RIGHTS: "The practice changed what your account opens.",
+    Over.LOGIN: "The practice corrected the name that you sign in with. Please ask which it is now; your password stays.",
 }
 
 
@@ -179,6 +180,15 @@ def not_here(said: str, practice: FrontDoor = FrontDoor("", "")) -> str:
 <p class="soft">{escape(said)}</p>
 <a class="button" href="/account/studies">Back to the list</a><ul>{call(practice, "Questions?")}</ul>"""
     return frame.page(practice, "We cannot show this", body)
+
+
+def not_done(practice: FrontDoor, *, form: str, said: tuple[str, ...], back: str) -> str:
+    """A step that could not be taken, and nothing was changed by it."""
+    told = "<br>".join(escape(one) for one in said)
+    body = f"""<div class="sign warn">{icon("alert")}</div><h1>That did not work</h1>
+<p class="soft" role="alert">{told}</p>
+<a class="button" href="{escape(back)}">Go back and try again</a><ul>{call(practice, "Does it stay like this?")}</ul>"""
+    return frame.page(practice, "That did not work", body)
 
 
 # The slip -------------------------------------------------------------------------------------------------------

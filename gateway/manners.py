@@ -8,6 +8,7 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import Response
 
+from core.errors import Refused, SorgError
 from core.rules.addresses import counted_address
 from core.store.work import Actor, House
 from doors.keys import no_keys_at
@@ -16,7 +17,7 @@ from gateway import account_page, me_page
 from gateway.account_frame import CSP, CSP_WITH_KEYS
 from gateway.desk import Desk
 from gateway.forms import address, page
-from gateway.headers import from_our_own_page
+from gateway.headers import UNREACHABLE, from_our_own_page
 from gateway.limits import Buckets
 
 HERE, STUDIES = "/account", "/account/studies"
@@ -60,6 +61,14 @@ class AccountManners(Manners):
             self.prefix + SESSION, self.prefix + HALF, f"{HERE}/code", self.prefix + FORM, path=HERE,
             form_lasts_s=FORM_LASTS_S,
         )  # fmt: skip
+
+    @property
+    def not_done(self) -> Callable[..., str]:
+        return account_page.not_done
+
+    def words_of(self, error: SorgError) -> str:
+        # What stands in the way inside the practice is nobody's business on the internet.
+        return error.sentence if isinstance(error, Refused) else UNREACHABLE
 
     async def stranger(self, request: Request, verb: Callable[..., Any], **how: Any) -> Any:
         by = self.desk.stranger(request)

@@ -20,7 +20,7 @@ _AT = AccountAt(
 _PAGES = AccountPages(
     pages.keys, pages.new_key, pages.remove_key, pages.begin_app, pages.app, pages.app_done, pages.begin_recovery,
     pages.codes, pages.password, pages.password_done, pages.kept_elsewhere, pages.turned, done=pages.DONE, two=pages.TWO,
-    away=pages.AWAY,
+    away=pages.AWAY, gone=pages.GONE,
 )  # fmt: skip
 
 

@@ -25,6 +25,7 @@ DONE = {
 }
 TWO = "The two new passwords are not the same. Please type both again."
 AWAY = "We cannot change your password just now. Nothing was changed: please try later."
+GONE = "That one was signed out already."
 UNKNOWN = "There is nothing to confirm here."
 NO_KEYS = {
     "number": "Fingerprint and face work only at the practice's own web address, not at an address of numbers.",

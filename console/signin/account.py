@@ -24,15 +24,17 @@ _DONE = {
 }
 _TWO = "The two new passwords are not the same. Type both again."
 _AWAY = "The practice's directory does not answer now, so nothing was changed. Try again later."
+_GONE = "That window was signed out already."
 
 
 def account_routes(door: Door) -> list[Route]:
     """One's own factors at this door."""
     pages = AccountPages(
         keys_page, new_key_page, remove_page, begin_app_page, app_page, app_done_page, begin_recovery_page, codes_page,
-        password_page, password_done_page, kept_elsewhere_page, turned_page, done=_DONE, two=_TWO, away=_AWAY,
+        password_page, password_done_page, kept_elsewhere_page, turned_page, done=_DONE, two=_TWO, away=_AWAY, gone=_GONE,
     )  # fmt: skip
-    return AccountDesk(Counter(door), pages, at=_AT).routes()
+    manners = Counter(door)
+    return manners.calmly(*AccountDesk(manners, pages, at=_AT).routes(), back=HOME)
 
 
 # The pages ------------------------------------------------------------------------------------------------------

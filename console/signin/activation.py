@@ -31,8 +31,9 @@ def activation_routes(door: Door) -> list[Route]:
         two=_TWO,
         away=DIRECTORY_AWAY,
     )
-    desk = SlipDesk(Counter(door), pages, at=_PATH, slip_cookie=SLIP_COOKIE, chosen_cookie=CHOSEN_COOKIE)
-    return desk.routes()
+    manners = Counter(door)
+    desk = SlipDesk(manners, pages, at=_PATH, slip_cookie=SLIP_COOKIE, chosen_cookie=CHOSEN_COOKIE)
+    return manners.calmly(*desk.routes(), back=_PATH)
 
 
 # The pages ------------------------------------------------------------------------------------------------------

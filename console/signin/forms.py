@@ -12,6 +12,7 @@ from starlette.responses import HTMLResponse, Response
 
 from console.door import Door
 from console.gate import address_of
+from console.signin import page
 from core.store.work import Actor, House
 from doors.keys import no_keys_at
 from doors.manners import FRESH, Cookies, Manners, is_local, with_next
@@ -45,6 +46,10 @@ class Counter(Manners):
     @property
     def cookies(self) -> Cookies:
         return Cookies(self.door.cookie, CODE_COOKIE, "/login", FORM_COOKIE)
+
+    @property
+    def not_done(self) -> Callable[..., str]:
+        return page.not_done_page
 
     async def stranger(self, request: Request, verb: Callable[..., Any], **how: Any) -> Any:
         """Run a verb for somebody who is not signed in."""

@@ -51,7 +51,11 @@ class Attempt:
 def routes(door: Door) -> list[Route]:
     """Single sign-on of this door; without a provider both ways lead to the usual sign-in."""
     desk = SingleSignOn(door)
-    return [Route(PATH, desk.set_out, methods=["GET"]), Route(BACK, desk.come_back, methods=["GET"])]
+    return desk.calmly(
+        Route(PATH, desk.set_out, methods=["GET"]),
+        Route(BACK, desk.come_back, methods=["GET"]),
+        back="/login",
+    )
 
 
 class SingleSignOn(Counter):

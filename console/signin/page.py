@@ -181,6 +181,7 @@ _OVER = {
     Over.PASSWORD: "Your password was set anew. If that was not you, tell your practice's admin now.",
     Over.FACTOR: "Your second factor was set up anew. If that was not you, tell your practice's admin now.",
     Over.RIGHTS: "What you may do here has changed. Sign in again, and you have it.",
+    Over.LOGIN: "An admin corrected the name that you sign in with. Ask them which it is now; your password stays.",
 }
 NO_FACTOR = (
     "Your password is right, but there is nothing yet to confirm it with: no authenticator app and no key. "
@@ -274,6 +275,14 @@ def recovery_page(
         "Use a recovery code", lead("For when your phone or key is not with you."), message(*said),
         form("/login/code", *why, field, button="Sign in", token=token, next=next, use="recovery"),
         link(with_next("/login/code", next), "Use a code or key instead"), link("/login", "Start again"),
+    )  # fmt: skip
+
+
+def not_done_page(*, token: str, said: tuple[str, ...], back: str) -> str:
+    """A step that could not be taken, and nothing was changed by it."""
+    return frame(
+        "That was not done", message(*said), link(back, "Go back and try again", button=True, first=True),
+        '<p class="help">If it stays, tell whoever looks after this system.</p>',
     )  # fmt: skip
 
 

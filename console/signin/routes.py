@@ -50,13 +50,16 @@ def routes(door: Door) -> list[Route]:
         recovery=page.recovery_page,
     )  # fmt: skip
     return [
-        Route("/login", desk.ask_password, methods=["GET"]),
-        Route("/login", desk.take_password, methods=["POST"]),
-        *second.routes(),
+        *desk.calmly(
+            Route("/login", desk.ask_password, methods=["GET"]),
+            Route("/login", desk.take_password, methods=["POST"]),
+            *second.routes(),
+            Route("/logout", desk.leave, methods=["POST"]),
+            back="/login",
+        ),
         Route("/login/style.css", desk.style, methods=["GET"]),
         Route("/login/keys.js", desk.script, methods=["GET"]),
         Route("/favicon.png", desk.mark, methods=["GET"]),
-        Route("/logout", desk.leave, methods=["POST"]),
         *activation_routes(door),
         *stepup_routes(door),
         *account_routes(door),

@@ -35,10 +35,12 @@ _NOTHING = (
 
 def stepup_routes(door: Door) -> list[Route]:
     """The confirming of this door."""
-    return ConfirmDesk(
-        Counter(door), at="/stepup", sign_in="/login", purposes=PURPOSES, unknown=_UNKNOWN, confirm=stepup_page,
+    manners = Counter(door)
+    desk = ConfirmDesk(
+        manners, at="/stepup", sign_in="/login", purposes=PURPOSES, unknown=_UNKNOWN, confirm=stepup_page,
         nothing=nothing_page,
-    ).routes()  # fmt: skip
+    )  # fmt: skip
+    return manners.calmly(*desk.routes())
 
 
 def what_for(purpose: object) -> str:
