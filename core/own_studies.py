@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from uuid import UUID
 
-from sqlalchemy import Row, func, select
+from sqlalchemy import ColumnElement, Row, func, select
 
 from core.errors import Denied, Missing, Refused
 from core.pacs import ImageSet, image_set_of, sealed_report
@@ -87,7 +87,7 @@ def my_studies(work: Work, *, search: str = "", page: int = 1) -> OwnStudies:
         )
         found = mine
         for word in search_words(search):
-            found = found.where(Patient.search_text.contains(word, autoescape=True))
+            found = found.where(_named(word))
         everything = _count(work, mine)
         total = _count(work, found) if found is not mine else everything
         pages = max(1, -(-total // PAGE_SIZE))
@@ -144,6 +144,14 @@ def own_image(work: Work, study_id: UUID, instance_id: UUID) -> str:
 
 
 # Inside ---------------------------------------------------------------------------------------------------------
+
+
+def _named(word: str) -> ColumnElement[bool]:
+    """Digits are of the file number alone: what is searched in holds ID numbers and telephones, too, and whoever searches
+    them digit by digit would read what no page here shows."""
+    if any(c.isdigit() for c in word):
+        return Patient.file_number.contains(word, autoescape=True)
+    return Patient.search_text.contains(word, autoescape=True)
 
 
 def _require_account(work: Work) -> None:

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from core import access, billing, pacs, patients, privacy, workflow
+from core import access, billing, own_studies, pacs, patients, privacy, workflow
 from core.alerts import alerts
 from core.errors import Denied, Missing, Refused, WrongAnswer
 from core.rules.access import (
@@ -618,6 +618,54 @@ def test_images_that_name_a_blocked_patient_are_hidden_before_they_are_matched(h
         db.commit()
     assert ["another"] == [row.patient_number for row in house.do("radiologist", pacs.quarantine).rows]
     assert 2 == house.do("radiographer", pacs.quarantine).total
+
+
+def test_images_that_name_a_blocked_patients_order_are_hidden_whatever_number_they_carry(house):
+    patient, study = book_thando(house)
+    block(house, patient, "radiologist")
+    order = house.do("admin", workflow.open_study, study)
+    named = {
+        "by accession": {"accession": order.row.accession},
+        "by UID": {"study_uid": order.study_uid},
+        "no": {},
+    }
+    with maintenance("test"), Session(house.house.engine.execution_options(write=True)) as db:
+        for name, columns in named.items():
+            db.add(Arrival(id=uuid4(), origin="01", state="quarantined", reasons=[], patient_number="another", patient_name=name,
+                           first_seen_at=house.clock.at, last_change_at=house.clock.at, **columns))  # fmt: skip
+        db.commit()
+    assert ["no"] == [row.patient_name for row in house.do("radiologist", pacs.quarantine).rows]
+    assert 3 == house.do("radiographer", pacs.quarantine).total
+
+
+def test_a_doctor_who_searches_finds_names_and_file_numbers_and_nothing_else(house):
+    patient, study = book_thando(
+        house, identity_kind="passport", identity_number="ZA9001235", phone="021 555 0100"
+    )
+    with maintenance("test"), Session(house.house.engine.execution_options(write=True)) as db:
+        doctor = db.get_one(Study, study).referrer_id
+        if doctor is None:
+            doctor = uuid4()
+            db.add(Referrer(id=doctor, origin="01", name="Dr Moloi"))
+            db.flush()
+        signed = ReportVersion(id=uuid4(), origin="01", study_id=study, number=1, kind="signed", text="x", at=house.clock.at,
+                               author_id=UUID(house.actors["radiologist"].id), digest="")  # fmt: skip
+        db.add(signed)
+        db.flush()
+        row = db.get_one(Study, study)
+        row.referrer_id, row.signed_version_id, row.status = doctor, signed.id, "signed"
+        number = db.get_one(Patient, patient).file_number
+        db.commit()
+    account = Actor(
+        str(uuid4()), "Dr Moloi", frozenset({Role.REFERRER}), "gateway", bounds=Bounds(referrer_id=doctor)
+    )
+
+    def found(search: str) -> int:
+        with house.house.work(account) as work:
+            return own_studies.my_studies(work, search=search).total
+
+    assert [1, 1, 1, 1] == [found(t) for t in ("thando", "NKOSI", number, f"nkosi {number[-3:]}")]
+    assert [0, 0, 0] == [found(t) for t in ("za9001235", "9001235", "5550100")]
 
 
 def test_the_practices_money_is_whole_whoever_asks(house):

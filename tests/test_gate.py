@@ -18,8 +18,8 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
 import core
-from core import patients, privacy, workflow
-from core.errors import Denied, SorgError
+from core import activation, patients, privacy, signin, workflow
+from core.errors import Denied, SorgError, WrongAnswer
 from core.rules.roles import ROLES, Permission, Role
 from core.store.db import SqlOutsideTheGate
 from core.store.model import Patient
@@ -29,7 +29,7 @@ from tests.fixtures.house import TestHouse, book_thando
 # Helpers that sibling verbs call inside their own gate; they take `work` but open no door.
 INNER = {
     "people.fold", "people.by_login", "people.logins", "people.account_problems", "people.role_problems", "people.new_person",
-    "people.rename", "people.set_roles", "people.void_slips", "people.with_sessions", "people.with_slips",
+    "people.rename", "people.set_login", "people.login_problems", "people.set_roles", "people.void_slips", "people.with_sessions", "people.with_slips",
     "standing.standing_of", "standing.admins_who_can", "standing.keep_an_admin", "standing.asked_for_by_me", "standing.tell_of_admin",
     "people.card_of", "signin.password_of", "sessions.new_session", "sessions.session_of", "sessions.may_stay",
     "door_limits.account_rests", "door_limits.count_try", "door_limits.forgive", "door_limits.count_wrong_password",
@@ -51,7 +51,7 @@ INNER = {
     "claim_case.service_days", "claim_case.price_now", "claim_case.reprice", "claim_case.draft_of", "remittances.close_if_settled", "remittances.claim_by_number", "remittances.move_position",
     "remittances.is_ours",
     "change_kinds.filled", "change_kinds.sealed_problems", "change_kinds.whom", "change_kinds.file_number", "change_kinds.name_and_login",
-    "change_cards.card_of", "change_cards.digest_of", "change_cards.is_untouched", "change_cards.settle",
+    "change_cards.names_in", "change_cards.digest_of", "change_cards.is_untouched", "change_cards.settle",
     "access.grant_problems", "access.add_grant", "access.block_problems", "access.add_block", "access.end_problems",
     "access.end", "access.right_of", "access.grants_of",
 }  # fmt: skip
@@ -146,6 +146,20 @@ def test_a_refused_act_leaves_no_change_but_an_entry(either_house):
     newest = either_house.do("admin", privacy.entries)[0]
     assert ("order-arrive", "refused", str(study)) == (newest.act, newest.outcome, newest.subject_id)
     assert str(patient) == newest.patient_id
+
+
+def test_a_page_that_a_stranger_opens_fills_no_record(either_house):
+    """Else anybody's browser would write into it for good, as often as it likes, and keep others from writing."""
+    before = either_house.do("admin", privacy.entries)
+    for _ in range(3):
+        with pytest.raises(Denied):
+            either_house.do("nobody", signin.second_half, token="nobody's")
+    for _ in range(30):
+        with pytest.raises((WrongAnswer, Denied)):
+            either_house.do("nobody", activation.look_at, slip="nobody's")
+    after = either_house.do("admin", privacy.entries, size=1000)
+    # Guesses are counted until their address rests, and on record that often.
+    assert 20 == len(after) - len(before) == sum(e.subject_kind == "slip" for e in after)
 
 
 def test_an_error_after_the_change_leaves_neither_change_nor_entry(either_house):

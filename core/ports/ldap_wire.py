@@ -33,6 +33,7 @@ with warnings.catch_warnings():
     from ldap3.protocol.formatters.formatters import format_sid
     from ldap3.utils.conv import escape_bytes, escape_filter_chars
     from ldap3.utils.dn import escape_rdn, parse_dn
+    from pyasn1.error import PyAsn1Error
 
 __all__ = [
     "BASE", "Bound", "Credentials", "Row", "Server", "Session", "StrictTls", "Wire", "can_be_sent", "escape_bytes",
@@ -44,6 +45,8 @@ log = logging.getLogger("sorg.directory")
 CONNECT_S, RECEIVE_S, TOTAL_S, LEAST_S = 1.5, 2, 4.0, 0.2
 LIST_RECEIVE_S, LIST_TOTAL_S = 5, 15.0
 BREAKER_S = 30.0
+# What one question may bring, in bytes: a page of people is a thousandth of it, a group's whole list of members a tenth.
+MOST_BYTES = 32_000_000
 IDLE_MOST_S, IDLE_MOST = 60.0, 8
 ADDRESS_KEPT_S = 300.0
 PAGE_ROWS = 250
@@ -139,6 +142,32 @@ def can_be_sent(text: str | None, *, most: int = LONGEST_SECRET) -> bool:
     return isinstance(text, str) and bool(text.strip()) and "\0" not in text and len(text) <= most
 
 
+class TimedSocket(ssl.SSLSocket):
+    """Reads until the time of its question is over, however often the server says a little meanwhile, and no more than
+    a directory may sensibly bring: ldap3 waits for each piece anew, and would keep whatever comes."""
+
+    left_s: Callable[[], float] | None = None
+    room = MOST_BYTES
+
+    def allow(self, left_s: Callable[[], float]) -> None:
+        """For the next question."""
+        self.left_s, self.room = left_s, MOST_BYTES
+
+    def recv(self, buflen: int = 1024, flags: int = 0) -> bytes:
+        if self.left_s is None:
+            return super().recv(buflen, flags)
+        wait_s, left_s = self.gettimeout(), self.left_s()
+        if left_s <= 0:
+            raise TimeoutError("out of time")
+        self.settimeout(left_s if wait_s is None else min(wait_s, max(left_s, LEAST_S)))
+        piece = super().recv(buflen, flags)
+        self.settimeout(wait_s)
+        self.room -= len(piece)
+        if self.room < 0:
+            raise OSError("more than a directory may bring")
+        return piece
+
+
 class StrictTls(ldap3.Tls):
     """OpenSSL checks chain and name, TLS 1.2 at least, no delay; there is no way to an unchecked certificate."""
 
@@ -170,6 +199,7 @@ def strict_context(ca_file: Path) -> ssl.SSLContext:
             "of the directory's own authority there; without it no password is sent."
         ) from None
     context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.sslsocket_class = TimedSocket
     return context
 
 
@@ -215,6 +245,19 @@ class Addresses:
             return told.get(timeout=timeout_s)
         except Empty:
             return None
+
+
+# What ldap3 raises where nothing comes in time, and where what comes is no LDAP at all.
+_NO_LDAP = (
+    LDAPExceptionError,
+    OSError,
+    PyAsn1Error,
+    ValueError,
+    TypeError,
+    KeyError,
+    IndexError,
+    AttributeError,
+)
 
 
 class NoAnswer(Exception):
@@ -325,10 +368,11 @@ class Session:
         if self._connection.socket is None:
             raise NoAnswer("closed")
         self._connection.socket.settimeout(min(self._receive_s, max(left_s, LEAST_S)))
+        self._connection.socket.allow(lambda: self._end_s - self._clock())
         begun_s = time.monotonic()
         try:
             getattr(self._connection, verb)(*args, **named)
-        except (LDAPExceptionError, OSError) as error:
+        except _NO_LDAP as error:
             raise _no_answer(error, waited_s=time.monotonic() - begun_s) from None
         return self._connection.result
 
@@ -543,6 +587,7 @@ class Wire:
         except (LDAPExceptionError, OSError) as error:
             _end(connection)
             raise _no_answer(error, waited_s=time.monotonic() - begun_s) from None
+        connection.socket.allow(lambda: end_s - self._clock())
         return connection
 
 
@@ -550,7 +595,7 @@ def _bind(connection: Any) -> Bound:
     begun_s = time.monotonic()
     try:
         connection.bind(read_server_info=False, controls=[(PASSWORD_POLICY, False, None)])
-    except (LDAPExceptionError, OSError) as error:
+    except _NO_LDAP as error:
         raise _no_answer(error, waited_s=time.monotonic() - begun_s) from None
     result = connection.result
     if result["result"] not in OF_THE_ACCOUNT:

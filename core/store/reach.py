@@ -294,15 +294,21 @@ def _seen_with(
 
 
 def _ownerless(row: Any, view: View) -> ColumnElement[bool]:
-    """Rows that belong to no study yet. Images whose header names a hidden patient are hidden already."""
+    """Rows that belong to no study yet. Images whose header names a hidden patient, or an order of theirs, are hidden already."""
     if view.scope not in (Scope.ALL, Scope.SITE):
         return false()
     here = row.origin.in_(view.sites) if view.scope is Scope.SITE else true()
     if not view.fences.hidden or not hasattr(row, "patient_number"):
         return here
-    named = _alias(Patient)
-    hidden = _any(named, named.c.file_number == row.patient_number, named.c.id.in_(view.fences.hidden))
-    return and_(here, not_(hidden))
+    named, ordered = _alias(Patient), _alias(Study)
+    by_number = _any(named, named.c.file_number == row.patient_number, named.c.id.in_(view.fences.hidden))
+    # Held back because the number is another one or none, they still name the order, and the patient by name.
+    by_order = _any(
+        ordered,
+        or_(ordered.c.accession == row.accession, ordered.c.study_uid == row.study_uid),
+        ordered.c.patient_id.in_(view.fences.hidden),
+    )
+    return and_(here, not_(or_(by_number, by_order)))
 
 
 def _fenced(patient_id: Any, in_scope: ColumnElement[bool], view: View) -> ColumnElement[bool]:
