@@ -1,26 +1,58 @@
-"""A connection that says nothing, or never ends its first line, is let go: silence must not keep patients out."""
+"""A connection that says nothing, never ends what it began to say, or never reads its answer, is let go.
+
+Silence must not keep patients out: uvicorn waits for ever for a first request, for the rest of any form, and for somebody
+to read on (OWASP: slow HTTP denial of service).
+"""
 
 from __future__ import annotations
 
 import asyncio
 
+import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-WAITS_S = 10.0  # A phone on a bad line sends its request in two or three seconds.
+WAITS_S = 10.0  # A phone on a bad line sends its request, and a form of a few lines, in two or three seconds.
+READS_S = 60.0  # Of an answer, 64 KB wait there to be read; the slowest line has done so in less.
 
 
 class Impatient(H11Protocol):
-    """uvicorn waits for ever for a connection's first request; this does not (OWASP: slow HTTP denial of service)."""
+    """Between two requests uvicorn's own keep-alive limit counts; a request that is whole is answered in its own time."""
+
+    _patience: asyncio.TimerHandle | None = None
+    _unread: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
-        self._patience = self.loop.call_later(WAITS_S, self._let_go)
+        self._patience = self.loop.call_later(WAITS_S, self.transport.close)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._patience.cancel()
+        self._stop(self._patience)
+        self._stop(self._unread)
         super().connection_lost(exc)
 
-    def _let_go(self) -> None:
-        # Between two requests uvicorn's own keep-alive limit counts; a request that is being answered goes on.
-        if self.cycle is None and not self.transport.is_closing():
-            self.transport.close()
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        if self._is_whole():
+            self._stop(self._patience)
+            self._patience = None
+        elif self._patience is None:
+            # Not begun anew with each letter: the whole of it has to be there in time.
+            self._patience = self.loop.call_later(WAITS_S, self.transport.close)
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._unread = self.loop.call_later(READS_S, self.transport.abort)
+
+    def resume_writing(self) -> None:
+        self._stop(self._unread)
+        super().resume_writing()
+
+    def _is_whole(self) -> bool:
+        """True when nothing of a request is missing."""
+        if self.conn.their_state is h11.IDLE:
+            return not self.conn.trailing_data[0]
+        return self.conn.their_state is not h11.SEND_BODY
+
+    def _stop(self, timer: asyncio.TimerHandle | None) -> None:
+        if timer is not None:
+            timer.cancel()

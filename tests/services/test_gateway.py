@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -21,7 +22,7 @@ import pydicom
 import pytest
 
 from core import privacy, sharing
-from gateway import patience
+from gateway import patience, viewer_files
 from gateway.app import create
 from gateway.images import OrthancImages
 from gateway.limits import Buckets
@@ -464,6 +465,44 @@ def test_six_hundred_silent_connections_keep_nobody_out_and_are_let_go(door, mon
     finally:
         for one in silent:
             one.close()
+
+
+BEGUN = "Content-Type: application/x-www-form-urlencoded\r\nContent-Length: 90\r\n\r\nborn"
+
+
+@pytest.mark.parametrize("said", [
+    ("POST /s/abc HTTP/1.1\r\nHost: {host}\r\n" + BEGUN,), ("POST /account HTTP/1.1\r\nHost: {host}\r\n" + BEGUN,),
+    ("GET /robots.txt HTTP/1.1\r\nHost: {host}\r\n\r\n", "GET /robots.txt HTTP/1.1\r\nHost: {host}\r\nX: "),
+], ids=["a link's form", "an account's form", "a second request"])  # fmt: skip
+def test_what_is_begun_and_never_ended_is_let_go_however_it_drips(door, monkeypatch, said):
+    monkeypatch.setattr(patience, "WAITS_S", 0.5)
+    host = urlsplit(door.url).netloc
+    with socket.create_connection(("127.0.0.1", urlsplit(door.url).port), timeout=20) as one:
+        one.settimeout(20)
+        for part in said[:-1]:
+            one.sendall(part.format(host=host).encode())
+            assert one.recv(4096).startswith(b"HTTP/1.1 200")
+        with pytest.raises(OSError):
+            for letter in said[-1].format(host=host) + "x" * 60:
+                one.sendall(letter.encode())
+                time.sleep(0.02)
+
+
+def test_an_answer_that_nobody_reads_is_let_go(door, monkeypatch):
+    monkeypatch.setattr(patience, "READS_S", 0.3)
+    largest = max((viewer_files.VIEWER / "assets").glob("*"), key=lambda path: path.stat().st_size)
+    asked = f"GET /view/assets/{largest.name} HTTP/1.1\r\nHost: {urlsplit(door.url).netloc}\r\n\r\n"
+    read, times = 0, 8  # more than the machine itself would keep for them
+    with socket.socket() as one:
+        one.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        one.connect(("127.0.0.1", urlsplit(door.url).port))
+        one.settimeout(20)
+        one.sendall(asked.encode() * times)
+        time.sleep(1)
+        with suppress(ConnectionResetError):
+            while piece := one.recv(65_536):
+                read += len(piece)
+    assert read < times * largest.stat().st_size
 
 
 def test_a_websocket_is_no_way_in(door):
