@@ -12,7 +12,9 @@ import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 WAITS_S = 10.0  # A phone on a bad line sends its request, and a form of a few lines, in two or three seconds.
-READS_S = 60.0  # Of an answer, 64 KB wait there to be read; the slowest line has done so in less.
+# Of an answer, a whole image may wait to be read, and megabytes more in the machine's and a proxy's own buffers before
+# any of it is seen to move: so long for a line that is bad, and is not gone.
+READS_S = 300.0
 
 
 class Impatient(H11Protocol):
@@ -41,11 +43,19 @@ class Impatient(H11Protocol):
 
     def pause_writing(self) -> None:
         super().pause_writing()
-        self._unread = self.loop.call_later(READS_S, self.transport.abort)
+        self._watch(self.transport.get_write_buffer_size() + 1)
 
     def resume_writing(self) -> None:
         self._stop(self._unread)
         super().resume_writing()
+
+    def _watch(self, unread: int) -> None:
+        """Look again and again whether some of it was read since."""
+        left = self.transport.get_write_buffer_size()
+        if left >= unread:
+            self.transport.abort()
+        else:
+            self._unread = self.loop.call_later(READS_S, self._watch, left)
 
     def _is_whole(self) -> bool:
         """True when nothing of a request is missing."""
