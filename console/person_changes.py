@@ -25,6 +25,7 @@ def draw(card: PersonCard, *, shown: bool) -> None:
         return
     widgets.heading("Changes that another admin approves")
     _details(card)
+    _login(card)
     if not set(card.roles) & set(OUTSIDE):
         _roles(card)
         _own_record(card, is_me=is_me)
@@ -133,6 +134,24 @@ def _details(card: PersonCard) -> None:
         if st.form_submit_button("Ask for this correction", type="primary"):
             ours = {k: v for k, v in said.items() if not (kept and k in ("name", "email"))}
             accounts.ask_for("person-details", payload=_about(card) | ours, why=why)
+
+
+def _login(card: PersonCard) -> None:
+    with st.expander("Correct what they sign in as", icon=":material/alternate_email:"):
+        if kept := _WHERE.get(card.directory, ""):
+            st.write(
+                f"They sign in as it is kept {kept}: change it there, and it holds here from their next sign-in."
+            )
+            return
+        with st.form(f"login-{card.id}-{card.login}", border=False):
+            st.caption(
+                "After a marriage or a typing slip. Once approved, they are signed out and come in under the new name only, with "
+                "the password and second factor that they have: tell them. A slip that was handed out opens nothing then."
+            )
+            login = st.text_input("Signs in as", card.login, max_chars=64, help="Letters a to z, digits, dots, hyphens and underscores.")  # fmt: skip
+            why = accounts.why_field(f"why-login-{card.id}")
+            if st.form_submit_button("Ask for this correction", type="primary"):
+                accounts.ask_for("new-login", payload=_about(card) | {"login": login}, why=why)
 
 
 def _own_record(card: PersonCard, *, is_me: bool) -> None:

@@ -111,6 +111,36 @@ def _correct(work: Work, person: Person, wanted: dict[str, Any]) -> None:
     person.practice_number, person.email = wanted["practice_number"], wanted["email"]
 
 
+def _login_now(work: Work, payload: dict[str, Any]) -> dict[str, Any]:
+    return {"login": _person(work, payload).login}
+
+
+def _login_problems(work: Work, payload: dict[str, Any]) -> tuple[Problem, ...]:
+    """Of an account that is kept here: what somebody signs in as elsewhere is changed there, and followed here."""
+    person = _person(work, payload)
+    if person.directory in _LOGIN_KEPT:
+        return (Problem("login-kept", _LOGIN_KEPT[person.directory].format(person.login), "login"),)
+    if people.fold(payload["login"]) == person.login:
+        return (Problem("same", "Nothing would change.", "login"),)
+    return people.login_problems(work, payload["login"])
+
+
+_LOGIN_KEPT = {
+    "directory": "{} signs in as the practice's directory has it: change it there, and it holds here from the next sign-in.",
+    "sso": "{} comes in by single sign-on: change the name there, and it holds here from the next sign-in.",
+}
+
+
+def _login_apply(work: Work, row: ChangeRequest) -> dict[str, Any]:
+    person = _person(work, row.payload, lock=True)
+    if problems := _login_problems(work, row.payload):  # Somebody may have come with this login meanwhile.
+        raise Refused(problems[0].sentence, problems=problems)
+    people.set_login(work, person, row.payload["login"])
+    people.void_slips(work, person.id)  # What is printed on them opens nothing any more.
+    ended = people.end_sessions_of(work, person, why="signs in under another name")
+    return {"login": person.login, "sessions ended": ended}
+
+
 def _standing(work: Work, payload: dict[str, Any]) -> dict[str, Any]:
     p = _person(work, payload)
     return {"roles": p.roles, "scope": p.scope, "sites": p.sites, "patient_id": p.patient_id and str(p.patient_id),
@@ -503,6 +533,7 @@ KINDS: dict[str, Kind] = {
     "set-roles": Kind("Roles and reach", ("person_id", "roles"), ("scope", "sites", "patient_id", "referrer_id"), _roles_problems,
                       _standing, _roles_apply),
     "person-details": Kind("Name and numbers", _PERSON, tuple(LENGTHS), _details_problems, _details, _details_apply),
+    "new-login": Kind("What they sign in as", ("person_id", "login"), (), _login_problems, _login_now, _login_apply),
     "let-in": Kind("Let in again", _PERSON, (), _let_in_problems, _is_active, _let_in_apply),
     "reset-password": Kind("New password", _PERSON, (), _password_problems, _password_now, _password_apply),
     "reset-factor": Kind("New second factor", _PERSON, (), lambda work, payload: (), _factors_now, _factor_apply),
@@ -534,6 +565,7 @@ SEALED = Problem(
 _NOT_OF_THE_SEALED = (
     "set-roles",
     "person-details",
+    "new-login",
     "own-record",
     "let-in",
     "reset-password",
@@ -588,6 +620,8 @@ def filled(work: Work, kind: str, payload: dict[str, Any]) -> dict[str, Any]:
         return {**_standing(work, payload), **payload}
     if kind == "person-details":
         return {**_details(work, payload), **_tidied(payload)}
+    if kind == "new-login":
+        return {**payload, "login": people.fold(payload["login"])}
     if kind == "own-record":
         return {**payload, "patient_id": payload["patient_id"] or None}
     if kind == "import":

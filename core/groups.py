@@ -11,7 +11,7 @@ from sqlalchemy import select
 from core.alerts import raise_alert
 from core.door_limits import tries_there
 from core.errors import Refused
-from core.people import by_login, fold, rename, set_roles
+from core.people import by_login, fold, rename, set_login, set_roles
 from core.ports.directory import AccountState, Entry, Group, Lockout
 from core.rules.logins import problem_of
 from core.rules.person_texts import readable
@@ -184,13 +184,11 @@ def take_over(work: Work, person: Person, entry: Entry) -> None:
     person.email = entry.email[:120]
     login = fold(entry.login)
     # Under the new login they come in while the directory is away, and the old one is free for somebody else.
-    if (
-        person.directory == "directory"
-        and login != person.login
-        and problem_of(login) is None
-        and by_login(work, login) is None
-    ):
-        person.login = login
+    if login != person.login and problem_of(login) is None and by_login(work, login) is None:
+        if person.directory == "sso":
+            raise_alert(work, "renamed", f"{person.name} ({person.login}) signs in as {login} at single sign-on now, and so here. "
+                        "Is it the same person?", about=person.id)  # fmt: skip
+        set_login(work, person, login)
     person.groups = sorted(entry.groups)
     set_roles(work, person, roles_for(work, entry.groups))
     person.password_set_at, person.checked_at = entry.password_set_at, work.now()

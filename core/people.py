@@ -294,19 +294,21 @@ def account_problems(
     work: Work, account: dict[str, Any], *, taken: frozenset[str] | None = None
 ) -> tuple[Problem, ...]:
     """Everything that keeps this from being a new account, at once. taken: the logins there are, when known already."""
-    problems, roles = [], tuple(account["roles"])
-    if (said := problem_of(account["login"])) is not None:
-        problems.append(said)
-    elif fold(account["login"]) in taken if taken is not None else by_login(work, account["login"]):
-        problems.append(
-            Problem(
-                "login-taken", f"There is somebody with the login {fold(account['login'])} already.", "login"
-            )
-        )
+    roles = tuple(account["roles"])
+    problems = [*login_problems(work, account["login"], taken=taken)]
     problems += role_problems(work, roles, account.get("patient_id"), account.get("referrer_id"))
     problems += person_texts.problems_of({k: tidy(k, account.get(k, "")) for k in person_texts.LENGTHS})
     problems += scope_problems(account.get("scope", ""), tuple(account.get("sites", ())))
     return tuple(problems)
+
+
+def login_problems(work: Work, login: str, *, taken: frozenset[str] | None = None) -> tuple[Problem, ...]:
+    """What keeps this from being somebody's login: its letters, or that another has it, in any case."""
+    if (said := problem_of(login)) is not None:
+        return (said,)
+    if fold(login) in taken if taken is not None else by_login(work, login):
+        return (Problem("login-taken", f"There is somebody with the login {fold(login)} already.", "login"),)
+    return ()
 
 
 def role_problems(work: Work, roles: tuple[str, ...], patient_id: str | None = None,
@@ -374,6 +376,13 @@ def rename(work: Work, person: Person, *, name: str, registration: str) -> None:
     then = {"until": work.now().isoformat(), "name": person.name, "registration": person.registration}
     person.former_names = [*person.former_names, then]
     person.name, person.registration = name, registration
+
+
+def set_login(work: Work, person: Person, login: str) -> None:
+    """What somebody signs in as from now on. The one before is free for others; that it was theirs stays known."""
+    then = {"until": work.now().isoformat(), "name": person.name, "registration": person.registration}
+    person.former_names = [*person.former_names, {**then, "login": person.login}]
+    person.login = login
 
 
 def set_roles(work: Work, person: Person, roles: Iterable[str], *, has_sessions: bool = True) -> None:

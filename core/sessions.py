@@ -40,6 +40,7 @@ class Over(StrEnum):
     PASSWORD = "password"
     FACTOR = "factor"
     RIGHTS = "rights"
+    LOGIN = "login"
 
 
 # What end_sessions_of and the verbs here write down; what is not among them stays unsaid.
@@ -54,6 +55,7 @@ _OVER = {
     "second factor reset": Over.FACTOR,
     "new roles": Over.RIGHTS,
     "wider reach": Over.RIGHTS,
+    "signs in under another name": Over.LOGIN,
 }
 
 

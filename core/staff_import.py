@@ -21,6 +21,7 @@ from core.errors import Refused, Stale
 from core.people import OUTSIDE, Slip
 from core.rules.people_sheet import Known, PlannedRow, read_sheet, write_people
 from core.rules.people_sheet import plan as planned
+from core.rules.person_texts import former_logins
 from core.rules.problems import Problem
 from core.rules.roles import Permission, Role
 from core.rules.za_time import local_day
@@ -69,6 +70,7 @@ class _Account:
     is_outside: bool
     is_break_glass: bool
     is_admin: bool  # one who can sign in (core.standing.admins_who_can)
+    former_logins: tuple[str, ...]
 
 
 def plan(work: Work, *, data: bytes, name: str) -> Plan:
@@ -139,13 +141,25 @@ def _account(p: Person, *, is_admin: bool) -> _Account:
         p.login, p.name, tuple(p.roles), p.registration, p.practice_number, p.email, tuple(p.sites), p.scope
     )
     roles = set(p.roles)
-    return _Account(p.id, known, p.directory, bool(roles & set(OUTSIDE)), p.is_break_glass, is_admin)
+    return _Account(
+        p.id,
+        known,
+        p.directory,
+        bool(roles & set(OUTSIDE)),
+        p.is_break_glass,
+        is_admin,
+        former_logins(p.former_names),
+    )
 
 
 def _plan(accounts: Mapping[str, _Account], data: bytes, *, name: str, today: Any) -> Plan:
     sheet = read_sheet(data, name=name)
     rows = planned(sheet.rows, {login: a.known for login, a in accounts.items()}, today=today)
-    rows = _keep_an_admin(tuple(_held_against(row, accounts.get(row.login)) for row in rows), accounts)
+    before = {login: a.known for a in accounts.values() for login in a.former_logins}
+    rows = tuple(
+        _not_twice(_held_against(row, accounts.get(row.login)), before.get(row.login)) for row in rows
+    )
+    rows = _keep_an_admin(rows, accounts)
     said = "\n".join(f"{r.line}|{r.login}|{r.what}|{r.before}|{r.wanted}" for r in rows)
     return Plan(rows, sheet.problems, sheet.title, sheet.encoding, hashlib.sha256(said.encode()).hexdigest())
 
@@ -168,6 +182,14 @@ def _held_against(row: PlannedRow, account: _Account | None) -> PlannedRow:
         return _refused(row, f"Their roles come from their groups in the directory: change the groups, and write '{kept}' here.",
                         "roles")  # fmt: skip
     return row
+
+
+def _not_twice(row: PlannedRow, had_it: Known | None) -> PlannedRow:
+    """A list that still has the login of before would give one person a second account."""
+    if row.what != "new" or had_it is None:
+        return row
+    return _refused(row, f"{had_it.name} signed in as '{row.login}' before, and signs in as '{had_it.login}' now: write that. Is it "
+                    "somebody else, who shall have this login? Add them under People.", "login")  # fmt: skip
 
 
 def _keep_an_admin(rows: tuple[PlannedRow, ...], accounts: Mapping[str, _Account]) -> tuple[PlannedRow, ...]:
@@ -211,10 +233,17 @@ def _waiting(work: Work, request_id: UUID) -> list[tuple[Person, bool]]:
     row = work.get(ChangeRequest, request_id, what="request")
     if row.kind != "import" or row.state != "done":
         raise Refused("Slips are made once the import is approved.")
-    logins = {item["login"]: n for n, item in enumerate(row.payload["rows"]) if not item.get("person_id")}
+    made: dict[str, Person] = {}
+    for person in work.db.scalars(select(Person).where(Person.id > row.id).order_by(Person.id)):
+        # The first with this login since then (ids go by time): it may be another's by now, and theirs be corrected.
+        first, *_ = (*former_logins(person.former_names), person.login)
+        made.setdefault(first, person)
     new = [
-        p for p in work.db.scalars(select(Person)) if p.login in logins and standing_of(work, p) == "waits"
+        made[item["login"]]
+        for item in row.payload["rows"]
+        if not item.get("person_id")
+        and item["login"] in made
+        and standing_of(work, made[item["login"]]) == "waits"
     ]
     slips = set(work.db.scalars(select(Activation.person_id).where(Activation.used_at.is_(None), Activation.ends_at > work.now())))  # fmt: skip
-    new.sort(key=lambda p: logins[p.login])
     return [(p, p.id in slips) for p in new if str(p.id) != work.actor.id]

@@ -14,6 +14,7 @@ from sqlalchemy import String, cast, select
 from core.alerts import raise_alert
 from core.errors import Refused
 from core.rules.logins import fold_login
+from core.rules.person_texts import former_logins
 from core.rules.roles import Role
 from core.store.model import ChangeRequest, Person
 from core.store.work import Work
@@ -110,7 +111,11 @@ def asked_for_by_me(work: Work, *people: Person) -> frozenset[UUID]:
     }  # fmt: skip
     reset = {row.person_id for row in asked if row.kind in _RESETS}
     wanted |= {p.id for p in admins if p.id in reset and _has_neither_half(p)}
-    return frozenset(p.id for p in admins if others - {p.id} and wanted & {p.id, p.login})
+    # A sheet knows its people by their logins, and somebody may have been given another one since.
+    return frozenset(
+        p.id for p in admins
+        if others - {p.id} and wanted & {p.id, p.login, *former_logins(p.former_names)}
+    )  # fmt: skip
 
 
 def _has_neither_half(p: Person) -> bool:

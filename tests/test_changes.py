@@ -114,7 +114,8 @@ def test_every_kind_without_a_directory_is_asked_for_approved_applied_and_on_rec
         ("block", {"person_id": who, "patient_id": str(patient), "kind": "family", "why": "Her sister", "until_at": ""}),
         ("person-details", {"person_id": who, "name": "Nomsa Dube", "registration": "MP 0765432"}),
         ("own-record", {"person_id": who, "patient_id": str(patient)}),
-        ("import", {"rows": [new_account(f"{login}2", line=2), new_account(guest.login, person_id=who, roles=["billing"])]}),
+        ("new-login", {"person_id": who, "login": f"{login}.new"}),
+        ("import", {"rows": [new_account(f"{login}2", line=2), new_account(f"{login}.new", person_id=who, roles=["billing"])]}),
     ]  # fmt: skip
     for kind, payload in walk:
         request = a.does(changes.ask, kind=kind, payload=payload, why="Agreed this morning")

@@ -6,15 +6,28 @@ from uuid import UUID
 
 import pytest
 
-from core import access, alerts, changes, own_studies, patients, people, reporting
+from core import (
+    access,
+    activation,
+    alerts,
+    changes,
+    own_studies,
+    patients,
+    people,
+    reporting,
+    sessions,
+    signin,
+    staff_import,
+)
 from core.errors import Denied, Missing, Refused, Stale, WrongAnswer
 from core.rules.access import Bounds
 from core.rules.reasons import LONGEST_WHY, SHORTEST_WHY
 from core.rules.roles import Permission, Role
+from core.sessions import Over
 from core.store.model import ChangeRequest, Person
 from core.store.work import Actor
 from tests.fixtures.billing import signed_study
-from tests.fixtures.guests import Guest, hire, newest
+from tests.fixtures.guests import WRONG, Guest, hire, newest
 from tests.fixtures.house import TestHouse, book_thando
 from tests.test_access import block, can_open
 from tests.test_changes import approve, ask, new_account, tamper
@@ -157,6 +170,117 @@ def test_what_was_signed_keeps_the_name_and_number_of_then(house):
     house.clock.pass_(days=1)
     later = house.do("radiologist", reporting.read_signed, signed_study(house, membership="800101002"))
     assert ("Dr Married Again", "MP 9999999") == (later.signer, later.registration)
+
+
+# What they sign in as ---------------------------------------------------------------------------------------------------
+
+
+def test_a_login_is_corrected_and_what_hung_on_the_old_one_ends_or_follows(either_shared):
+    a, b = hire(either_shared, "admin"), hire(either_shared, "admin")
+    guest = hire(either_shared, "reception")
+    old, new = guest.login, f"{guest.login}.botha"
+    token, half = guest.enters(channel="console"), guest.says(channel="console")
+    with pytest.raises(WrongAnswer):
+        guest.says(WRONG)  # Counted under the login that nobody has yet, and under the account.
+    with pytest.raises(WrongAnswer):
+        guest.says(login=new)
+    request = ask(a, "new-login", "She married", **about(guest), login=f" {new.upper()} ")
+    assert [("login", old, new)] == lines(b, request)
+    assert "done" == approve(b, request)
+    entry = newest(either_shared)[0]
+    assert (old, new, 1) == (entry.facts["before"]["login"], entry.facts["after"]["login"], entry.facts["after"]["sessions ended"])  # fmt: skip
+    assert f"signs in as: {old} → {new}" in entry.details
+    assert (None, Over.LOGIN) == (
+        guest.behind(token, channel="console"), guest.asks(sessions.why_over, channel="console", token=token),
+    )  # fmt: skip
+    with pytest.raises(Denied):
+        guest.asks(signin.check_code, channel="console", token=half, code=guest.code())
+    with pytest.raises(WrongAnswer):
+        guest.says(login=old)
+    assert "person" not in newest(either_shared)[0].facts
+    guest.login = new
+    assert new == guest.asks(signin.second_half, token=guest.says()).login
+    assert guest.id == guest.behind(guest.enters(channel="console"), channel="console").person
+    # The old one is free, and who has it now is somebody else.
+    other = hire(either_shared, "billing", login=old)
+    assert (other.id, guest.id) == tuple(guest_of(a, login) for login in (old, new))
+    assert ["same"] == problems_of(a, "new-login", **about(guest), login=new)
+
+
+def guest_of(admin: Guest, login: str) -> UUID:
+    (card,) = (c for c in admin.does(people.people, search=login)[0] if c.login == login)
+    return card.id
+
+
+@pytest.mark.parametrize(
+    ("login", "code"),
+    [("{taken}", "login-taken"), ("{TAKEN}", "login-taken"), (" {taken} ", "login-taken"), ("\uff47{taken1}", "login-taken"),
+     ("gu\u0435st", "login-script"), ("gu\u200best", "login-unseen"), ("gu\u00ebst", "login-letters"), ("a b", "login-letters"),
+     ("", "login-letters"), ("x" * 65, "login-letters"), (["x"], "shape"), (None, "shape")],
+)  # fmt: skip
+def test_a_login_that_is_taken_or_only_looks_like_one_is_nobodys_new_one(trio, login, code):
+    a, b, guest = trio
+    if isinstance(login, str):
+        login = login.format(taken=b.login, TAKEN=b.login.upper(), taken1=b.login[1:])
+    assert [code] == problems_of(a, "new-login", **about(guest), login=login)
+
+
+@pytest.mark.parametrize(
+    ("kept", "words"), [("directory", "practice's directory has it"), ("sso", "single sign-on")]
+)
+def test_a_login_that_is_kept_elsewhere_is_changed_there(trio, kept, words):
+    a, _, guest = trio
+    tamper(a.test, Person, guest.id, directory=kept, directory_id=f"id-{guest.login}")
+    with pytest.raises(Refused) as refused:
+        ask(a, "new-login", **about(guest), login=f"{guest.login}.new")
+    (problem,) = refused.value.problems
+    assert ("login-kept", True, True) == (problem.code, words in problem.sentence, "from the next sign-in" in problem.sentence)  # fmt: skip
+
+
+def test_a_login_that_was_taken_while_its_correction_waited_is_not_given_twice(trio):
+    a, b, guest = trio
+    wanted = f"{guest.login}.wanted"
+    first = ask(a, "new-login", **about(guest), login=wanted)
+    hire(a.test, login=wanted)
+    with pytest.raises(Refused, match="already"):
+        approve(b, first)
+    mine = ask(a, "new-login", **about(a), login=f"{a.login}.mine")
+    with pytest.raises(Denied, match="Another admin"):
+        approve(a, mine)
+    tamper(a.test, Person, guest.id, is_break_glass=True)
+    assert ["sealed"] == problems_of(a, "new-login", **about(guest), login=f"{guest.login}.open")
+    tamper(a.test, Person, guest.id, is_break_glass=False)
+
+
+def test_a_slip_ends_with_the_login_that_is_printed_on_it_and_the_sheet_still_knows_whose_it_is(trio):
+    a, b, _ = trio
+    login = f"sheet.{a.login}"
+    sheet = ask(a, "import", rows=[new_account(login, roles=["admin"], line=2)])
+    approve(b, sheet)
+    slip = b.does(people.make_slip, guest_of(a, login))
+    approve(b, ask(a, "new-login", "A typing slip", person_id=str(slip.person_id), login=f"{login}.mended"))
+    with pytest.raises(WrongAnswer):
+        a.asks(activation.look_at, slip=slip.code)
+    # Whoever asked for this admin makes no slip for them under another name either.
+    with pytest.raises(Refused, match="another admin must make its slip"):
+        a.does(people.make_slip, slip.person_id)
+    other = hire(a.test, login=login)
+    tamper(a.test, Person, other.id, totp_box=None)
+    assert staff_import.SlipsDue(waiting=1, with_slip=0) == b.does(staff_import.slips_due, sheet)
+    (slip,) = b.does(staff_import.make_slips, sheet)
+    assert f"{login}.mended" == slip.login == a.asks(activation.look_at, slip=slip.code).login
+
+
+def test_a_sheet_with_the_login_of_before_gives_nobody_a_second_account(trio):
+    a, b, guest = trio
+    old, new = guest.login, f"{guest.login}.now"
+    approve(b, ask(a, "new-login", **about(guest), login=new))
+    data = (
+        f"Login;Name;Roles\n{old};{guest.card().name};radiologist\n{new};Another Name;radiologist\n".encode()
+    )
+    rows = a.does(staff_import.plan, data=data, name="staff.csv").rows
+    assert ["refused", "changed"] == [row.what for row in rows]
+    assert f"signs in as '{new}' now" in rows[0].problems[-1].sentence
 
 
 # A staff member's own record ------------------------------------------------------------------------------------------

@@ -137,7 +137,7 @@ _SUBJECTS = {"practice": "", "studies": "own studies", "list": "list:", "login":
 _KEYS = {"file": "file number", "cents": "amount", "due": "due", "from": "from", "with": "opened with", "by": "confirmed with",
          "proof": "confirmed with", "found": "patients found", "words": "words searched", "left": "codes left",
          "sessions": "sessions ended", "patient_id": "patient", "person_id": "person", "referrer_id": "doctor",
-         "until_at": "until", "practice_number": "practice number", "in_directory": "made in the directory",
+         "until_at": "until", "login": "signs in as", "practice_number": "practice number", "in_directory": "made in the directory",
          "kind": "kind", "scope": "may see", "door": "door", "app": "app for codes", "because": "because",
          "away": "directory away", "issuer": "provider", "instances": "images", "add": "into the groups",
          "remove": "out of the groups", "enabled": "account in the directory", "accession": "accession number"}  # fmt: skip

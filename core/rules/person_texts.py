@@ -76,12 +76,17 @@ def quoted(text: str) -> str:
 def called_at(now: tuple[str, str], former: Iterable[Mapping[str, str]], at: datetime) -> tuple[str, str]:
     """Name and registration at a moment: what somebody signed keeps the name of then.
 
-    former: {until, name, registration}, oldest first.
+    former: {until, name, registration}, oldest first; and login, where it was that which changed.
     """
     for then in former:
         if at < datetime.fromisoformat(then["until"]):
             return then["name"], then["registration"]
     return now
+
+
+def former_logins(former: Iterable[Mapping[str, str]]) -> tuple[str, ...]:
+    """What somebody signed in as before, oldest first, of what they were called before (`called_at`)."""
+    return tuple(then["login"] for then in former if "login" in then)
 
 
 def _name_problems(name: str) -> list[Problem]:

@@ -602,9 +602,13 @@ class OpenLdapServer(Trial):
         self.modify(self.dn_of(login), *change)
 
     def rename_group(self, name: str, new_name: str) -> None:
-        self._write(
-            [[f"dn: {self.dn_of(name)}", "changetype: modrdn", f"newrdn: cn={new_name}", "deleteoldrdn: 1"]]
-        )
+        self._rename(name, f"cn={new_name}")
+
+    def rename_user(self, login: str, new_login: str) -> None:
+        self._rename(login, f"uid={new_login}")
+
+    def _rename(self, name: str, new: str) -> None:
+        self._write([[f"dn: {self.dn_of(name)}", "changetype: modrdn", f"newrdn: {new}", "deleteoldrdn: 1"]])
 
     def modify(self, dn: str, *lines: str) -> None:
         self._write([[f"dn: {dn}", "changetype: modify", *lines]])

@@ -182,6 +182,20 @@ def test_the_second_time_it_is_the_same_person_and_another_session(desk):
     assert (1, "sso", ("radiologist",)) == (total, found[0].directory, found[0].roles)
 
 
+def test_a_new_login_at_the_provider_holds_here_and_is_told_of(desk):
+    assert (200, "") == comes_back(desk)
+    (card,) = desk.test.do("admin", people.people, search="naidoo")[0]
+    taken = desk.test.do("admin", people.me).login
+    for said, held in ((taken, card.login), ("priya.botha", "priya.botha")):
+        desk.provider.person["preferred_username"] = said
+        assert (200, "") == comes_back(desk)
+        assert held == desk.test.do("admin", people.person, card.id).login
+    told = [a for a in desk.test.do("admin", alerts.alerts) if a.about == str(card.id)]
+    assert 1 == len([a for a in told if "signs in as priya.botha at single sign-on now" in a.sentence])
+    desk.provider.person["preferred_username"] = card.login
+    assert (200, "") == comes_back(desk)
+
+
 def test_a_new_name_at_the_provider_is_told_of_and_one_that_only_looks_like_a_name_is_not_taken(desk):
     desk.provider.person["name"] = "Dr Priya Naidoo"
     assert (200, "") == comes_back(desk)

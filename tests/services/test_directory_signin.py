@@ -10,7 +10,7 @@ import pyotp
 import pytest
 
 from console.door import Door
-from core import activation, groups, patients, people, signin, workflow
+from core import activation, changes, groups, patients, people, signin, workflow
 from core.errors import Denied, Refused, WrongAnswer
 from core.ports.directory import Lockout
 from core.ports.directory_ldap import LdapDirectory
@@ -180,10 +180,19 @@ def test_a_person_with_a_new_login_stays_the_same_and_frees_the_old_one(practice
     new = f"x.{old[2:]}"
     practice.trial.modify(practice.trial.dn_of(old), "replace: sAMAccountName", f"sAMAccountName: {new}")
     before = practice.row(old)
+    said = {"person_id": str(before.id), "login": f"y.{old[2:]}"}
+    with pytest.raises(Refused) as refused:
+        practice.test.do("admin", changes.ask, kind="new-login", payload=said, why="She married")
+    assert [f"{old} signs in as the practice's directory has it: change it there, and it holds here from the next sign-in."] == [
+        p.sentence for p in refused.value.problems]  # fmt: skip
     practice.secrets[new] = practice.secrets[old]
     practice.sign_in(new)
     assert before.id == practice.row(new).id
     assert practice.row(old) is None
+    assert [old] == [then["login"] for then in practice.row(new).former_names]
+    practice.away()
+    assert "away" == practice.refused(old)
+    practice.sign_in(new)
 
 
 def test_a_local_account_is_not_taken_over_by_somebody_of_the_directory_with_its_login(practice):
@@ -780,6 +789,22 @@ def test_what_changes_in_openldap_ends_every_session_within_five_minutes(openlda
     assert practice.who(token) is not None
     practice.test.clock.pass_(minutes=5)
     assert practice.who(token) is None
+
+
+def test_who_is_renamed_in_openldap_stays_the_same_and_signs_in_under_the_new_name(openldap_practice):
+    practice = openldap_practice
+    old = practice.somebody("PACS-Reception", person=True)
+    new, before = f"x.{old[2:]}", practice.row(old)
+    trial = practice.trial
+    trial.remove_from_group("PACS-Reception", old)
+    trial.rename_user(old, new)
+    trial.add_to_group("PACS-Reception", new)
+    assert "wrong: not in the directory" == practice.refused(old)
+    practice.secrets[new] = practice.secrets[old]
+    practice.sign_in(new)
+    after = practice.row(new)
+    assert (before.id, before.directory_id, ["reception"]) == (after.id, after.directory_id, after.roles)
+    assert practice.row(old) is None
 
 
 def test_while_openldap_is_away_the_last_password_opens_a_session_with_fewer_rights(openldap_practice):

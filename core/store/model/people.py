@@ -58,7 +58,7 @@ class Person(Owned, Base):
     groups: Mapped[list[str]] = mapped_column(default=list, server_default="[]")
     # The one identity at the single sign-on provider that came in as this person of the directory, as a hash.
     sso_id: Mapped[str | None] = mapped_column(String(64), unique=True, default=None)
-    # {until, name, registration}, oldest first: what was signed keeps the name of then.
+    # {until, name, registration}, oldest first: what was signed keeps the name of then. And login, where that changed.
     former_names: Mapped[list[Any]] = mapped_column(default=list, server_default="[]")
     slip_sets_password: Mapped[bool] = mapped_column(
         default=False, server_default="0"
