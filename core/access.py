@@ -413,19 +413,18 @@ def _own_records(work: Work, *, patient_id: UUID | None, person_id: UUID | None)
     query = (
         query.where(Person.patient_id == patient_id) if patient_id else query.where(Person.id == person_id)
     )
-    found = []
-    for person, own, number in work.db.execute(query):
-        if OUTSIDERS & set(person.roles):
-            continue
-        asked = select(ChangeRequest).where(
-            ChangeRequest.kind == "own-record", ChangeRequest.state == "done", ChangeRequest.person_id == person.id
-        )  # fmt: skip
-        made = work.db.scalars(asked.order_by(ChangeRequest.decided_at.desc()).limit(1)).first()
-        found.append(
-            Right("own", person.id, "", person.id, person.name, own, number, made.why if made else "",
-                  made.decided_at if made else None, None, None, "", stands=True)
-        )  # fmt: skip
-    return found
+    rows = [row for row in work.db.execute(query) if not OUTSIDERS & set(row[0].roles)]
+    asked = select(ChangeRequest).where(
+        ChangeRequest.kind == "own-record", ChangeRequest.state == "done",
+        ChangeRequest.person_id.in_([person.id for person, _, _ in rows]),
+    )  # fmt: skip
+    # The newest of each person comes last, and stands.
+    made = {r.person_id: r for r in work.db.scalars(asked.order_by(ChangeRequest.decided_at))} if rows else {}
+    return [
+        Right("own", person.id, "", person.id, person.name, own, number, made[person.id].why if person.id in made else "",
+              made[person.id].decided_at if person.id in made else None, None, None, "", stands=True)
+        for person, own, number in rows
+    ]  # fmt: skip
 
 
 def _right_card(work: Work, what: str, row: Any, person: str, file_number: str, ended_by: str) -> Right:

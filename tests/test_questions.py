@@ -12,7 +12,7 @@ import pytest
 
 from core import access, changes, patients, people
 from core.rules.roles import Permission
-from core.store.model import ChangeRequest, GlassBreak, PatientGrant
+from core.store.model import ChangeRequest, GlassBreak, PatientGrant, Person
 from core.store.work import Subject, Work
 from tests.fixtures.guests import hire
 from tests.fixtures.house import THANDO, TestHouse, open_test_house
@@ -137,18 +137,27 @@ def test_the_broken_glasses_count_the_trail_once_and_each_its_own(practice) -> N
     empty(test, GlassBreak)
 
 
-def test_the_rights_of_one_person_ask_as_much_for_fifty_as_for_one(practice) -> None:
+def test_the_rights_of_one_person_or_patient_ask_as_much_for_fifty_as_for_one(practice) -> None:
     test, files = practice
-    colleague = hire(test, "reception")
-    enders = newcomers(test, "manager")
+    colleague, others = hire(test, "reception"), newcomers(test, "manager")
     told = []
     for many in (FEW, MANY):
         empty(test, PatientGrant)
         gather(test, many, lambda work, n: PatientGrant(
             id=work.new_id(), person_id=colleague.id, patient_id=files[n], why="Second opinion", from_at=work.now(),
-            until_at=work.now() + timedelta(days=3), ended_at=work.now(), ended_by=enders[n]))  # fmt: skip
-        count, found = asked_for(access.access_of_person, test, "admin", person_id=colleague.id)
-        assert many == len({right.ended_by for right in found})
-        told.append(count)
+            until_at=work.now() + timedelta(days=3), ended_at=work.now(), ended_by=others[n]))  # fmt: skip
+        gather(test, many, lambda work, n: PatientGrant(
+            id=work.new_id(), person_id=others[n], patient_id=files[0], why="Second opinion", from_at=work.now(),
+            until_at=work.now() + timedelta(days=3), ended_at=work.now(), ended_by=others[n]))  # fmt: skip
+        with test.does("admin") as work, work.act(Permission.PEOPLE_MANAGE):
+            for person in others[:many]:
+                work.get(Person, person).patient_id = files[0]
+        of_person = asked_for(access.access_of_person, test, "admin", person_id=colleague.id)
+        of_patient = asked_for(access.access_of, test, "manager", patient_id=files[0])
+        assert many == len({right.ended_by for right in of_person[1]})
+        assert [many, many + 1] == [
+            len([r for r in of_patient[1].rights if r.what == what]) for what in ("own", "grant")
+        ]
+        told.append((of_person[0], of_patient[0]))
     assert told[0] == told[1]
     empty(test, PatientGrant)
