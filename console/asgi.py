@@ -33,7 +33,7 @@ from console.signin import oidc
 from console.signin import routes as signin
 from console.viewer_files import viewer_routes
 from core.store.work import House
-from ops.settings import Settings, unencrypted
+from ops.settings import Settings, console_origins, unencrypted
 
 _ENTRY = Path(__file__).parent / "shell" / "main.py"
 _HEAVY = ("pandas", "pyarrow", "sqlalchemy", "segno")
@@ -49,6 +49,7 @@ def create_app(house: House, settings: Settings, *, freeze: bool = True) -> st.A
         house,
         https=settings.https,
         hosts=hosts,
+        origins=console_origins(settings),
         single_sign_on=settings.oidc_name if house.ports.identity else "",
         unencrypted=unencrypted(settings),
     )

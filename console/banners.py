@@ -16,6 +16,7 @@ from urllib.parse import quote, urlsplit
 import streamlit as st
 
 from console import desk, widgets
+from console.door import door
 from console.signin.forms import why_no_keys_at
 from core import access, alerts, changes, factors, groups, people, sessions
 from core.access import Glass
@@ -82,7 +83,7 @@ def lacks_key(me: PersonCard) -> bool:
     return (
         Role.ADMIN in me.roles
         and not (me.is_break_glass or me.keys or bounds.reduced or bounds.keyless)
-        and not why_no_keys_at(desk.origin())
+        and not why_no_keys_at(desk.origin(), only_at=door().origins)
     )
 
 
@@ -185,7 +186,7 @@ def _keyless(news: News) -> None:
     elif news.may_add_key:
         more = "What admins do is closed until you touch it. Is it lost? You came in with a recovery code: add another key now."
         way = ("Add another key", "/account/keys/new")
-    if why_none := why_no_keys_at(desk.origin()):
+    if why_none := why_no_keys_at(desk.origin(), only_at=door().origins):
         _above("warn", head, f"What admins do is closed, and opens at another address alone. {why_none}")
         return
     with st.container(horizontal=True, vertical_alignment="center", key="sorg-keyless"):

@@ -9,6 +9,7 @@ from datetime import timedelta
 from console.drafts import Drafts
 from core.store.work import Actor, House, Work
 from doors.presence import Presence, Sittings
+from ops.settings import host_of
 
 CHANNEL = "console"
 
@@ -20,6 +21,9 @@ class Door:
     house: House
     https: bool = False
     hosts: tuple[str, ...] = ("127.0.0.1", "localhost")
+    origins: tuple[
+        str, ...
+    ] = ()  # where browsers have it, as the practice has said; keys then answer there alone
     single_sign_on: str = ""  # what its button is called; empty without one
     unencrypted: tuple[str, ...] = ()  # sentences about doors that other machines reach without HTTPS
     drafts: Drafts = field(default_factory=Drafts)
@@ -74,6 +78,7 @@ def door() -> Door:
 
 
 def hosts_of(*names: str, more: Iterable[str] = ()) -> tuple[str, ...]:
-    """Host names that a browser may use for us, in lower case, without those that mean every address."""
+    """Host names that a browser may use for us, in lower case and without a port; none that means every address."""
     every = {"0.0.0.0", "::", ""}
-    return tuple(dict.fromkeys(n.strip().lower() for n in (*names, *more) if n.strip() not in every))
+    bare = (host_of(n).strip("[]").lower() for n in (*names, *more))
+    return tuple(dict.fromkeys(n for n in bare if n not in every))

@@ -14,8 +14,13 @@ SCRIPT = Path(__file__).with_name("keys.js").read_text(encoding="utf-8")
 VERSION = hashlib.sha256(SCRIPT.encode()).hexdigest()[:8]
 
 
-def no_keys_at(origin: str) -> str:
-    """Why keys cannot work where a browser has this door: number or unsafe; empty when they can (WebAuthn level 2, §5.1.2)."""
+def no_keys_at(origin: str, *, only_at: tuple[str, ...] = ()) -> str:
+    """Why keys cannot work where a browser has this door: elsewhere, number or unsafe; empty when they can.
+
+    only_at: where the practice says that the door is. WebAuthn level 2, §5.1.2.
+    """
+    if only_at and origin not in only_at:
+        return "elsewhere"
     parts = urlsplit(origin)
     name = parts.hostname or ""
     if is_ip_address(name):

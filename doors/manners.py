@@ -109,6 +109,11 @@ class Manners(ABC):
         """True when browsers reach this door by HTTPS."""
 
     @property
+    def origins(self) -> tuple[str, ...]:
+        """Where this door is, as the practice has said; keys then answer there alone. Empty: wherever a browser has it."""
+        return ()
+
+    @property
     @abstractmethod
     def cookies(self) -> Cookies:
         """What this door's cookies are called."""
@@ -341,8 +346,18 @@ class Manners(ABC):
         return AESGCM(self.house.keys["secrets"])
 
     def origin(self, request: Request) -> str:
-        """Our own origin as this browser sees it; the host is one of ours, which each door has asked before."""
-        return f"{'https' if self.https else 'http'}://{request.headers['host'].lower()}"
+        """Our own origin as this browser sees it; the host is one of ours, which each door has asked before.
+
+        Where the practice has said where this door is, that is it, port and all, whatever port the browser's header names:
+        a program at another port of the same name could pass a key's answer on, with its own port in both.
+        """
+        asked = f"{'https' if self.https else 'http'}://{request.headers['host'].lower()}"
+        return next((own for own in self.origins if is_same_host(own, asked)), asked)
+
+
+def is_same_host(one: str, other: str) -> bool:
+    """True for two origins of one name, whatever their ports."""
+    return urlsplit(one).hostname == urlsplit(other).hostname
 
 
 async def read_form(request: Request, *, most_bytes: int) -> dict[str, str]:

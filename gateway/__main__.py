@@ -21,7 +21,10 @@ def main() -> None:
     images = OrthancImages(opening.orthanc_address(chosen), opening.orthanc_auth(chosen))
     for sentence in settings.unencrypted(chosen):
         print(sentence, file=sys.stderr)
-    app = create(house, images, https=chosen.https, listens=(chosen.gateway_host, chosen.gateway_port))
+    app = create(
+        house, images, https=chosen.https, listens=(chosen.gateway_host, chosen.gateway_port),
+        origins=settings.gateway_origins(chosen),
+    )  # fmt: skip
     uvicorn.run(app, host=chosen.gateway_host, port=chosen.gateway_port, forwarded_allow_ips=settings.proxies(chosen),
                 **SERVER)  # fmt: skip
 

@@ -59,9 +59,9 @@ SERVER = {
 class Gateway(Desk):
     """The routes of a link, and what is around both doors."""
 
-    def __init__(self, house: House, images: Images, *, https: bool = False,
+    def __init__(self, house: House, images: Images, *, https: bool = False, origins: tuple[str, ...] = (),
                  clock: Callable[[], float] = time.monotonic) -> None:  # fmt: skip
-        super().__init__(house, images, https=https)
+        super().__init__(house, images, https=https, origins=origins)
         self.by_address = Buckets(size=10, seconds_each=6, clock=clock)
         self.by_all = Buckets(size=60, seconds_each=1, clock=clock)
 
@@ -246,9 +246,12 @@ class Gateway(Desk):
 
 
 def create(house: House, images: Images, *, https: bool = False, listens: tuple[str, int] | None = None,
-           clock: Callable[[], float] = time.monotonic) -> Starlette:  # fmt: skip
-    """The gateway of one practice. `listens`: its own address and port, when a proxy stands before it."""
-    gateway = Gateway(house, images, https=https, clock=clock)
+           origins: tuple[str, ...] = (), clock: Callable[[], float] = time.monotonic) -> Starlette:  # fmt: skip
+    """The gateway of one practice. `listens`: its own address and port, when a proxy stands before it.
+
+    origins: where the practice says that it is, for passkeys.
+    """
+    gateway = Gateway(house, images, https=https, origins=origins, clock=clock)
     accounts = Accounts(gateway, clock=clock)
     own = gateway.own_host
     port = own.rpartition(":")[2] if ":" in own else ""

@@ -27,8 +27,8 @@ THREADS = 32
 class Desk:
     """Database and Orthanc are asked in threads; the loop only moves bytes."""
 
-    def __init__(self, house: House, images: Images, *, https: bool) -> None:
-        self.house, self.images, self.https = house, images, https
+    def __init__(self, house: House, images: Images, *, https: bool, origins: tuple[str, ...] = ()) -> None:
+        self.house, self.images, self.https, self.origins = house, images, https, origins
         self.own_host = urlsplit(house.rules["gateway_url"]).netloc
         self.sittings = Sittings()
         self._threads: CapacityLimiter | None = None

@@ -99,9 +99,13 @@ class AccountManners(Manners):
     def with_next(self, path: str, wish: str) -> str:
         return path if wish == STUDIES else with_next(path, wish)
 
+    @property
+    def origins(self) -> tuple[str, ...]:
+        return self.desk.origins
+
     def why_no_keys(self, request: Request) -> str:
-        why = no_keys_at(self.origin(request))
-        return me_page.NO_KEYS[why] if why else ""
+        why = no_keys_at(self.origin(request), only_at=self.origins)
+        return me_page.NO_KEYS[why].format(there="".join(self.origins)) if why else ""
 
     def is_our_page(self, request: Request) -> bool:
         # By whichever of our names it was asked; that the name is ours was seen before (FrontGuard).

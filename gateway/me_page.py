@@ -28,6 +28,7 @@ AWAY = "We cannot change your password just now. Nothing was changed: please try
 GONE = "That one was signed out already."
 UNKNOWN = "There is nothing to confirm here."
 NO_KEYS = {
+    "elsewhere": "Fingerprint and face work only at the practice's own web address: {there}",
     "number": "Fingerprint and face work only at the practice's own web address, not at an address of numbers.",
     "unsafe": "Fingerprint and face work only at a safe web address, one that begins with https://.",
 }

@@ -62,7 +62,10 @@ class Settings(BaseSettings):
     console_port: int = Field(8501, description="Port of the console.")
     console_names: str = Field(
         "",
-        description="Host names, with commas, by which staff reach the console through a proxy; others are refused.",
+        description=(
+            "Host names, with commas, by which staff reach the console through a proxy; others are refused. With SORG_HTTPS "
+            "keys answer at https://name alone: write name:8443 where browsers show a port."
+        ),
     )
     gateway_host: str = Field("127.0.0.1", description="Address the patients' gateway listens on.")
     gateway_port: int = Field(8600, description="Port of the patients' gateway.")
@@ -280,10 +283,31 @@ def proxies(settings: Settings) -> list[str]:
     return [one.strip() for one in settings.proxies.split(",") if one.strip()]
 
 
+def console_origins(settings: Settings) -> tuple[str, ...]:
+    """Where browsers have the console, as keys are bound to it (WebAuthn level 2, §5.1.2): each name, over HTTPS, with its port."""
+    if not settings.https:
+        return ()
+    names = (name.strip().lower() for name in settings.console_names.split(","))
+    return tuple(
+        f"https://{name.removesuffix(':443')}" for name in names if name and not _is_address(host_of(name))
+    )
+
+
+def gateway_origins(settings: Settings) -> tuple[str, ...]:
+    """The same of the patients' gateway; empty while it has no address by name."""
+    url = settings.gateway_url.lower()
+    return (url,) if url and not _is_address(urlsplit(url).hostname or "") else ()
+
+
+def host_of(name: str) -> str:
+    """A host name or address without its port."""
+    name = name.strip()
+    return name.rpartition(":")[0] if name.count(":") == 1 or "]:" in name else name
+
+
 def needs_keys(settings: Settings) -> bool:
     """Whether admins need keys here. auto: where staff reach the console over HTTPS by a name, else keys do not work."""
-    names = filter(None, (name.strip() for name in settings.console_names.split(",")))
-    works = settings.https and any(not _is_address(name) for name in names)
+    works = bool(console_origins(settings))
     return {"yes": True, "no": False}.get(settings.admins_need_keys, works)
 
 

@@ -79,8 +79,12 @@ class Counter(Manners):
     def local_path(self, wish: Any) -> str:
         return local_path(wish)
 
+    @property
+    def origins(self) -> tuple[str, ...]:
+        return self.door.origins
+
     def why_no_keys(self, request: Request) -> str:
-        return why_no_keys_at(self.origin(request))
+        return why_no_keys_at(self.origin(request), only_at=self.door.origins)
 
 
 def local_path(wish: Any) -> str:
@@ -88,12 +92,13 @@ def local_path(wish: Any) -> str:
     return wish if is_local(wish) and not wish.startswith(_NO_WISH) else "/"
 
 
-def why_no_keys_at(origin: str) -> str:
-    """Why keys cannot work where a browser has the console; empty when they can."""
+def why_no_keys_at(origin: str, *, only_at: tuple[str, ...] = ()) -> str:
+    """Why keys cannot work where a browser has the console; empty when they can. only_at: where it is."""
     parts = urlsplit(origin)
     port = f":{parts.port}" if parts.port else ""
     return {
         "": "",
+        "elsewhere": f"Keys work only where the console is at home: {' or '.join(only_at)}.",
         "number": f"Keys need the console's host name, for example {parts.scheme}://localhost{port} or https://…",
         "unsafe": "Keys need a secure address (https://…). Ask whoever looks after this system.",
-    }[no_keys_at(origin)]
+    }[no_keys_at(origin, only_at=only_at)]
