@@ -17,7 +17,7 @@ from core.store.db import maintenance
 from core.store.model import SignInSession
 from core.tokens import hash_token
 from ops.bench.directory_server import BASE_DN, GROUPS_DN, READER, OpenLdapServer
-from tests.browser.test_console import at_desk, settled
+from tests.browser.test_console import at_desk, press_cell, report_text, settled
 from tests.fixtures.browser import DESK, HERE, PHONE, expect
 from tests.fixtures.console import COOKIE, Console, early_house, log_of, serving
 from tests.fixtures.house import TestHouse, book_thando
@@ -68,11 +68,8 @@ def go(page: Page, office: Console, address: str) -> None:
 
 
 def tick(page: Page, row: int = 0) -> None:
-    """Choose a row of the last table of the page; its cells are drawn, not elements."""
-    settled(page)
-    box = page.get_by_test_id("stDataFrame").last.bounding_box()
-    assert box is not None
-    page.mouse.click(box["x"] + 15, box["y"] + 50 + 33 * row)
+    """Choose a row of the last table of the page."""
+    press_cell(page, page.get_by_test_id("stDataFrame").last, 15, 50 + 33 * row)
 
 
 def approve(test: TestHouse) -> None:
@@ -285,7 +282,7 @@ def test_a_report_is_signed_with_a_key_and_what_was_typed_before_is_in_it(
     expect(page.get_by_text("Blue key")).to_be_visible()
     page.goto(f"{url}/sign_off?study={study}")
     settled(page)
-    text = page.locator(".st-key-report-text textarea")
+    text = report_text(page)
     text.fill(text.input_value() + "\nCompared with the study of March.")
     page.get_by_role("button", name="Sign with my key").click()
     page.get_by_role("link", name="Touch my key").click()

@@ -6,18 +6,18 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import Browser, Locator, Page
 
 from console import nav
 from core import reporting, sessions, workflow
 from core.rules.roles import STAFF, Role
 from core.rules.steps import Status
-from tests.fixtures.browser import DESK, HERE, expect
+from tests.fixtures.browser import DESK, HERE, PATIENCE_MS, expect
 from tests.fixtures.console import COOKIE, CORRECTED, Console, log_of
 
 # Pages that are about something say so in their address.
 ABOUT = {"study": "reporting", "claim": "signed"}
-PATIENCE_MS = 60_000
+TEXT = ".st-key-report-text textarea"
 
 
 @contextmanager
@@ -47,6 +47,25 @@ def settled(page: Page) -> None:
     page.wait_for_selector('[data-testid=stApp]:not([data-test-script-state="running"])')
 
 
+def report_text(page: Page) -> Locator:
+    """The field of the report. Streamlit draws it empty and then fills it, over what a test had written meanwhile."""
+    field = page.locator(TEXT)
+    expect(field).not_to_have_value("")
+    return field
+
+
+def press_cell(page: Page, table: Locator, x: float, y: float) -> None:
+    """Press what is drawn so far from the table's corner: its cells are no elements, and it may still be moving."""
+    settled(page)
+    expect(table.get_by_test_id("data-grid-canvas")).to_be_visible()
+    table.scroll_into_view_if_needed()
+    before, box = None, table.bounding_box()
+    while box is None or before != box:
+        page.wait_for_timeout(150)
+        before, box = box, table.bounding_box()
+    page.mouse.click(box["x"] + x, box["y"] + y)
+
+
 @pytest.mark.parametrize("role", STAFF)
 def test_every_page_of_a_role_is_drawn_without_trouble(
     browser: Browser, console: Console, role: Role
@@ -60,10 +79,10 @@ def test_every_page_of_a_role_is_drawn_without_trouble(
             said = page.inner_text("[data-testid=stMain]")
             assert "Something went wrong" not in said and "Traceback" not in said, (row.key, said)
             assert page.locator("[data-testid=stException]").count() == 0, row.key
-        menu = page.locator("[data-testid=stSidebarNavLink]").all_inner_texts()
-        assert [r.title for g in nav.GROUPS for r in pages if r.group == g and r.in_menu] == [
-            m.strip().split("\n")[-1] for m in menu
-        ]
+        titles = [r.title for g in nav.GROUPS for r in pages if r.group == g and r.in_menu]
+        links = page.locator("[data-testid=stSidebarNavLink]")
+        expect(links).to_have_count(len(titles))
+        assert titles == [m.strip().split("\n")[-1] for m in links.all_inner_texts()]
         assert [] == complaints
     assert "trouble" not in log_of(console)
 
@@ -140,7 +159,7 @@ def test_the_radiologist_sees_the_images_beside_the_report_and_saves_it(
         settled(page)
         viewer = page.frame_locator("iframe")
         expect(viewer.locator("canvas").first).to_be_visible()
-        page.locator(".st-key-report-text textarea").fill(CORRECTED)
+        report_text(page).fill(CORRECTED)
         page.get_by_role("button", name="Save").click()
         expect(page.get_by_text("Version 1, saved")).to_be_visible()
         assert [] == complaints
@@ -157,11 +176,11 @@ def test_a_text_that_somebody_else_made_newer_is_shown_beside_and_neither_is_los
         page.goto(f"{console.url}/study?study={study}")
         settled(page)
         console.test.do("radiologist", reporting.save, study, text="Written at another desk.", based_on=None)
-        page.locator(".st-key-report-text textarea").fill("Written here.")
+        report_text(page).fill("Written here.")
         page.get_by_role("button", name="Save").click()
         expect(page.get_by_text("Somebody saved a newer text meanwhile")).to_be_visible()
         expect(page.locator(".sorg-text", has_text="Written at another desk.")).to_be_visible()
-        expect(page.locator(".st-key-report-text textarea")).to_have_value("Written here.")
+        expect(page.locator(TEXT)).to_have_value("Written here.")
 
 
 def test_signing_shows_what_was_changed_and_then_the_sealed_report(

@@ -25,12 +25,11 @@ from console.__main__ import LARGEST_MESSAGE
 from core import privacy, reporting, workflow
 from core.rules.steps import Status
 from ops.orthanc_child import OrthancChild
-from tests.browser.test_console import at_desk, settled
+from tests.browser.test_console import at_desk, report_text, settled
 from tests.fixtures.browser import expect
 from tests.fixtures.console import COOKIE, CORRECTED, DRAFT, Console, early_house, log_of, serving
 from tests.fixtures.scanner import Radiology, beside
 
-TEXT = ".st-key-report-text textarea"
 FLOOD = 20_000_000
 
 # Puts a text into a field as pasting does: the page hears one event, not a key a letter.
@@ -134,7 +133,7 @@ def test_a_paste_of_twenty_megabytes_is_not_taken_by_the_field_and_what_was_type
     ):
         page.goto(f"{desk.url}/study?study={study}")
         settled(page)
-        field = page.locator(TEXT)
+        field = report_text(page)
         field.fill(CORRECTED)
         field.evaluate(PASTE, FLOOD)
         expect(field).to_have_value(CORRECTED)
@@ -174,7 +173,7 @@ def press(page: Page, name: str) -> None:
 
 
 def write(page: Page, text: str, then: str) -> None:
-    page.locator(TEXT).fill(text)
+    report_text(page).fill(text)
     press(page, then)
 
 
@@ -286,8 +285,7 @@ def test_an_image_store_that_goes_away_is_said_kindly_and_comes_back_with_try_ag
                 expect(viewer.get_by_text("The images cannot be reached just now").first).to_be_visible()
                 # The rest of the desk goes on: the report can be begun and written meanwhile.
                 press(page, "Start the report")
-                expect(page.locator(TEXT)).to_be_visible()
-                page.locator(TEXT).fill(DRAFT)
+                report_text(page).fill(DRAFT)
                 press(page, "Save")
                 expect(page.get_by_text("Version 1, saved")).to_be_visible()
                 child.start()

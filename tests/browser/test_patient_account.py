@@ -13,9 +13,9 @@ from core import people
 from core.rules.roles import Permission
 from core.store.model import SecurityKey
 from core.store.work import system
-from tests.browser.test_patient_link import BRIGHTEST, wait_for
+from tests.browser.test_patient_link import painted, wait_for
 from tests.browser.test_signin import KEY
-from tests.fixtures.browser import HERE, PHONE
+from tests.fixtures.browser import HERE, PHONE, expect
 from tests.fixtures.house import PASSWORD
 from tests.fixtures.ward import Ward
 from tests.services.test_gateway_account import slip_for
@@ -36,6 +36,7 @@ def sign_in(ward: Ward, page: Page, login: str) -> None:
     give_password(ward, page, login)
     page.get_by_label("Six-digit code").fill(ward.code(login))
     page.get_by_role("button", name="Sign in").click()
+    page.wait_for_url("**/account/studies")
 
 
 def keep_picture(page: Page, name: str) -> None:
@@ -50,20 +51,20 @@ def no_wider_than_the_screen(page: Page) -> bool:
 
 def test_a_patient_signs_in_on_a_phone_looks_at_images_and_report_and_signs_out(ward, phone, complaints):
     sign_in(ward, phone, "thando")
-    assert "Your examinations" == phone.get_by_role("heading", level=1).inner_text()
-    assert ["CT chest", "CT brain"] == phone.get_by_role("heading", level=2).all_inner_texts()
+    expect(phone.get_by_role("heading", level=1)).to_have_text("Your examinations")
+    expect(phone.get_by_role("heading", level=2)).to_have_text(["CT chest", "CT brain"])
     assert no_wider_than_the_screen(phone)
     keep_picture(phone, "account-patient-phone")
     phone.get_by_role("link", name="Images and report: CT brain").click()
     phone.wait_for_url("**/view/")
     wait_for(phone, "ready")
-    assert phone.evaluate(BRIGHTEST) > 100
+    painted(phone)
     phone.get_by_role("tab", name="Report").click()
-    assert "The brain is normal." in phone.locator("#report").inner_text()
+    expect(phone.locator("#report")).to_contain_text("The brain is normal.", use_inner_text=True)
     assert "This link works until" not in phone.inner_text("body")
     phone.get_by_role("button", name="All examinations").click()
     phone.get_by_role("button", name="Sign out").click()
-    assert "You are signed out" == phone.get_by_role("heading", level=1).inner_text()
+    expect(phone.get_by_role("heading", level=1)).to_have_text("You are signed out")
     phone.go_back()
     assert "CT brain" not in phone.inner_text("body")
     assert [] == complaints
@@ -80,7 +81,7 @@ def test_a_visit_that_ends_in_the_viewer_says_so_and_leads_back_to_the_door(ward
     page.get_by_role("link", name="Images and report: CT brain").click()
     page.wait_for_url("**/view/")
     page.get_by_role("heading", name="You are signed out").wait_for()
-    assert "ended" == page.evaluate("document.body.dataset.state")
+    wait_for(page, "ended")
     page.get_by_role("button", name="Sign in again").click()
     page.get_by_text("After 15 minutes without use").wait_for()
     page.get_by_role("link", name="Sign in again").click()
@@ -100,7 +101,7 @@ def test_a_doctor_reads_whose_examination_it_is_at_a_desk(ward, page, complaints
     page.emulate_media(color_scheme=scheme)
     sign_in(ward, page, "molefe")
     card = page.get_by_role("listitem").filter(has_text="CT brain")
-    assert re.search("Nkosi-Müller, Thandô\\s+File \\d+", card.inner_text())
+    expect(card).to_contain_text(re.compile("Nkosi-Müller, Thandô\\s+File \\d+"), use_inner_text=True)
     assert no_wider_than_the_screen(page)
     if scheme == "light":
         keep_picture(page, "account-referrer-desk")
@@ -110,17 +111,18 @@ def test_a_doctor_reads_whose_examination_it_is_at_a_desk(ward, page, complaints
 def test_the_slip_is_followed_with_a_keyboard_alone(ward, phone, complaints):
     ward.ticks[0] += 3600
     phone.goto(f"{ward.url}/account/activate")
+    expect(phone.get_by_role("textbox")).to_be_focused()
     phone.keyboard.type(slip_for(ward, "keyboard"))
     phone.keyboard.press("Enter")
-    phone.get_by_label("Your new password").wait_for()
+    expect(phone.get_by_label("Your new password")).to_be_focused()
     for key in ("purple oxen sing at dawn", "Tab", "purple oxen sing at dawn", "Enter"):
         phone.keyboard.press(key) if key in ("Tab", "Enter") else phone.keyboard.type(key)
-    phone.get_by_label("Six-digit code").wait_for()
+    expect(phone.get_by_label("Six-digit code")).to_be_focused()
     secret = "".join(phone.locator(".secret").text_content().split())
     phone.keyboard.type(pyotp.TOTP(secret).at(ward.test.clock.at))
     phone.keyboard.press("Enter")
     phone.get_by_role("heading", name="Write these ten codes down").wait_for()
-    assert 10 == phone.locator(".codes li").count()
+    expect(phone.locator(".codes li")).to_have_count(10)
     assert no_wider_than_the_screen(phone)
     assert [] == complaints
 
@@ -128,7 +130,6 @@ def test_the_slip_is_followed_with_a_keyboard_alone(ward, phone, complaints):
 @pytest.fixture
 def with_finger(phone: Page) -> Page:
     """A phone that knows its owner's finger."""
-    phone.set_default_timeout(20_000)
     cdp = phone.context.new_cdp_session(phone)
     cdp.send("WebAuthn.enable")
     cdp.send("WebAuthn.addVirtualAuthenticator", {"options": KEY})
@@ -139,6 +140,7 @@ def test_a_patient_sets_up_their_finger_signs_in_with_it_and_takes_it_away(ward,
     phone, ward = with_finger, replace(ward, url=ward.url.replace("127.0.0.1", "localhost"))
     sign_in(ward, phone, "thando")
     phone.get_by_role("link", name="My account").click()
+    expect(phone.get_by_role("link", name="Fingerprint or face: Set up")).to_be_visible()
     assert no_wider_than_the_screen(phone)
     keep_picture(phone, "account-me-phone")
     phone.get_by_role("link", name="Fingerprint or face: Set up").click()
@@ -167,7 +169,8 @@ def test_without_scripts_a_code_is_enough_and_nothing_stands_alone(ward, browser
     page = browser.new_context(**HERE, **PHONE, java_script_enabled=False).new_page()
     sign_in(ward, page, "botha")
     page.goto(f"{ward.url}/account/me/confirm?for=factors&next=/account/me/recovery")
-    assert not page.get_by_text("or", exact=True).is_visible()
+    expect(page.get_by_label("Six-digit code")).to_be_visible()
+    expect(page.get_by_text("or", exact=True)).to_be_hidden()
     page.get_by_label("Six-digit code").fill(ward.code("botha"))
     page.get_by_role("button", name="Confirm").click()
     page.get_by_role("button", name="Make ten new codes").wait_for()

@@ -13,7 +13,7 @@ from core import activation, changes, patients, people, sessions
 from core.patients import Particulars
 from core.rules.roles import Permission, Role
 from core.store.model import SecurityKey
-from tests.browser.test_console import at_desk, settled
+from tests.browser.test_console import at_desk, press_cell, settled
 from tests.fixtures.browser import expect
 from tests.fixtures.console import Console, early_house, serving
 from tests.fixtures.guests import hire
@@ -42,8 +42,7 @@ def office(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Console]:
 
 def cell(page: Page, row: int) -> None:
     """Click on the name in a row of the page's first table, as somebody does who never saw its small boxes."""
-    at = page.locator("[data-testid=stDataFrame]").first.bounding_box()
-    page.mouse.click(at["x"] + 150, at["y"] + 33 * (row + 1) + 16)
+    press_cell(page, page.get_by_test_id("stDataFrame").first, 150, 33 * (row + 1) + 16)
 
 
 def a_key_of(office: Console, login: str) -> None:
@@ -185,7 +184,6 @@ def test_a_thousand_people_are_narrowed_paged_and_opened(browser: Browser, offic
         page.get_by_placeholder("Name or login").fill("crowd 0777")
         page.keyboard.press("Enter")
         expect(page.get_by_text("1 person", exact=True)).to_be_visible()
-        settled(page)
         cell(page, 0)
         expect(page).to_have_url(f"{office.url}/people?person={person.id}")
         expect(page.get_by_text("waits for its owner")).to_be_visible()
@@ -214,9 +212,7 @@ def test_an_admin_ends_a_session_and_somebody_else_sees_no_way_in(browser: Brows
         # The newest stands first.
         tables = page.locator("[data-testid=stDataFrame]")
         expect(tables).to_have_count(2)
-        tables.nth(1).scroll_into_view_if_needed()
-        at = tables.nth(1).bounding_box()
-        page.mouse.click(at["x"] + 150, at["y"] + 33 + 16)
+        press_cell(page, tables.nth(1), 150, 33 + 16)
         expect(page.get_by_role("button", name="End this session")).to_be_enabled()
         page.get_by_role("button", name="End this session").click()
         expect(page.get_by_text("Ended.")).to_be_visible()

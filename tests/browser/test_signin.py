@@ -15,7 +15,7 @@ from sqlalchemy import select
 from core import factors, people
 from core.rules.roles import Permission, Role
 from core.store.model import Alert, SecurityKey
-from tests.fixtures.browser import HERE, PHONE, expect, launched
+from tests.fixtures.browser import HERE, PHONE, eventually, expect, launched
 from tests.fixtures.doors import COOKIE, doors_of, served, signed_in
 from tests.fixtures.house import PASSWORD, TestHouse, open_test_house
 
@@ -98,7 +98,6 @@ def desk(chromium: Browser, doors: tuple[str, TestHouse]) -> Iterator[Desk]:
     test.clock.pass_(minutes=30)
     context = chromium.new_context(**HERE)
     page = context.new_page()
-    page.set_default_timeout(20_000)
     cdp = context.new_cdp_session(page)
     cdp.send("WebAuthn.enable")
     key = cdp.send("WebAuthn.addVirtualAuthenticator", {"options": KEY})["authenticatorId"]
@@ -119,7 +118,6 @@ def test_from_the_slip_to_being_signed_in_on_a_phone(chromium: Browser, doors: t
     slip = test.do("admin", people.make_slip, person).code
     context = chromium.new_context(**HERE, **PHONE)
     page, complaints = context.new_page(), []
-    page.set_default_timeout(20_000)
     page.on("pageerror", lambda error: complaints.append(str(error)))
     page.on(
         "console",
@@ -136,14 +134,16 @@ def test_from_the_slip_to_being_signed_in_on_a_phone(chromium: Browser, doors: t
     page.get_by_label("The same once more").fill(NEW_PASSWORD)
     page.get_by_role("button", name="Continue").click()
     picture = page.get_by_role("img", name="QR code for the authenticator app")
-    assert picture.evaluate("image => image.naturalWidth") > 100
+    eventually(lambda: picture.evaluate("image => image.naturalWidth") > 100, what="no QR code was drawn")
     page.get_by_text("No camera? Type the secret in").click()
+    expect(page.locator(".secret")).to_be_visible()
     app = pyotp.TOTP(page.locator(".secret").inner_text().replace(" ", ""))
     page.get_by_label("Code in the app now").fill("000000")
     page.get_by_role("button", name="Finish").click()
     expect(page.get_by_role("alert")).to_contain_text("not the code of this app")
     page.get_by_label("Code in the app now").fill(app.at(test.clock.at))
     page.get_by_role("button", name="Finish").click()
+    expect(page.locator(".codes code")).to_have_count(10)
     codes = page.locator(".codes code").all_inner_texts()
     assert 10 == len(set(codes))
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")

@@ -79,7 +79,7 @@ class Study:
     description: str = "CT chest with contrast"
     modalities: tuple[str, ...] = ("CT",)
     fails: dict[str, int] = field(default_factory=dict)  # instance id, "manifest" or "*" -> HTTP status
-    slow_s: dict[str, float] = field(default_factory=dict)
+    held: set[str] = field(default_factory=set)  # instance ids that wait until they are taken out of it
     asked: list[str] = field(default_factory=list)
     closed_by: list[str] = field(default_factory=list)
 
@@ -215,8 +215,8 @@ class ViewerServer:
     async def _file(self, request: Request) -> Response:
         instance_id = request.path_params["id"]
         self.study.asked.append(instance_id)
-        if instance_id in self.study.slow_s:
-            await anyio.sleep(self.study.slow_s[instance_id])
+        while instance_id in self.study.held:
+            await anyio.sleep(0.02)
         if failure := self._failure(instance_id):
             return failure
         if instance_id not in self.study.files:
