@@ -140,7 +140,7 @@ def _login(card: PersonCard) -> None:
     with st.expander("Correct what they sign in as", icon=":material/alternate_email:"):
         if kept := _WHERE.get(card.directory, ""):
             st.write(
-                f"They sign in as it is kept {kept}: change it there, and it holds here from their next sign-in."
+                f"The name they sign in with is kept {kept}: change it there, and it holds here from their next sign-in."
             )
             return
         with st.form(f"login-{card.id}-{card.login}", border=False):

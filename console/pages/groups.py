@@ -288,11 +288,13 @@ def _wrong_passwords() -> None:
 
 
 def _limit(limit: LimitThere) -> str:
-    who = f"For **{limit.name}** the directory" if limit.name else "The directory"
+    name = desk.plain(limit.name)
+    who = f"For **{name}** the directory" if name else "The directory"
     here = f"Sorg stops at **{limit.passed_on}** and waits {_minutes(limit.rest)}"
     lockout = limit.lockout
     if lockout is None:
-        return f"{who} does not show its limit to Sorg's reading account. {here}."
+        whose = f"For **{name}** Sorg's reading account" if name else "Sorg's reading account"
+        return f"{whose} does not see after how many wrong passwords the directory locks an account. {here}."
     if not lockout.most:
         return f"{who} locks nobody. {here}."
     wrong = "1 wrong password" if lockout.most == 1 else f"{lockout.most} wrong passwords"
@@ -303,8 +305,9 @@ def _limit(limit: LimitThere) -> str:
 def _trouble(limit: LimitThere) -> str:
     lockout = limit.lockout
     if lockout is None:
-        return (f"SORG_SIGN_IN_TRIES ({limit.setting}) must be lower than the directory's limit. Whoever looks after the "
-                "directory can tell, or let the reading account see it.")  # fmt: skip
+        return (f"Ask whoever looks after the directory whether it locks after more than {limit.passed_on} wrong passwords. If not, "
+                f"guesses here can lock somebody out everywhere: have SORG_SIGN_IN_TRIES ({limit.setting}) set below its limit. "
+                "Once SORG_DIRECTORY_USER may read the limit there, Sorg stays below it by itself.")  # fmt: skip
     if lockout.most == 1:
         return (
             "Whoever mistypes once is locked, here and everywhere. Have that limit raised in the directory."

@@ -200,6 +200,8 @@ def _what(card: RequestCard) -> None:
         st.caption(
             "Once approved, the record named under Then is shut to them, and one named under Now is open to them like any other."
         )
+    if card.kind == "new-login" and card.state == "waiting":
+        st.caption("Once approved, they are signed out and come in under the new name only. Do they know it?")
     beside = card.person_id if card.state != "done" and desk.has_page("people") else None
     if beside and st.button("Open the person", icon=":material/person:", type="tertiary"):
         desk.go("people", person=beside)
