@@ -23,6 +23,7 @@ ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "docs" / "https.md", *sorted((ROOT / "deploy" / "proxy").iterdir())]
 PROXY, STRANGER = "127.0.0.2", "127.0.0.1"
 NAME = "images.practice.example"
+EACH_S = 6
 
 
 @pytest.fixture(scope="module")
@@ -54,24 +55,29 @@ def ask(
 ) -> httpx.Response:
     """One request from an address of this machine, with or without a word about where it came from."""
     said = {"host": host} | ({"x-forwarded-for": told, "x-forwarded-proto": "https"} if told else {})
-    with httpx.Client(transport=httpx.HTTPTransport(local_address=by), timeout=30) as client:
+    with httpx.Client(transport=httpx.HTTPTransport(local_address=by), timeout=120) as client:
         return client.request("POST" if how else "GET", f"http://127.0.0.1:{port}{path}", headers=said, **how)
 
 
-def tries(port: int, *, by: str, told: list[str]) -> list[int]:
-    return [ask(port, "/s/nothing", by=by, told=one, data={"day": "1"}).status_code for one in told]
+def is_refused(port: int, *, by: str, told: str) -> bool:
+    return 429 == ask(port, "/s/nothing", by=by, told=told, data={"day": "1"}).status_code
+
+
+def ten_are_taken(port: int, *, by: str, told: Iterator[str]) -> bool:
+    """Until one is refused. The gateway's clock is the machine's: each six seconds give a try back."""
+    begun_s, taken = time.monotonic(), 0
+    while taken < 100 and not is_refused(port, by=by, told=next(told)):
+        taken += 1
+    return 10 <= taken <= 10 + (time.monotonic() - begun_s) // EACH_S
 
 
 def test_the_gateway_counts_tries_by_the_last_hop_that_a_known_proxy_names(gateway: int) -> None:
-    one = tries(gateway, by=PROXY, told=[f"10.9.0.{n}, 192.0.2.1" for n in range(11)])
-    assert ([False] * 10 + [True], False) == (
-        [status == 429 for status in one], 429 in tries(gateway, by=PROXY, told=["192.0.2.2"])
-    )  # fmt: skip
+    assert ten_are_taken(gateway, by=PROXY, told=(f"10.9.0.{n}, 192.0.2.1" for n in range(101)))
+    assert not is_refused(gateway, by=PROXY, told="192.0.2.2")
 
 
 def test_the_gateway_believes_nobody_else(gateway: int) -> None:
-    forged = tries(gateway, by=STRANGER, told=[f"192.0.2.{n}" for n in range(100, 111)])
-    assert [False] * 10 + [True] == [status == 429 for status in forged]
+    assert ten_are_taken(gateway, by=STRANGER, told=(f"192.0.2.{n}" for n in range(100, 201)))
 
 
 def test_behind_a_proxy_the_gateway_answers_to_its_name_and_to_the_supervisor_on_its_own_port(

@@ -52,6 +52,7 @@ UNSEEN = "t.petersen"  # whose id BLIND is not shown
 CROWD = 1_000
 WITH_PASSWORD = 12  # Of the crowd in Samba, where each password costs 20 ms.
 AD_LOCKS_AFTER, OPENLDAP_LOCKS_AFTER = 10, 5
+LOCKED_AGAIN_AFTER_S = 600
 
 # login -> name
 PEOPLE = {
@@ -257,6 +258,7 @@ class Trial(ABC):
         self.password = f"Goeie-{secrets.token_hex(6)}"
         self.certificates = Certificates(folder)
         self.ca_file = self.certificates.ca_file
+        self._locked_at_s = time.monotonic()
 
     def config(self, **changes: Any) -> LdapConfig:
         """How Sorg reaches it, with reader and writer; `changes` replace fields of LdapConfig."""
@@ -285,9 +287,12 @@ class Trial(ABC):
             process.stop()
 
     def mend(self) -> None:
-        """Wake what hangs and start what was stopped."""
+        """Wake what hangs, start what was stopped, and lock again whose lock of half an hour would soon be over."""
         for process in self.processes:
             process.mend()
+        if time.monotonic() - self._locked_at_s > LOCKED_AGAIN_AFTER_S:
+            self._locked_at_s = time.monotonic()
+            self.set_state("u.locked", "locked")
 
     def __enter__(self) -> Self:
         try:

@@ -456,9 +456,9 @@ def test_what_the_provider_says_cannot_hide_anything_in_the_record():
     assert "interaction_requiredscript" == oidc.declined("interaction_required\n<script>").detail
 
 
-def test_an_answer_that_comes_in_drops_and_never_ends_is_not_waited_for(hasty, provider):
+def test_an_answer_that_comes_in_drops_and_never_ends_is_not_waited_for(provider):
     provider.token_answer = lambda: StreamingResponse(drops())
-    assert Reason.TOO_LARGE == refusal(hasty, provider)
+    assert Reason.TOO_LARGE == refusal(opened(provider, timeout_s=(10.0, 10.0), longest_s=1.0), provider)
 
 
 @pytest.mark.parametrize("place", ["token_endpoint", "jwks_uri"])

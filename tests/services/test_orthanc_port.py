@@ -335,7 +335,7 @@ def test_a_killed_orthanc_is_away_and_has_everything_when_it_is_back(tmp_path):
     who = Identity("P-1", "Nkosi^Thandô", date(1980, 2, 29), "F", "A26-1", str(generate_uid()))
     child = OrthancChild(tmp_path, password="p" * 20).start()
     try:
-        port = OrthancRest(child.url, child.auth, timeout_s=(1, 5))
+        port = OrthancRest(child.url, child.auth, timeout_s=(5, 60))
         send_to(child, slices(who, 5))
         study = only_study(port, who)
         cursor = port.newest_change()
@@ -423,13 +423,13 @@ def test_a_report_is_not_stored_into_another_study(orthanc, who):
 def test_a_report_errand_with_orthanc_down_waits_and_then_succeeds(tmp_path):
     who = Identity("P-1", "Nkosi^Thandô", date(1980, 2, 29), "F", "A26-1", str(generate_uid()))
     with OrthancChild(tmp_path, password="p" * 20) as child:
-        port = OrthancRest(child.url, child.auth, timeout_s=(1, 5))
+        port = OrthancRest(child.url, child.auth, timeout_s=(5, 60))
         stored = port.store(as_file(slices(who, 1)[0]))
         report = report_for(port.instances_of(stored.study_id)[0], uuid4())
         child.kill()
         with pytest.raises(Away):
             port.stow(report.dicom, study_uid=report.study_uid, sop_uid=report.sop_uid)
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 90
         while child.watch_once() != "up":
             assert time.monotonic() < deadline
             time.sleep(0.1)
