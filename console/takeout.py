@@ -23,7 +23,11 @@ def offer(label: str, verb: Callable[..., bytes], *about: Any, purpose: str, fil
             st.session_state.pop(made_at, None)
             st.rerun()
         return
-    with st.popover(label, icon=":material/download:"):
+    # What stands in it asks who is here twice; a list is drawn far more often than it is taken out.
+    box = st.popover(label, icon=":material/download:", key=f"open-{made_at}", on_change="rerun")
+    if not box.open:
+        return
+    with box:
         st.write(
             "The file holds names. That you took it out, and how many rows, stays on record. Keep it as you would keep paper."
         )
