@@ -23,6 +23,10 @@ from doors.manners import Manners, NotTaken, paced
 LASTS_S = 15 * 60
 _AT_ONCE = 4  # argon2 takes a core and 19 MB for each
 _LONGEST_BOX = 1000
+ANOTHERS = (
+    "Another slip was opened in this browser meanwhile. Nothing was changed, and this page is that slip's now: if the name "
+    "is not yours, type your own slip once more."
+)
 
 
 @dataclass(frozen=True)
@@ -86,6 +90,9 @@ class SlipDesk:
     @paced
     async def take_password(self, request: Request) -> Response:
         form, view = await self._opened(request, self._password_page)
+        if form.get("login", view.login) != view.login:
+            # The browser holds one slip: without this, what one of two chose would be the other's password, and their app.
+            return await self._password_page(request, form, view, ANOTHERS, status=409)
         password = form.get("password", "")
         if view.asks == "set" and password != form.get("again", ""):
             return await self._password_page(request, form, view, self.pages.two, status=400)

@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from html import escape
 from urllib.parse import quote
 from uuid import UUID
 
@@ -31,6 +32,7 @@ from core.rules.roles import STAFF, Permission, Role
 from core.store.model import Person
 from doors import manners
 from doors.manners import FLOOR_S, rest_of_step
+from doors.slip import ANOTHERS
 from tests.fixtures.doors import (
     CODE,
     COOKIE,
@@ -641,6 +643,21 @@ def test_a_slip_that_is_too_old_or_forgotten_begins_anew(desk: Desk) -> None:
         assert "too old" in browser.get("/activate/password").text
         forgotten = browser.get("/activate/password")
         assert 401 == forgotten.status_code and "fifteen minutes" in forgotten.text
+
+
+def test_of_two_with_slips_in_one_browser_neither_chooses_the_others_password(desk: Desk) -> None:
+    mine, theirs = desk.newcomer("first.window"), desk.newcomer("second.window")
+    with desk.stranger() as browser:
+        send(browser, "/activate", slip=desk.slip_for(mine))
+        window = browser.get("/activate/password").text
+        send(browser, "/activate", slip=desk.slip_for(theirs))
+        typed = {"login": "first.window", "password": NEW_PASSWORD, "again": NEW_PASSWORD}
+        answer = browser.post("/activate/password", data={"token": form_token(window), **typed})
+        assert (409, True, True) == (
+            answer.status_code, escape(ANOTHERS) in answer.text, "You will sign in as second.window" in answer.text,
+        )  # fmt: skip
+    with desk.test.does("system") as work, work.look(Permission.SYSTEM_SEE):
+        assert ["", ""] == [work.get(Person, person.id).password_hash for person in (mine, theirs)]
 
 
 def test_a_box_of_another_slip_shows_no_secret(desk: Desk) -> None:
