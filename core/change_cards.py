@@ -14,7 +14,8 @@ from uuid import UUID
 from sqlalchemy import select
 
 from core import people
-from core.change_kinds import ACCOUNT_FIELDS, KINDS
+from core.change_kinds import KINDS
+from core.kinds import ACCOUNT_FIELDS
 from core.rules.za_time import say_day, say_until
 from core.store.model import ChangeRequest, GroupRole, Patient, Person, Referrer
 from core.store.work import Work
