@@ -10,6 +10,7 @@ import uvicorn
 from console.asgi import create_app
 from core.errors import SorgError
 from ops import opening, settings
+from ops.descriptors import open_as_many_as_allowed
 from ops.memory import give_back_large_blocks
 
 LARGEST_MESSAGE = 41_000_000  # bytes; just above what .streamlit/config.toml lets through, which then says no
@@ -17,6 +18,7 @@ LARGEST_MESSAGE = 41_000_000  # bytes; just above what .streamlit/config.toml le
 
 def main() -> int:
     """0 after a clean stop, 1 with a sentence when the practice cannot be opened."""
+    open_as_many_as_allowed()
     give_back_large_blocks()
     try:
         chosen = settings.read()

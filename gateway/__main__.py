@@ -10,11 +10,13 @@ from core.errors import SorgError
 from gateway.app import SERVER, create
 from gateway.images import OrthancImages
 from ops import opening, settings
+from ops.descriptors import open_as_many_as_allowed
 from ops.memory import give_back_large_blocks
 
 
 def main() -> None:
     """Run until told to stop."""
+    open_as_many_as_allowed()
     give_back_large_blocks()
     chosen = settings.read()
     house = opening.open_house(chosen)
