@@ -13,7 +13,7 @@ from __future__ import annotations
 import base64
 import hmac
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 from urllib.parse import urlsplit
@@ -51,8 +51,9 @@ NO_PROOF = "Confirm that it is you first: with a fresh code, or with your key."
 # What a touch is for that confirms nothing and only opens what admins do.
 ADMIN = "admin"
 # What our own challenges are for: one that is asked for by that name for confirming would make a key without a proof.
-_SIGN_IN, _FIRST_KEY, _NEW_KEY = "sign-in", "first-key", "new-key"
-_OF_THE_DOOR = frozenset({_SIGN_IN, _FIRST_KEY, _NEW_KEY})
+_SIGN_IN, FIRST_KEY, _NEW_KEY = "sign-in", "first-key", "new-key"
+_OF_THE_DOOR = frozenset({_SIGN_IN, FIRST_KEY, _NEW_KEY})
+_SIGN_ON = "sso"
 _APPROVING = "In this practice changes are approved with a key: use yours."
 _BY_KEY = (
     "What proves that it is you is changed with your key. Is it lost, or was it shut? Sign in with a recovery code, or "
@@ -88,12 +89,13 @@ class KeyCard:
 
 @dataclass(frozen=True)
 class Factors:
-    """What somebody can prove themselves with."""
+    """What somebody can prove themselves with. by_sign_on: nothing yet, and a fresh single sign-on leads to a first key."""
 
     code: bool
     keys: tuple[KeyCard, ...]
     recovery_codes: int
     rests_until: datetime | None
+    by_sign_on: bool = False
 
 
 # One's own factors, while signed in -----------------------------------------------------------------------------
@@ -102,7 +104,12 @@ class Factors:
 def mine(work: Work) -> Factors:
     """The signed-in person's own factors."""
     with work.look(Permission.ACCOUNT_SELF):
-        return factors_of(work, work.get(Person, work.actor.person))
+        person = work.get(Person, work.actor.person)
+        session = work.db.get(SignInSession, work.actor.session) if work.actor.session else None
+        by_sign_on = (
+            session is not None and session.method == _SIGN_ON and _may_begin_by_sign_on(work, person)
+        )
+        return replace(factors_of(work, person), by_sign_on=by_sign_on)
 
 
 def begin_totp(work: Work, *, code: str = "") -> NewTotp:
@@ -134,11 +141,15 @@ def renew_recovery_codes(work: Work, *, code: str = "") -> tuple[str, ...]:
 
 
 def begin_key(work: Work, *, origin: str, code: str = "") -> dict[str, Any]:
-    """Options for making a new key (WebAuthn level 2, §5.4), as JSON for the browser. Needs a proof for "factors"."""
+    """Options for making a new key (WebAuthn level 2, §5.4), as JSON for the browser.
+
+    Needs a proof for "factors"; or, for the first one, a single sign-on with a second factor not five minutes ago.
+    """
     with work.act(Permission.ACCOUNT_SELF, Subject("person", work.actor.id)) as facts:
         facts["step"] = "new-key"
-        facts["by"] = require(work, "factors", code=code)
-        person = work.get(Person, work.actor.person)
+        person = work.get(Person, work.actor.person, lock=True)
+        by_sign_on = not code and _is_vouched_for(work, person)
+        facts["by"] = _SIGN_ON if by_sign_on else require(work, "factors", code=code)
         keys = _keys(work, person.id)
         if len(keys) >= MOST_KEYS:
             raise Refused(f"At most {MOST_KEYS} keys: take one away first.")
@@ -257,6 +268,8 @@ def is_proved(work: Work, *, purpose: str) -> bool:
     with work.look(Permission.ACCOUNT_SELF):
         if purpose == "factors" and _came_by_recovery(work):
             return True
+        if purpose == FIRST_KEY:
+            return _is_vouched_for(work, work.get(Person, work.actor.person))
         by_key = bool(_why_no_code(work, work.get(Person, work.actor.person), purpose))
         return _proof(work, purpose, by_key=by_key) is not None
 
@@ -286,6 +299,14 @@ def require(work: Work, purpose: str, *, code: str = "") -> str:
 
 
 # For sibling verbs inside their own gate --------------------------------------------------------------------------
+
+
+def vouch(work: Work, session: SignInSession, *, at: datetime) -> None:
+    """Single sign-on saw this person and a second factor of theirs at that time: it may lead to a first key here."""
+    work.db.add(
+        StepUp(id=work.new_id(), session_id=session.id, purpose=FIRST_KEY, method=_SIGN_ON,
+               proved_at=min(at, work.now()))
+    )  # fmt: skip
 
 
 def needs_key(work: Work, person: Person) -> bool:
@@ -544,10 +565,24 @@ def _why_no_code(work: Work, person: Person, purpose: str) -> str:
         return ""
     if purpose.startswith("change:"):
         return _APPROVING
-    # A key that was shut as a copy still counts: else whoever copied it would add the next one with a code.
+    return _BY_KEY if purpose == "factors" and _has_key(work, person) else ""
+
+
+def _has_key(work: Work, person: Person) -> bool:
+    """A key that was shut as a copy still counts: else whoever copied it would add the next one without it."""
     kept = or_(SecurityKey.ended_at.is_(None), SecurityKey.ended_why == "copied")
     has_one = select(SecurityKey.id).where(SecurityKey.person_id == person.id, kept).limit(1)
-    return _BY_KEY if purpose == "factors" and work.db.scalars(has_one).first() is not None else ""
+    return work.db.scalars(has_one).first() is not None
+
+
+def _may_begin_by_sign_on(work: Work, person: Person) -> bool:
+    """Nothing of ours could be asked for, and their rights do not hang on a key that a provider must not give (decision 089)."""
+    return person.totp_box is None and not needs_key(work, person) and not _has_key(work, person)
+
+
+def _is_vouched_for(work: Work, person: Person) -> bool:
+    proof = _proof(work, FIRST_KEY)
+    return proof is not None and proof.method == _SIGN_ON and _may_begin_by_sign_on(work, person)
 
 
 def _opened_by(work: Work, key: SecurityKey) -> None:
@@ -559,7 +594,7 @@ def _end_key(work: Work, key: SecurityKey, why: str) -> None:
 
 
 def _making(keys: list[SecurityKey]) -> str:
-    return _NEW_KEY if keys else _FIRST_KEY
+    return _NEW_KEY if keys else FIRST_KEY
 
 
 def _proof(work: Work, purpose: str, *, by_key: bool = False, lock: bool = False) -> StepUp | None:

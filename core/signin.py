@@ -175,7 +175,10 @@ def check_identity(work: Work, claims: Claims) -> tuple[str, bool]:
                 end_sessions_of(work, earlier, why="linked to the directory")
         facts |= {"person": person.id, "roles": person.roles}
         if claims.has_second_factor:
-            return _open(work, person, method="sso", facts=facts), True
+            token = _open(work, person, method="sso", facts=facts)
+            if (session := session_of(work, token)) is not None:
+                factors.vouch(work, session, at=claims.auth_at)
+            return token, True
         return new_session(work, person, stage="password", lasts=_PASSWORD_STAGE), False
 
 

@@ -109,9 +109,10 @@ class AccountDesk:
     async def new_key(self, request: Request) -> Response:
         if self.manners.why_no_keys(request):
             return self.manners.onward(self.at.keys)
-        return await self._confirmed(request, self.at.new_key) or await self.manners.show(
-            request, self.pages.new_key
-        )
+        # Who has nothing else yet may have a first key right after a single sign-on that asked for a second factor.
+        is_vouched = await self.manners.person(request, factors.is_proved, purpose=factors.FIRST_KEY)
+        asked = None if is_vouched else await self._confirmed(request, self.at.new_key)
+        return asked or await self.manners.show(request, self.pages.new_key)
 
     @paced
     async def key_options(self, request: Request) -> Response:

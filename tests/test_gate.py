@@ -38,7 +38,7 @@ INNER = {
     "door_limits.take_back_away", "door_limits.forget_away", "limits.take_back",
     "door_limits.forget_entry", "door_limits.address_rests", "door_limits.everybody_rests", "door_limits.count_wrong_at_door",
     "groups.take_over", "factors.require", "factors.needs_key", "factors.is_keyless", "factors.factors_of", "factors.counts_of", "factors.check_code",
-    "factors.check_recovery", "factors.key_options", "factors.check_key", "factors.new_totp", "factors.pending_totp",
+    "factors.check_recovery", "factors.key_options", "factors.check_key", "factors.new_totp", "factors.pending_totp", "factors.vouch",
     "factors.adopt_totp", "factors.new_recovery_codes", "factors.forget_all", "factors.end_sessions_of", "groups.roles_for",
     "groups.mapping_problems", "groups.set_mapping", "alerts.raise_alert", "alerts.take_note", "limits.rests", "limits.count_wrong",
     "limits.forget", "limits.lift", "limits.rests_until", "tokens.new_code", "tokens.seal", "tokens.unseal", "tokens.new_token",

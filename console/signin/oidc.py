@@ -30,7 +30,7 @@ from core.errors import Away, SorgError, WrongAnswer
 from core.ports.oidc import SHOWN, Begun, IdentityProvider, NotProven, declined
 from doors.manners import FRESH
 
-PATH, BACK = "/login/oidc", "/login/oidc/back"
+PATH, BACK = page.SINGLE_SIGN_ON, "/login/oidc/back"
 LASTS = timedelta(minutes=10)
 _AT_ONCE = 4  # calls to the provider at the same time: a silent one must not hold every thread of the console
 _KEPT_STATES = 5_000
@@ -80,7 +80,8 @@ class SingleSignOn(Counter):
         # The host is one of ours (OwnHost), and the provider sends nobody to an address it was not told beforehand.
         back = self.origin(request) + BACK
         try:
-            begun = await run_sync(lambda: provider.begin(redirect_uri=back), limiter=self._few)
+            anew = request.query_params.get("anew") == "yes"
+            begun = await run_sync(lambda: provider.begin(redirect_uri=back, anew=anew), limiter=self._few)
         except SorgError as error:
             return self._refuse(error, next=wish)
         answer = RedirectResponse(begun.url, 303, headers=FRESH)

@@ -6,11 +6,11 @@ import hashlib
 from html import escape
 from pathlib import Path
 
-from console.signin.forms import with_next
 from core.factors import NewTotp
 from core.sessions import Over
 from core.signin import SecondHalf
 from doors import keys
+from doors.manners import with_next
 from doors.qr import in_groups, picture_of
 
 _HERE = Path(__file__).parent
@@ -117,6 +117,7 @@ def link(where: str, text: str, *, button: bool = False, first: bool = False) ->
     return f'<a class="other{" first" if first else ""}" href="{escape(where)}">{escape(text)}</a>'
 
 
+SINGLE_SIGN_ON = "/login/oidc"
 OR = '<p class="or">or</p>'
 
 
@@ -189,6 +190,9 @@ NO_FACTOR = (
 )
 
 
+LEFT = "You are signed out."
+
+
 def why_over(over: Over | None, *, minutes: int) -> str:
     """What is said above the form to the browser whose session is over."""
     if over is None:
@@ -223,7 +227,7 @@ def single_sign_on(name: str, *, next: str) -> str:
     """The way by the practice's provider. A link and no form: the page's policy lets forms go to ourselves alone."""
     if not name:
         return ""
-    return f"{OR}<p>{link(with_next('/login/oidc', next), f'Continue with {name}', button=True)}</p>"
+    return f"{OR}<p>{link(with_next(SINGLE_SIGN_ON, next), f'Continue with {name}', button=True)}</p>"
 
 
 def code_page(
@@ -272,7 +276,8 @@ def recovery_page(
     field = slip_field(name="recovery", label="Recovery code",
                        help="One of the ten that you wrote down. It works once; cross it out afterwards.")  # fmt: skip
     return frame(
-        "Use a recovery code", lead("For when your phone or key is not with you."), message(*said),
+        "Use a recovery code", lead("For when your phone or key is not with you. Is it gone for good? After signing in you have "
+        "fifteen minutes to set up another one, under My account."), message(*said),
         form("/login/code", *why, field, button="Sign in", token=token, next=next, use="recovery"),
         link(with_next("/login/code", next), "Use a code or key instead"), link("/login", "Start again"),
     )  # fmt: skip

@@ -6,6 +6,8 @@ the browser loads its page afresh: Streamlit reads cookies only when a page is o
 
 from __future__ import annotations
 
+from functools import partial
+
 from starlette.routing import Route
 
 from console.door import Door
@@ -26,6 +28,10 @@ PURPOSES = {
 }
 _ONCE = "Confirm that it is you, once more. It counts for this alone, and for five minutes."
 _OPENS = "Touch your key: it opens what admins do, here and until you sign out."
+_FIRST = (
+    "You have no key and no authenticator app here yet. Begin with a key: sign in once more where you came from, and add it "
+    "within five minutes. From then on the key confirms that it is you."
+)
 _UNKNOWN = "Nothing on this page needs confirming. Go back to where you came from, and try again there."
 _NOTHING = (
     "There is nothing yet to confirm it with: no authenticator app and no key. "
@@ -37,8 +43,8 @@ def stepup_routes(door: Door) -> list[Route]:
     """The confirming of this door."""
     manners = Counter(door)
     desk = ConfirmDesk(
-        manners, at="/stepup", sign_in="/login", purposes=PURPOSES, unknown=_UNKNOWN, confirm=stepup_page,
-        nothing=nothing_page,
+        manners, at="/stepup", sign_in="/login", purposes=PURPOSES, unknown=_UNKNOWN,
+        confirm=partial(stepup_page, other=door.single_sign_on), nothing=nothing_page,
     )  # fmt: skip
     return manners.calmly(*desk.routes())
 
@@ -49,12 +55,19 @@ def what_for(purpose: object) -> str:
 
 
 def stepup_page(
-    *, token: str, purpose: str, next: str, mine: Factors, said: tuple[str, ...], no_code: str, why_no_keys: str
+    *, token: str, purpose: str, next: str, mine: Factors, said: tuple[str, ...], no_code: str, why_no_keys: str,
+    other: str = "",
 ) -> str:  # fmt: skip
-    """What is being confirmed, and with what. no_code: why a code is not enough for it."""
+    """What is being confirmed, and with what. no_code: why a code is not enough for it. other: what single sign-on is called."""
     # A page that needs the proof would only lead here again.
     back = page.link("/my_account" if purpose == "factors" else next, "Not now: go back")
     intro = page.lead(_OPENS if purpose == factors.ADMIN else _ONCE)
+    if not (mine.code or mine.keys) and mine.by_sign_on and other:
+        to_key = page.with_next(f"{page.SINGLE_SIGN_ON}?anew=yes", "/account/keys/new")
+        way = page.link(to_key, f"Sign in at {other} and add a key", button=True, first=True)
+        return page.frame(
+            what_for(purpose), page.lead(_FIRST), page.notice(why_no_keys), "" if why_no_keys else way, back
+        )
     if not (mine.code or mine.keys):
         return page.frame(what_for(purpose), intro, page.notice(_NOTHING), back)
     if no_code and not mine.keys:

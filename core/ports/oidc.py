@@ -174,8 +174,8 @@ class Claims:
 class IdentityProvider(Protocol):
     """Somebody else who knows our staff. Raises Away when there is no answer, NotProven when the answer is no."""
 
-    def begin(self, *, redirect_uri: str) -> Begun:
-        """A new attempt; the browser is to be sent to `url` and comes back to `redirect_uri`."""
+    def begin(self, *, redirect_uri: str, anew: bool = False) -> Begun:
+        """A new attempt; the browser is to be sent to `url` and comes back to `redirect_uri`. anew: the person proves themselves once more."""
         ...
 
     def finish(self, *, begun: Begun, code: str, redirect_uri: str, issuer: str | None = None) -> Claims:
@@ -240,11 +240,13 @@ class OidcProvider:
         self._keys: tuple[_Key, ...] = ()
         self._keys_at: datetime | None = None
 
-    def begin(self, *, redirect_uri: str) -> Begun:
-        """A new attempt, with a state, nonce and PKCE verifier of 256 bits each. Asks for a recent sign-in (max_age)."""
+    def begin(self, *, redirect_uri: str, anew: bool = False) -> Begun:
+        """A new attempt, with a state, nonce and PKCE verifier of 256 bits each. Asks for a recent sign-in (max_age), or a new one."""
         told = self._discover()
         state, nonce, verifier = (self._secret_word() for _ in range(3))
         wishes = {"max_age": str(int(OLDEST_SIGN_IN.total_seconds()))}
+        if anew:
+            wishes["prompt"] = "login"
         if self._second_factor:
             # Keycloak and ADFS ask for the second factor only when it is wished for; who does not know these
             # values is free to ignore them (OpenID Connect Core 1.0, section 3.1.2.1).
