@@ -138,7 +138,14 @@ def ask_for(kind: str, *, payload: dict[str, Any], why: str, forget: str = "") -
         if forget:
             st.session_state.pop(forget, None)
         banners.forget()
-        desk.again("Asked for. It is done once another admin approves it under Requests.")
+        desk.again(asked())
+
+
+def asked() -> str:
+    """What comes next, for whoever asked."""
+    if desk.rule("single_admin") and lonely():
+        return "Asked for. Approve it yourself under Requests: it is applied after the delay."
+    return "Asked for. Another admin approves it next, under Requests."
 
 
 def why_field(key: str) -> str:

@@ -27,6 +27,8 @@ _VIEWER = (
     "img-src 'self' blob: data:; style-src 'self' 'unsafe-inline'; font-src 'self'; base-uri 'none'; "
     "form-action 'none'; frame-ancestors 'self'"
 )
+# Kept by the browser, a page came back after signing out as grey boxes that never filled: Back asks for it again.
+_FRESH = (b"cache-control", b"no-store")
 # The plain pages at the door run no script; a few of them hold a picture of a secret, or the script of a key.
 _DOOR = ("/login", "/activate", "/stepup", "/account", "/logout")
 _WITH_KEYS = {"/login/code", "/stepup", "/account/keys/new"}
@@ -71,6 +73,10 @@ def headers_for(path: str) -> dict[str, str]:
     return {**_SHARED, "content-security-policy": policy, "x-frame-options": "DENY"}
 
 
+def _is_page(headers: list[tuple[bytes, bytes]]) -> bool:
+    return any(name.lower() == b"content-type" and value.startswith(b"text/html") for name, value in headers)
+
+
 class SecurityHeaders:
     """Pure ASGI, around everything; a header that the answer carries already is replaced.
 
@@ -93,7 +99,10 @@ class SecurityHeaders:
             nonlocal begun
             if message["type"] == "http.response.start":
                 begun = True
-                message["headers"] = [*(h for h in message["headers"] if h[0].lower() not in names), *ours]
+                kept = [h for h in message["headers"] if h[0].lower() not in names]
+                if not scope["path"].startswith("/view/") and _is_page(kept):
+                    kept = [*(h for h in kept if h[0].lower() != _FRESH[0]), _FRESH]
+                message["headers"] = [*kept, *ours]
             await send(message)
 
         try:

@@ -26,7 +26,7 @@ def draw() -> None:
     """The form, by the kind of account."""
     widgets.title(
         "Add a person",
-        "Another admin approves it. Then you print a sign-in slip, and they choose their own password.",
+        "Once it is approved you print a sign-in slip, and they choose their own password.",
     )
     if st.button("Back to people", icon=":material/arrow_back:", type="tertiary"):
         _forget()
@@ -288,7 +288,7 @@ def _ask(account: dict[str, Any], why: str) -> None:
         return
     _forget()
     banners.forget()
-    desk.say("Asked for. Another admin approves it next.")
+    desk.say(accounts.asked())
     desk.go("requests", request=done.value)
 
 

@@ -27,7 +27,7 @@ from core.store.model import Activation, Person
 from core.store.work import Subject, Work, nobody
 from core.tokens import Unsealable, hash_token, plain_code, seal, unseal
 
-NO_SLIP = "This slip is not right, was used already, or is too old. Ask your practice's admin for a new one."
+NO_SLIP = "This slip is not right, was used already, or is too old. Ask whoever gave it to you for a new one."
 OTHER_DOOR = {
     "gateway": "This slip is for the practice's own computers: use it there.",
     "console": "This slip is for the patients' page of the practice: use it there.",

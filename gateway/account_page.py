@@ -53,6 +53,7 @@ def sign_in(practice: FrontDoor, *, form: str, login: str = "", said: tuple[str,
 <p class="soft">To see your examinations: the images, and the report once it is signed.</p>"""
     focus_name, focus_password = ("", " autofocus") if login else (" autofocus", "")
     described = ' aria-describedby="said"' if said else ""
+    about_name = f' aria-describedby="login-help{" said" if said else ""}"'
     body = f"""{"<h1>Please try once more</h1>" if said else welcome}{frame.said(*said)}
 {
         frame.form(
@@ -60,7 +61,8 @@ def sign_in(practice: FrontDoor, *, form: str, login: str = "", said: tuple[str,
             form,
             f'''<label for="login">Name</label>
 <input id="login" name="login" class="text" value="{escape(login)}" autocomplete="username" autocapitalize="none"
- spellcheck="false" required maxlength="64"{focus_name}{described}>
+ spellcheck="false" required maxlength="64"{focus_name}{about_name}>
+<p id="login-help" class="help">The short name that you were given for signing in, in one word.</p>
 <label for="password">Password</label>
 <input id="password" name="password" class="text" type="password" autocomplete="current-password" required
  maxlength="{LONGEST}"{focus_password}{described}>''',
@@ -290,7 +292,7 @@ def studies(practice: FrontDoor, *, form: str, mine: OwnStudies, name: str, sear
         else "Here are your images, with the report of the doctor who looked at them."
     )
     notes = "" if not mine.all else _notes(practice, is_referrer)
-    body = f"""<h1>{title}</h1><p class="soft">{escape(name)}{_dot if mine.all else ""}{_count(mine, search)}{_dot}<a class="one" href="/account/me">My account</a></p>
+    body = f"""<h1>{title}</h1><p class="soft">{escape(name)}{_dot if mine.all else ""}<span class="one">{_count(mine, search)}</span>{_dot}<a class="one" href="/account/me">My account</a></p>
 {f'<p class="soft">{lead}</p>' if mine.all and not search else ""}{searched}{listed}{notes}"""
     return frame.page(practice, title, body, out=form)
 

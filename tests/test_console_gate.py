@@ -463,8 +463,17 @@ def test_signing_out_ends_the_session_for_every_copy_of_the_cookie(desk: Console
         client.cookies.set("sorg-form", form, domain="127.0.0.1")
         assert 200 == client.get("/board").status_code
         answer = client.post("/logout", data={"token": form})
-        assert (303, "/login") == (answer.status_code, answer.headers["location"])
+        assert (303, "/login?left=1") == (answer.status_code, answer.headers["location"])
+        client.cookies.delete(COOKIE)
+        assert "You are signed out." in client.get("/login?left=1").text
     assert 401 == raw_get(desk, "/board", token)[0]
+
+
+def test_a_page_of_the_console_is_asked_for_again_by_the_back_button(desk: Console) -> None:
+    # Kept by the browser, it came back after signing out as grey boxes that never filled.
+    with desk.http("manager") as client:
+        assert "no-store" == client.get("/board").headers["cache-control"]
+        assert "no-store" not in client.get("/view/").headers.get("cache-control", "")
 
 
 def test_a_session_that_an_admin_ends_is_over_at_the_next_request(desk: Console) -> None:

@@ -53,8 +53,8 @@ def _acts(glass: GlassToReview) -> None:
         found = desk.ask(privacy.who_looked, glass.patient_id, by=glass.person_id, from_at=glass.at - timedelta(seconds=1),
                          to_at=glass.until_at)  # fmt: skip
         widgets.table([
-            {"When": widgets.when(e.at), "Act": e.act, "Outcome": e.outcome,
-             "About": f"{e.subject_kind} {e.names.get(e.subject_id, '')}".strip(), "From": f"{e.channel} {e.address}".strip()}
+            {"When": widgets.when(e.at), "What was done": e.done if e.outcome == "done" else f"✕ {e.outcome}: {e.done}",
+             "About": e.about, "From": f"{e.channel} {e.address}".strip()}
             for e in found
         ])  # fmt: skip
     if desk.has_page("audit"):
@@ -68,6 +68,7 @@ def _verdict(glass: GlassToReview) -> None:
         verdict = left.segmented_control("Your judgement", list(VERDICTS), format_func=VERDICTS.__getitem__)
         note = right.text_input("Note", max_chars=LONGEST_REASON,
                                 placeholder=f"Needed for misuse, at least {SHORTEST_REASON} characters")  # fmt: skip
+        st.caption("Misuse shuts the record to them at once, and every admin hears of it.")
         if st.form_submit_button("Record the review", type="primary") and desk.do(
             access.review_glass, glass.id, verdict=verdict or "", note=note
         ):

@@ -126,15 +126,13 @@ def _send(lines: tuple[Line, ...], draft: tuple[Line, ...], added: int, gone: in
         if row.form_submit_button("Throw the draft away", icon=":material/delete:"):
             st.session_state.pop(_DRAFT, None)
             st.rerun()
-    st.caption(
-        "Another admin approves it as a whole. Whoever is signed in gets it within five minutes after that."
-    )
+    st.caption("It is approved as a whole. Whoever is signed in gets it within five minutes after that.")
     if sent and accounts.has_why(why):
         payload = {"lines": [{"group_id": i, "group_name": n, "role": r} for i, n, r in _sorted(draft)]}
         if desk.do(changes.ask, kind="group-roles", payload=payload, why=why):
             st.session_state.pop(_DRAFT, None)
             banners.forget()
-            desk.again("Asked. Another admin approves it.")
+            desk.again(accounts.asked())
 
 
 def _gather(draft: tuple[Line, ...]) -> None:

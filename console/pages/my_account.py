@@ -34,7 +34,7 @@ def render() -> None:
 
 
 def _account(me: PersonCard, actor: Actor) -> None:
-    left, right = st.columns(2, gap="large")
+    left, right = st.columns([1, 1.3], gap="large")
     with left:
         widgets.heading("Who I am here")
         widgets.facts({
@@ -102,7 +102,7 @@ def _password(me: PersonCard) -> None:
 
 
 def _proof(name: str, word: str, tone: str, way: str, *, href: str, more: str = "") -> None:
-    left, right = st.columns([3, 1.2], vertical_alignment="center")
+    left, right = st.columns([2.5, 1.2], vertical_alignment="center")
     with left:
         widgets.line(name, word, tone, more)
     with right:
@@ -110,7 +110,7 @@ def _proof(name: str, word: str, tone: str, way: str, *, href: str, more: str = 
 
 
 def _key(key: KeyCard) -> None:
-    left, right = st.columns([3, 1.2], vertical_alignment="center")
+    left, right = st.columns([2.5, 1.2], vertical_alignment="center")
     used = f"last used {widgets.when(key.used_at)}" if key.used_at else "not used yet"
     with left:
         widgets.line(key.name, "in use", "good", f"added {widgets.when(key.made_at)}, {used}")

@@ -148,7 +148,7 @@ def _ask(card: PatientAccess) -> None:
         _ask_grant(card)
     else:
         _ask_block(card)
-    st.caption("Another admin approves it with a fresh code or key. Nothing changes until then.")
+    st.caption("Nothing changes until it is approved, with a fresh code or key.")
 
 
 def _ask_grant(card: PatientAccess) -> None:
@@ -231,4 +231,4 @@ def _send(kind: str, payload: dict[str, Any], why: str) -> None:
         banners.forget()
         # Forms of a new name are empty again; a refused one keeps what was typed.
         st.session_state[_TURN] = _turn() + 1
-        desk.again("Asked. Another admin approves it.")
+        desk.again(accounts.asked())

@@ -49,6 +49,7 @@ def _find() -> None:
     cards, total = _found(search, at)
     if not cards:
         widgets.empty("Nobody found", "Check the spelling, or try the date on the referral letter as well.",
+                      "They were here before? A record that is closed to you is not found either: ask an admin.",
                       "If they are new here, register them.")  # fmt: skip
         return
     chosen = widgets.pick("patients", [_row(c) for c in cards], [c.id for c in cards],

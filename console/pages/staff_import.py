@@ -205,5 +205,5 @@ def _ask(found: Plan, data: bytes, name: str) -> None:
             st.session_state.pop(_KEPT, None)
             if done:
                 banners.forget()
-                desk.say("Asked for. Another admin approves it next.")
+                desk.say(accounts.asked())
                 desk.go("requests", request=done.value)

@@ -184,6 +184,6 @@ def begin_recovery_page(*, token: str, mine: Factors, said: tuple[str, ...] = ()
 def codes_page(*, token: str, codes: tuple[str, ...]) -> str:
     """Ten codes, once."""
     return page.frame(
-        "Keep these ten codes", page.lead(page.WRITE_DOWN), page.recovery_list(codes), page.ONLY_PAPER,
+        "Keep these ten recovery codes", page.lead(page.WRITE_DOWN), page.recovery_list(codes), page.ONLY_PAPER,
         page.link(HOME, "Done: back to my account", button=True, first=True), wide=True,
     )  # fmt: skip

@@ -104,7 +104,7 @@ def done_page(*, token: str, codes: tuple[str, ...], view: SlipView, why_no_keys
     if not codes:
         return page.frame("Your new password is set", page.lead(f"Sign in as {view.login}."), way)
     return page.frame(
-        "Keep these ten codes", page.lead(page.WRITE_DOWN), page.recovery_list(codes), page.ONLY_PAPER,
+        "Keep these ten recovery codes", page.lead(page.WRITE_DOWN), page.recovery_list(codes), page.ONLY_PAPER,
         f'<p class="help">Then sign in as <strong>{page.escape(view.login)}</strong>. Wait until your app shows its next code.</p>',
         way, wide=True,
     )  # fmt: skip

@@ -81,7 +81,8 @@ class SignIn(Counter):
         token = request.cookies.get(self.door.cookie)
         if await run_in_threadpool(self.door.who, token, address=address_of(request)):
             return self.onward(wish)
-        return await self.password_page(request, next=wish, over=await self._why_over(request, token))
+        over = page.LEFT if "left" in request.query_params else await self._why_over(request, token)
+        return await self.password_page(request, next=wish, over=over)
 
     async def _why_over(self, request: Request, token: str | None) -> str:
         """Why the session that this browser still carries is over, in a sentence; nothing where it carries none."""
@@ -122,7 +123,7 @@ class SignIn(Counter):
         if not self.is_ours(request, form):
             return PlainTextResponse("Open the console again and sign out there.", 403, headers=FRESH)
         await self.stranger(request, sessions.sign_out, token=self.token(request))
-        answer = self.onward("/login")
+        answer = self.onward("/login?left=1")
         self.drop(answer, self.door.cookie)
         self.drop(answer, FORM_COOKIE)
         return answer
