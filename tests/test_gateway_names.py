@@ -17,6 +17,7 @@ from tests.fixtures.door import serve
 from tests.fixtures.guests import hire
 from tests.fixtures.house import THANDO, TestHouse
 from tests.fixtures.ward import form_of
+from tests.test_signin_doors import gap, gaps_by_chance
 
 AT_ONCE, TURNS = 9, 12  # of each kind; together at least a hundred tries of each
 
@@ -71,8 +72,9 @@ def test_known_and_unknown_names_and_those_of_staff_cannot_be_told_apart_by_time
     finally:
         server.should_exit = True
         thread.join(10)
-    middle = {kind: statistics.median(times) for kind, times in took.items()}
     assert {AT_ONCE * TURNS} == {len(times) for times in took.values()}
     assert min(min(times) for times in took.values()) >= FLOOR_S
-    assert max(middle.values()) - min(middle.values()) < 0.010, middle
+    # On a busy machine no more than by chance, as at the console's door.
+    by_chance = max(gaps_by_chance([t for times in took.values() for t in times]))
+    assert gap(*took.values()) < max(0.010, by_chance), {k: statistics.median(t) for k, t in took.items()}
     assert [401] == [status for status, _ in told], told
