@@ -247,7 +247,7 @@ class Work:
     def look(self, permission: Permission) -> Iterator[None]:
         """Ask a question that leaves no entry; nothing can be written."""
         self._require(permission, Subject("practice"))
-        if Role.NOBODY in self.actor.roles:
+        if Role.NOBODY in self.actor.roles and self._depth == 0:
             # Nor does its answer: strangers open pages as often as they like, and the record is kept for good.
             self._refused = None
         with self._holding(permission, writing=False):
