@@ -1,5 +1,6 @@
 """Accounts: what makes one, what shuts one, how thousands are listed, and that no secret of theirs lies about."""
 
+import re
 from collections.abc import Iterator
 from datetime import timedelta
 from uuid import UUID
@@ -281,8 +282,9 @@ def test_no_secret_of_anybody_lies_in_any_table_or_on_record(either_shared):
     assert len(kept) > 10_000
     assert "Invented Number" in kept  # What is looked for would be found.
     assert [] == [name for name, secret in said.items() if secret in kept and name != "code"]
-    # A six-digit code may stand in some number by chance: on record it must not stand.
-    assert said["code"] not in str([e.facts for e in newest(either_shared, 20)])
+    # A six-digit code may stand in some number by chance: on record it must not stand, but as part of an id or a digest.
+    recorded = re.sub(r"[0-9a-f-]{32,}", "", str([e.facts for e in newest(either_shared, 20)]))
+    assert recorded and said["code"] not in recorded
 
 
 def _everything(test: TestHouse) -> str:
