@@ -75,7 +75,10 @@ def test_a_service_named_in_sorg_skip_is_done_without_aloud(run):
 
 
 def test_a_process_left_running_fails_the_run_and_is_ended(run):
-    code = "import subprocess\ndef test_x(): print(subprocess.Popen(['sh', '-c', 'sleep 4321 & echo $!']).wait())"
+    code = (
+        "import subprocess\nfrom tests.fixtures import manners\nmanners.LEAVES_WITHIN_S = 2\n"
+        "def test_x(): print(subprocess.Popen(['sh', '-c', 'sleep 4321 & echo $!']).wait())"
+    )
     status, printed = run(code)
     assert 1 == status
     assert "left running by the tests" in printed
