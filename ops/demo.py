@@ -239,7 +239,7 @@ def _share(
         link = story.share(study)
         left["link"] = told.save(_named("link.txt", number), link.url.encode())
     with stage("open link") as left:
-        _show(requests.head(link.url, timeout=10).status_code == 200, "the landing page does not answer")
+        _show(requests.head(link.url, timeout=60).status_code == 200, "the landing page does not answer")
         picture, brightest, first_ms = _open_in_browser(link.url, case)
         _show(brightest > 40, "no picture was painted")
         left |= {
@@ -248,7 +248,7 @@ def _share(
             "screenshot": told.save(_named("link.png", number), picture),
         }
     with stage("shut link"):
-        again = requests.get(link.url, timeout=10)
+        again = requests.get(link.url, timeout=60)
         _show("Open my images" not in again.text, "a used link opens for a second device")
         share = story.do("reception", sharing.shares, study_id=study)[0][0]
         story.do("reception", sharing.revoke, share.id)
@@ -288,16 +288,16 @@ def _gateway(settings: Settings) -> Iterator[None]:
         yield
     finally:
         process.terminate()
-        process.wait(timeout=20)
+        process.wait(timeout=60)
 
 
-def _wait_for(url: str, process: subprocess.Popen, *, within_s: float = 30) -> None:
+def _wait_for(url: str, process: subprocess.Popen, *, within_s: float = 90) -> None:
     deadline = time.monotonic() + within_s
     while time.monotonic() < deadline:
         try:
             if requests.get(url, timeout=2).ok:
                 return
-        except requests.ConnectionError:
+        except (requests.ConnectionError, requests.Timeout):
             time.sleep(0.1)  # It is still opening.
         if process.poll() is not None:
             break
