@@ -163,9 +163,25 @@ def _glass(glass: Glass) -> None:
         "Everything you do with it is on record and is reviewed today."
     )
     _above("glass", head, more)
-    if not here and desk.has_page("patients"):
-        st.page_link(desk.page("patients"), label="Open this patient", icon=":material/person:",
-                     query_params={"patient": str(glass.patient_id)})  # fmt: skip
+    with st.container(horizontal=True, vertical_alignment="center", key=f"sorg-glass-{glass.id}"):
+        if not here and desk.has_page("patients"):
+            st.page_link(desk.page("patients"), label="Open this patient", icon=":material/person:",
+                         query_params={"patient": str(glass.patient_id)})  # fmt: skip
+        if st.button("Close it now", key=f"close-glass-{glass.id}", type="tertiary", icon=":material/lock:",
+                     help="You no longer need this record. It is reviewed all the same."):  # fmt: skip
+            _close(glass, here=here)
+
+
+def _close(glass: Glass, *, here: bool) -> None:
+    forget()
+    if not desk.do(access.close_glass, glass.id):
+        return
+    said = f"File {glass.file_number} is closed to you again."
+    if here and desk.has_page("patients"):
+        # The page below has nothing left to show.
+        desk.say(said)
+        desk.go("patients")
+    desk.again(said)
 
 
 def _keyless(news: News) -> None:

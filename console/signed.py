@@ -29,7 +29,9 @@ def signed_report(study_id: UUID) -> None:
     widgets.report(signed.version.text)
     attached = bool(signed.study.attached_instance)
     widgets.line("PDF in the PACS", "attached" if attached else "on its way", "good" if attached else "busy",
-                 "" if attached else "The worker does this; System health shows it if it is stuck.")  # fmt: skip
+                 "" if attached else _on_its_way())  # fmt: skip
+    if not attached and desk.has_page("system_health"):
+        st.page_link(desk.page("system_health"), label="System health", icon=":material/monitor_heart:")
     with st.expander("Signature in full"):
         widgets.facts({
             "Signed by": f"{signed.signer} {signed.registration}".strip(), "Version": str(signed.version.number),
@@ -39,3 +41,13 @@ def signed_report(study_id: UUID) -> None:
         pdf = desk.ask(pacs.report_pdf, study_id)
         st.download_button("Save the PDF", pdf, file_name=f"{signed.study.row.accession}.pdf", mime="application/pdf",
                            on_click="ignore")  # fmt: skip
+
+
+def _on_its_way() -> str:
+    """What whoever reads it can do about it: only some have the page that shows what is stuck."""
+    if desk.has_page("system_health"):
+        return "It is filed by itself; System health shows it if it is stuck."
+    return (
+        "It is filed by itself, and you need not wait: the report is signed. "
+        "If it is not there in an hour, tell your practice's admin or manager."
+    )

@@ -20,11 +20,11 @@ from sqlalchemy.orm import aliased
 from core import factors
 from core.alerts import raise_alert, take_note
 from core.errors import Denied, Missing, Refused
-from core.rules.access import OUTSIDERS
+from core.rules.access import OUTSIDERS, scope_of
 from core.rules.names import compact_identity
 from core.rules.problems import Problem
 from core.rules.reasons import LONGEST_REASON, LONGEST_WHY, SHORTEST_REASON
-from core.rules.roles import Permission
+from core.rules.roles import NOT_WHILE_AWAY, UNNAMED, Permission, Scope
 from core.rules.za_time import local_day
 from core.store.model import (
     AuditEntry,
@@ -48,6 +48,7 @@ LONGEST_GRANT = timedelta(days=366)
 NOT_THERE = (
     "There is no patient with this file number, accession number or ID number: check it, digit by digit."
 )
+OPEN_ALREADY = "This record is open to you already: there is no glass to break."
 OWN_RECORD = "This is your own record, and nothing opens it to you here. Ask the practice for a copy, as any patient may."
 
 
@@ -121,7 +122,8 @@ def break_glass(work: Work, *, number: str, reason: str, code: str = "") -> Glas
     """Open one patient who is out of reach, for a few hours, in an emergency.
 
     number: exactly a file number, an accession number or an SA ID number. Needs a fresh proof for `glass_purpose`, or a
-    code. Raises WrongAnswer without one, Missing when there is no such patient, Denied for one's own record.
+    code. Raises WrongAnswer without one, Missing when there is no such patient, Denied for one's own record, Refused for
+    a record that is open already.
     """
     with work.act(Permission.GLASS_BREAK, Subject("glass")) as facts:
         number, reason = number.strip(), reason.strip()
@@ -129,7 +131,10 @@ def break_glass(work: Work, *, number: str, reason: str, code: str = "") -> Glas
             raise Refused(
                 f"Say why in at least {SHORTEST_REASON} characters and at most {LONGEST_REASON}: it is reviewed today."
             )
-        # The proof comes first, so that a desk left open cannot be used to try numbers.
+        # Whoever is let in already tells nobody anything by breaking the glass, and keeps their code.
+        if _open_already(work, number):
+            raise Refused(OPEN_ALREADY)
+        # The proof comes before closed records, so that a desk left open cannot be used to try numbers.
         facts["proof"] = factors.require(work, glass_purpose(number, work.actor.session), code=code)
         patient, study_id = _by_number(work, number)
         if patient.id in work.fences().never:
@@ -148,6 +153,27 @@ def break_glass(work: Work, *, number: str, reason: str, code: str = "") -> Glas
             "until": glass.until_at.isoformat(),
         }
         return _glass(glass, patient, study_id)
+
+
+def open_already(work: Work, *, number: str) -> tuple[UUID, UUID | None] | None:
+    """The patient and the study of this number when there is nothing of them that a broken glass would open, else None.
+
+    It answers for what this person finds without it; a closed record and a number of nobody's look the same.
+    """
+    with work.look(Permission.GLASS_BREAK):
+        found = _open_already(work, number.strip())
+        return (found[0].id, found[1]) if found else None
+
+
+def close_glass(work: Work, glass_id: UUID) -> None:
+    """Shut, at once, what one broke open oneself and no longer needs. Its review stays due. Raises Missing, Refused."""
+    with work.act(Permission.STAFF_SELF, Subject("glass", str(glass_id))) as facts:
+        glass = work.get(GlassBreak, glass_id, what="broken glass", lock=True, of=work.actor.person)
+        facts["patient"] = glass.patient_id
+        if glass.until_at <= work.now():
+            raise Refused("This is closed again already.")
+        facts |= {"before": {"until": glass.until_at.isoformat()}, "after": {"until": work.now().isoformat()}}
+        glass.until_at = work.now()
 
 
 def glass_purpose(number: str, session: UUID | None) -> str:
@@ -350,6 +376,24 @@ def _by_number(work: Work, number: str) -> tuple[Patient, UUID | None]:
     raise Missing(NOT_THERE)
 
 
+def _open_already(work: Work, number: str) -> tuple[Patient, UUID | None] | None:
+    """The same, when this person sees the patient and every study of theirs with whatever their roles carry.
+
+    Where one of several roles, or one of several studies, stays shut, there is still something to break open.
+    """
+    order, actor = list(Scope), work.actor
+    named = sorted(work.may - UNNAMED - NOT_WHILE_AWAY)
+    narrowest = max(named, key=lambda p: order.index(scope_of(actor.roles, p, actor.bounds)))
+    try:
+        with work.look(narrowest):
+            patient, study_id = _by_number(work, number)
+            seen = set(work.db.scalars(select(Study.id).where(Study.patient_id == patient.id)))
+    except Missing:
+        return None
+    is_whole = seen == set(work.db.scalars(select(Study.id).where(Study.patient_id == patient.id)))
+    return (patient, study_id) if is_whole else None
+
+
 def _glass(glass: GlassBreak, patient: Patient, study_id: UUID | None) -> Glass:
     name = f"{patient.family_name}, {patient.given_names}"
     return Glass(glass.id, patient.id, study_id, patient.file_number, name, glass.reason, glass.until_at)
@@ -388,7 +432,7 @@ def _rights(
 ) -> tuple[Right, ...]:
     found = []
     for what, model in (("grant", PatientGrant), ("block", PatientBlock), ("glass", GlassBreak)):
-        ended_by = getattr(model, "ended_by", null())  # A broken glass is ended by the clock alone.
+        ended_by = getattr(model, "ended_by", null())  # A broken glass keeps its end in until_at.
         query = (
             select(model, Person.name, Patient.file_number, _Ender.name)
             .outerjoin(Person, Person.id == model.person_id).join(Patient, Patient.id == model.patient_id)

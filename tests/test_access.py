@@ -1,7 +1,7 @@
 """Who may see which patient: one decision, in the gate and in the row filter; grants, blocks and breaking the glass."""
 
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from functools import partial
 from itertools import product
@@ -32,6 +32,7 @@ from core.rules.access import (
     fences_at,
     scope_of,
 )
+from core.rules.acts import say_act
 from core.rules.roles import BY_ACCOUNT, ROLES, SCOPES, STAFF, UNNAMED, Permission, Role, Scope
 from core.store.db import maintenance
 from core.store.model import (
@@ -52,7 +53,7 @@ from core.store.model import (
     StudyEvent,
 )
 from core.store.reach import CONCERNS, OF_ACCOUNTS, PRACTICE, TO_ACCOUNTS, TO_LINKS, View, criteria
-from core.store.work import AWAY, Actor, Subject
+from core.store.work import AWAY, Actor, Openings, Subject
 from tests.fixtures.house import THANDO, TestHouse, book_thando, open_test_house
 
 P = Permission
@@ -776,6 +777,7 @@ def test_the_glass_breaks_at_an_exact_number_only(house):
             "radiologist", access.break_glass, number=typed, reason=EMERGENCY, code=house.code("radiologist")
         )
         assert (patient, found) == (glass.patient_id, glass.study_id)
+        house.do("radiologist", access.close_glass, glass.id)
     for typed in ("", "%", number[:-1], number + "0", "Nkosi-Müller", "\0", "x" * 400):
         with pytest.raises(Missing, match="digit by digit"):
             house.do(
@@ -796,7 +798,8 @@ def test_the_glass_needs_a_reason_and_a_fresh_code(house):
     with pytest.raises(WrongAnswer):
         house.do("radiologist", access.break_glass, number=number, reason=EMERGENCY)
     code = house.code("radiologist")
-    house.do("radiologist", access.break_glass, number=number, reason=EMERGENCY, code=code)
+    glass = house.do("radiologist", access.break_glass, number=number, reason=EMERGENCY, code=code)
+    house.do("radiologist", access.close_glass, glass.id)
     with pytest.raises(WrongAnswer):
         house.do("radiologist", access.break_glass, number=number, reason=EMERGENCY, code=code)
     assert 1 == len(house.do("admin", access.glass_to_review))
@@ -822,6 +825,117 @@ def test_a_broken_glass_is_reviewed_once_by_somebody_else_and_is_late_on_the_nex
     assert () == house.do("manager", access.glass_to_review)
     with pytest.raises(Refused, match="reviewed this already"):
         house.do("admin", access.review_glass, glass.id, verdict="fine")
+
+
+def refused_as_open(test: TestHouse, actor: Actor, number: str) -> bool:
+    """Whether breaking the glass is refused because nothing is closed; what is broken is closed again."""
+    with test.house.work(actor) as work:
+        there = access.open_already(work, number=number) is not None
+    said = {"number": number, "reason": EMERGENCY, "code": test.code("radiologist")}
+    if not there:
+        with test.house.work(actor) as work:
+            glass = access.break_glass(work, **said)
+            access.close_glass(work, glass.id)
+        return False
+    with pytest.raises(Refused, match="open to you already"), test.house.work(actor) as work:
+        access.break_glass(work, **said)
+    # The code was not used up for it: it still comes as far as to a number of nobody's.
+    with pytest.raises(Missing, match="digit by digit"), test.house.work(actor) as work:
+        access.break_glass(work, **(said | {"number": "no such file"}))
+    return True
+
+
+def test_no_glass_is_broken_on_a_record_that_is_open_already_and_no_code_is_used_up(house):
+    patient, study = book_thando(house)
+    number = house.do("admin", access.access_of, patient).file_number
+    with house.does("admin") as work, work.look(P.STUDY_READ):
+        accession = work.get(Study, study).accession
+    me = house.actors["radiologist"]
+    everywhere = replace(me, bounds=Bounds(scope=Scope.ALL))
+    elsewhere = replace(me, bounds=Bounds(scope=Scope.SITE, sites=frozenset({"02"})))
+    nowhere = replace(me, bounds=Bounds(scope=Scope.ASSIGNED))
+    # A second role that sees everybody opens nothing of what the first one does.
+    both = replace(elsewhere, roles=me.roles | {Role.MANAGER}, bounds=Bounds(sites=frozenset({"02"})))
+    assert [True, True, False, False, False] == [
+        refused_as_open(house, actor, number) for actor in (me, everywhere, elsewhere, nowhere, both)
+    ]
+    assert [True, False] == [refused_as_open(house, actor, accession) for actor in (me, nowhere)]
+    waiting = len(house.do("manager", access.glass_to_review))
+    assert (4, 4) == (waiting, len(house.do("admin", alerts)))
+
+
+def test_a_grant_and_a_glass_that_runs_open_a_record_and_a_block_or_a_closed_glass_does_not(house):
+    patient, _ = book_thando(house)
+    number = house.do("admin", access.access_of, patient).file_number
+    me = house.actors["radiologist"]
+    block(house, patient, "radiologist")
+    assert not refused_as_open(house, me, number)
+    with house.house.work(me) as work:
+        access.break_glass(work, number=number, reason=EMERGENCY, code=house.code("radiologist"))
+    assert refused_as_open(house, me, number)
+    house.clock.pass_(hours=4)
+    assert not refused_as_open(house, me, number)
+    grant(house, patient, "radiologist")
+    assert refused_as_open(house, me, number)
+
+
+def test_where_one_study_of_a_patient_stays_shut_there_is_a_glass_to_break(house):
+    patient, mine = book_thando(house)
+    number = house.do("admin", access.access_of, patient).file_number
+    narrow = replace(house.actors["radiologist"], bounds=Bounds(scope=Scope.ASSIGNED))
+    with maintenance("test"), Session(house.house.engine.execution_options(write=True)) as db:
+        db.get_one(Study, mine).radiologist_id = narrow.person
+        db.commit()
+    assert refused_as_open(house, narrow, number)
+    booking = workflow.Booking(
+        patient_id=patient, examination="ct-brain", description="CT brain", modality="CT", booked_for_at=house.clock.at,
+        clinical_history="Again.",
+    )  # fmt: skip
+    house.do("reception", workflow.book, booking)
+    assert not refused_as_open(house, narrow, number)
+
+
+def test_ones_own_glass_is_closed_early_shut_at_once_on_record_and_reviewed_all_the_same(either_house):
+    test = either_house
+    patient, study, number = shut(test)
+    glass = test.do(
+        "radiologist", access.break_glass, number=number, reason=EMERGENCY, code=test.code("radiologist")
+    )
+    test.clock.pass_(minutes=10)
+    openings = Openings()
+    me = test.actors["radiologist"]
+    with test.house.work(me, openings=openings) as work:
+        assert study == workflow.open_study(work, study).row.id
+    with test.house.work(me, openings=openings) as work:
+        access.close_glass(work, glass.id)
+        with pytest.raises(Missing):
+            workflow.open_study(work, study)
+    with test.house.work(me, openings=openings) as work, pytest.raises(Missing):
+        workflow.open_study(work, study)  # Opened a moment ago in the same sitting.
+    assert () == test.do("radiologist", access.my_glass)
+    newest = next(
+        e for e in test.do("admin", privacy.entries) if e.subject_kind == "glass" and e.act == "staff-self"
+    )
+    assert (str(glass.id), str(patient), "done") == (newest.subject_id, newest.patient_id, newest.outcome)
+    assert "closed the glass that they broke" == say_act(newest.act, kind="glass", facts=newest.facts)
+    (waiting,) = test.do("manager", access.glass_to_review)
+    assert (glass.id, test.clock.at) == (waiting.id, waiting.until_at)
+    with pytest.raises(Refused, match="closed again already"):
+        test.do("radiologist", access.close_glass, glass.id)
+
+
+def test_nobody_closes_a_glass_that_somebody_else_broke(house):
+    patient, _, number = shut(house)
+    glass = house.do(
+        "radiologist", access.break_glass, number=number, reason=EMERGENCY, code=house.code("radiologist")
+    )
+    said = []
+    for role, one in (("admin", glass.id), ("reception", glass.id), ("reception", UUID(int=7))):
+        with pytest.raises(Missing) as refused:
+            house.do(role, access.close_glass, one)
+        said.append(refused.value.sentence)
+    assert {"This broken glass does not exist, or is not yours to see."} == set(said)
+    assert can_open(house, "radiologist", patient)
 
 
 def test_nobody_reviews_the_glass_that_they_broke(house):

@@ -144,6 +144,7 @@ LEFT = {
     "factors.begin_totp", "factors.finish_totp", "factors.renew_recovery_codes", "factors.begin_key", "factors.finish_key",
     "factors.remove_key", "factors.prove_by_code", "factors.ask_key", "factors.prove_by_key", "factors.is_proved",
     "factors.why_no_code", "people.me", "groups.directory_is_there", "practice.particulars", "access.my_glass",
+    "access.close_glass",
 }  # fmt: skip
 
 

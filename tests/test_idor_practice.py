@@ -43,6 +43,7 @@ NONE, DOES, EMPTY = "as none", "does", "empty"
 # told only to those who see these rows on a list anyway.
 BY_HAND = {
     "access.access_of_person": ("person_id", DOES, DOES, NONE),
+    "access.close_glass": ("glass_id", NONE, DOES, NONE),
     "access.review_glass": ("glass_id", DOES, "You broke this glass: somebody else must review it.", NONE),
     "alerts.mark_seen": ("alert_id", DOES, "This tells of what you did: somebody else takes note of it.", NONE),
     "changes.apply_due": ("request_id", DOES, DOES, NONE),

@@ -129,6 +129,8 @@ make_slips                   A   -   -   -   -   -   -   -     -   -     -   -  
 
 access                      adm mgr rec rgr rad trn bil ana   pat ref   lkp lkr   sys nob
 break_glass                  -   -   W   W   W   -   -   -     -   -     -   -     -   -
+open_already                 -   -   W   W   W   -   -   -     -   -     -   -     -   -
+close_glass                  A   A   S   S   S   S   S   N     -   -     -   -     -   -
 my_glass                     A   A   S   S   S   S   S   N     -   -     -   -     -   -
 glass_to_review              W   W   -   -   -   -   -   -     -   -     -   -     -   -
 review_glass                 W   W   -   -   -   -   -   -     -   -     -   -     -   -
@@ -416,7 +418,8 @@ WHILE_AWAY = {
 }  # fmt: skip
 # And an admin's without the key that it needs keeps only these; whoever is no admin needs none.
 WITHOUT_THE_KEY = {
-    "access.my_glass", "activation.change_password", "activation.who_keeps_my_password", "factors.ask_key", "factors.begin_key",
+    "access.close_glass", "access.my_glass", "activation.change_password", "activation.who_keeps_my_password",
+    "factors.ask_key", "factors.begin_key",
     "factors.begin_totp", "factors.finish_key", "factors.finish_totp", "factors.is_proved", "factors.mine",
     "factors.prove_by_code", "factors.prove_by_key", "factors.remove_key", "factors.renew_recovery_codes",
     "factors.why_no_code", "groups.directory_is_there", "people.me", "practice.particulars", "sessions.end_my_other_sessions",

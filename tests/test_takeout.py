@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+from dataclasses import replace
 from uuid import UUID
 
 import pytest
@@ -12,6 +13,7 @@ from openpyxl import load_workbook
 from core import access, changes, factors, patients, privacy, sessions, signin, workflow
 from core.change_cards import RequestCard
 from core.errors import Denied, Refused, WrongAnswer
+from core.rules.access import Bounds
 from core.store.work import Actor, nobody
 from core.workflow import Filters
 from tests.fixtures.house import PASSWORD, TestHouse, book_thando
@@ -123,7 +125,9 @@ def test_a_proof_for_one_closed_record_opens_no_other(house: TestHouse) -> None:
         house.do("reception", patients.open_patient, book_thando(house, family_name=name)[0]).file_number
         for name in ("Nkosi", "Botha")
     )
-    actor = house.actors["reception"] = signed_in(house, "reception")
+    # Of another site, so that both are closed to them.
+    actor = replace(signed_in(house, "reception"), bounds=Bounds(sites=frozenset({"02"})))
+    house.actors["reception"] = actor
     purpose = access.glass_purpose(one, actor.session)
     house.do("reception", factors.prove_by_code, purpose=purpose, code=house.code("reception"))
     with pytest.raises(WrongAnswer, match="Confirm that it is you"):

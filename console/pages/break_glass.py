@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import timedelta
+from uuid import UUID
 
 import streamlit as st
 
@@ -62,6 +63,8 @@ def _with_code(draft: _Draft) -> None:
         st.warning(
             f"Write the number, and why in at least {SHORTEST_REASON} characters.", icon=":material/info:"
         )
+    elif _is_open(number):
+        pass  # Said, with the way there: neither a code nor a key is used up for it.
     elif by_key:
         stepup.keep(_DRAFT, _Draft(number.strip(), reason.strip()))
         st.rerun()
@@ -72,6 +75,9 @@ def _with_code(draft: _Draft) -> None:
 def _with_key(draft: _Draft) -> None:
     """Nothing can be typed here, so that what was confirmed is what is done."""
     purpose = access.glass_purpose(draft.number, desk.actor().session)
+    if _is_open(draft.number):
+        stepup.drop(_DRAFT)
+        return
     with st.container(border=True):
         widgets.facts({"Number": draft.number, "Reason": draft.reason})
         if stepup.is_proved(purpose):
@@ -85,18 +91,34 @@ def _with_key(draft: _Draft) -> None:
             st.rerun()
 
 
+def _is_open(number: str) -> bool:
+    """Whether there is nothing to break: said, with the way to the record."""
+    found = desk.glance(access.open_already, number=number)
+    if found is None:
+        return False
+    patient_id, study_id = found
+    st.info(access.OPEN_ALREADY, icon=":material/lock_open:")
+    page, about, row = _record(patient_id, study_id)
+    if desk.has_page(page):
+        st.page_link(desk.page(page), label="Open the record", icon=":material/arrow_forward:",
+                     query_params={about: str(row)})  # fmt: skip
+    return True
+
+
+def _record(patient_id: UUID, study_id: UUID | None) -> tuple[str, str, UUID]:
+    """Page, name and id of what was meant: the study whose number was typed, or the patient."""
+    if study_id and desk.has_page("study"):
+        return "study", "study", study_id
+    return "patients", "patient", patient_id
+
+
 def _break(number: str, reason: str, code: str) -> None:
     done = desk.do(access.break_glass, number=number, reason=reason, code=code)
     if not done:
         return
     stepup.drop(_DRAFT)
     banners.forget()
-    to_study = done.value.study_id and desk.has_page("study")
-    page, about, row = (
-        ("study", "study", done.value.study_id)
-        if to_study
-        else ("patients", "patient", done.value.patient_id)
-    )
+    page, about, row = _record(done.value.patient_id, done.value.study_id)
     if code:
         # What this code opened stays open for hours: it belongs to a token that nobody had before.
         st.success("It is open. One moment, the record comes by itself.", icon=":material/lock_open:")

@@ -88,6 +88,7 @@ FINER: dict[tuple[P, str], str] = {
     (P.ACCOUNT_SELF, "key-removed"): "removed a key",
     (P.ACCOUNT_SELF, "password-proved"): "confirmed their password",
     (P.ACCOUNT_SELF, "password-changed"): "changed their password",
+    (P.STAFF_SELF, "glass"): "closed the glass that they broke",
     (P.BOARD_SEE, "list"): "took a list of studies out as a file",
     (P.PATIENT_WRITE, "file"): "registered a patient",
     (P.PATIENT_WRITE, "changed"): "corrected a patient's particulars",
