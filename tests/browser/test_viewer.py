@@ -31,6 +31,14 @@ PIXELS = """
 })
 """
 
+# The row of series is meant to be pushed along; its names are shortened, and whole in their titles.
+SIDEWAYS = """
+() => ['page', 'top', 'brand', 'who', 'rooms', 'reading', 'report', 'report-none', 'signed', 'report-text', 'foot']
+  .flatMap((name) => [...document.querySelectorAll(`.${name}, .${name} > span:last-child`)])
+  .filter((part) => part.scrollWidth > part.clientWidth && part.clientWidth)
+  .map((part) => part.outerHTML.slice(0, 80))
+"""
+
 
 @pytest.fixture(scope="module", autouse=True)
 def built() -> None:
@@ -293,7 +301,10 @@ def test_on_a_phone_nothing_is_wider_than_the_screen(server: ViewerServer, phone
         report=dict(SIGNED, text=SIGNED["text"] + "\n" + "x" * 300),
         description="CT chest, abdomen and pelvis with intravenous and oral contrast, three phases",
     )
-    for width in (360, 390):
+    server.study.practice_name = "Radiologiepraktykvennootskapsgenootskap van die Witwatersrand"
+    waits, signed = None, dict(server.study.report, signed_by=f"Dr N. {'Dlamini' * 9}")
+    for width, report in ((360, signed), (390, signed), (390, waits)):
+        server.study.report = report
         phone.set_viewport_size({"width": width, "height": 740})
         phone.goto(server.url + PATIENT)
         state(phone, "ready")
@@ -301,6 +312,8 @@ def test_on_a_phone_nothing_is_wider_than_the_screen(server: ViewerServer, phone
             phone.get_by_role("tab", name=tab).tap()
             expect(phone.get_by_role("tab", name=tab)).to_have_attribute("aria-selected", "true")
             assert phone.evaluate("() => document.documentElement.scrollWidth") <= width
+            # The parts that scroll by themselves, and those that would cut what they hold.
+            assert [] == phone.evaluate(SIDEWAYS)
     assert [] == complaints
 
 

@@ -77,6 +77,7 @@ class Study:
     report: dict | None = None
     until: str | None = "2031-11-30T12:00:00Z"
     description: str = "CT chest with contrast"
+    practice_name: str = "Jacaranda Radiology"
     modalities: tuple[str, ...] = ("CT",)
     fails: dict[str, int] = field(default_factory=dict)  # instance id, "manifest" or "*" -> HTTP status
     held: set[str] = field(default_factory=set)  # instance ids that wait until they are taken out of it
@@ -92,7 +93,7 @@ class Study:
                 "accession": "UPS-000042",
             },
             "patient": {"name": "MOKOENA^THANDIWE", "birth_date": "1958-03-14"},
-            "practice": {"name": "Jacaranda Radiology", "phone": "012 555 0142"},
+            "practice": {"name": self.practice_name, "phone": "012 555 0142"},
             "series": self.series,
             "report": self.report,
             "until": self.until,
