@@ -220,6 +220,20 @@ def test_a_record_is_closed_opened_in_an_emergency_loudly_and_reviewed_by_somebo
         go(page, office, "bookings")
         expect(page.locator(".sorg-glass")).to_contain_text(f"Nkosi-Müller, Thandô, file {number}")
         expect(page.locator(".sorg-glass")).to_contain_text(EMERGENCY)
+        # Once more on the same record: the way there, and no second banner.
+        go(page, office, "break_glass")
+        page.get_by_label("Number of the patient or the study").fill(number)
+        page.get_by_label("Why do you need this record now?").fill(EMERGENCY)
+        page.get_by_role("button", name="Break the glass").click()
+        expect(page.get_by_text("This record is open to you already")).to_be_visible(timeout=WAIT_MS)
+        page.get_by_role("link", name="Open the record").click()
+        expect(page.get_by_role("heading", name="Thandô Nkosi-Müller")).to_be_visible(timeout=WAIT_MS)
+        expect(page.locator(".sorg-glass")).to_have_count(1)
+        page.get_by_role("button", name="Close it now").click()
+        expect(page.get_by_text(f"File {number} is closed to you again.")).to_be_visible(timeout=WAIT_MS)
+        expect(page.locator(".sorg-glass")).to_have_count(0)
+        page.goto(f"{office.url}/patients?patient={patient}")
+        expect(page.get_by_text("does not exist, or is not yours to see")).to_be_visible()
         assert [] == complaints
     with at_desk(browser, office, "manager") as (page, complaints):
         go(page, office, "glass_review")

@@ -199,5 +199,8 @@ def test_signing_shows_what_was_changed_and_then_the_sealed_report(
         code.fill(console.code_now("radiologist"))
         page.get_by_role("button", name="Sign", exact=True).click()
         expect(page.get_by_text("fits the text")).to_be_visible()
+        # A radiologist has no System health: they read whom to tell.
+        expect(page.get_by_text("If it is not there in an hour, tell your practice's admin")).to_be_visible()
+        expect(page.get_by_text("System health")).to_have_count(0)
         assert [] == complaints
     assert console.test.do("radiologist", reporting.read_signed, study).is_intact
