@@ -118,6 +118,21 @@ def lonely() -> bool:
     return total - sum(c.is_break_glass for c in cards) <= 1
 
 
+def how_approved() -> str:
+    """Who approves what is asked for here, as a page's first line says it."""
+    return approving(lonely=lonely(), by_oneself=desk.rule("single_admin"))
+
+
+def approving(*, lonely: bool, by_oneself: bool) -> str:
+    """lonely: one admin only can sign in; by_oneself: the practice has said that one may approve alone."""
+    what = "Every change to accounts, roles and rights is asked for"
+    if not lonely:
+        return f"{what} by one admin and approved by another."
+    if by_oneself:
+        return f"{what} and approved by the only admin, and applied after a delay in which it can be stopped."
+    return f"{what} by one admin and approved by another; until there is a second one, it waits."
+
+
 def explain_alone() -> None:
     """How approving goes in a practice with one admin; nothing where there are two."""
     if not desk.may(Permission.PEOPLE_MANAGE) or not lonely():
@@ -143,8 +158,10 @@ def ask_for(kind: str, *, payload: dict[str, Any], why: str, forget: str = "") -
 
 def asked() -> str:
     """What comes next, for whoever asked."""
-    if desk.rule("single_admin") and lonely():
-        return "Asked for. Approve it yourself under Requests: it is applied after the delay."
+    if lonely():
+        if desk.rule("single_admin"):
+            return "Asked for. Approve it yourself under Requests: it is applied after the delay."
+        return "Asked for. It waits under Requests until there is a second admin who approves it."
     return "Asked for. Another admin approves it next, under Requests."
 
 

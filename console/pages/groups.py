@@ -18,6 +18,12 @@ from core.rules.roles import STAFF, Permission, Role
 _DRAFT, _TURN, _FOUND, _EXPECTED = "groups-draft", "groups-turn", "groups-found", "groups-expected"
 _MOST = 50
 _ROLES = (*STAFF, Role.REFERRER, Role.PATIENT)
+# What to do where no group gives a role yet, by whether the directory is there: none means single sign-on alone.
+_TO_BEGIN = {
+    "answers": "Search a group at the right and choose what it gives.",
+    "away": "Groups can be added when the directory answers again.",
+    "none": "Write a group at the right and choose what it gives.",
+}
 Line = tuple[str, str, str]  # group id, group name, role
 
 
@@ -38,7 +44,7 @@ def render() -> None:
     else:
         left, right = st.columns([1.3, 1], gap="large")
         with left:
-            _draft(lines, draft)
+            _draft(lines, draft, there)
         with right:
             _add(draft, there)
     if may and there != "none":
@@ -84,14 +90,14 @@ def _sorted(lines: tuple[Line, ...]) -> list[Line]:
     return sorted(lines, key=lambda line: (line[2], line[1], line[0]))
 
 
-def _draft(lines: tuple[Line, ...], draft: tuple[Line, ...]) -> None:
+def _draft(lines: tuple[Line, ...], draft: tuple[Line, ...], there: str) -> None:
     """The mapping as it is, or with the changes that are being gathered: nothing counts before it is approved."""
     added, gone = set(draft) - set(lines), set(lines) - set(draft)
     changed = bool(added or gone)
     every = _sorted(tuple({*lines, *draft}))
     if not every:
         widgets.empty("No group gives a role yet", "Until one does, nobody of the directory comes in.",
-                      "Search a group at the right and choose what it gives.")  # fmt: skip
+                      _TO_BEGIN[there])  # fmt: skip
         return
 
     def state(line: Line) -> str:

@@ -22,10 +22,7 @@ def render() -> None:
     if request_id := desk.about("request"):
         request_card.draw(request_id)
         return
-    widgets.title(
-        "Requests",
-        "Every change to accounts, roles and rights is asked for by one admin and approved by another.",
-    )
+    widgets.title("Requests", accounts.how_approved())
     waiting = desk.ask(changes.requests)
     unseen = desk.ask(alerts.alerts) if desk.may(Permission.ALERT_SEE) else ()
     words = {"open": f"Open · {len(waiting)}", "decided": "Decided", "alerts": f"Alerts · {len(unseen)}"}
