@@ -165,12 +165,26 @@ def found_admin(work: Work, *, login: str, name: str) -> Slip:
     """
     with work.act(Permission.PEOPLE_FOUND, Subject("login", fold(login)[:64])) as facts:
         account = {"login": login, "name": name, "roles": [Role.ADMIN]}
+        if (there := by_login(work, login)) is not None:
+            raise Refused(_way_past(there))
         if problems := account_problems(work, account):
             raise Refused(problems[0].sentence, problems=problems)
         row = new_person(work, account)
         facts |= {"person": row.id, "roles": row.roles, "step": "found"}
         raise_alert(work, "alone", f"The admin {row.name} was made on the practice's machine.", about=row.id)
         return _new_slip(work, row, sets_password=True, by=row.id)
+
+
+def _way_past(there: Person) -> str:
+    """On the machine nobody's account is given to somebody else, so whoever lost theirs gets a further one."""
+    taken = f"There is somebody with the login {there.login} already."
+    if there.is_break_glass:
+        return f"{taken} It is the sealed account: `sorg people break-glass {there.login}` seals it anew."
+    return (
+        f'{taken} Make a further account under another login: `sorg people admin OTHER-LOGIN "NAME"`. Sign in with its '
+        f"slip; if nobody uses {there.login} any more, shut it out under People (docs/roles/admin.md, When you are the only "
+        "admin)."
+    )
 
 
 def seal_break_glass(work: Work, *, login: str, password: str) -> Welcome:

@@ -32,7 +32,8 @@ def told(command: Callable[..., Any]) -> Callable[..., Any]:
         except SorgError as error:
             typer.echo(error.sentence, err=True)
             for problem in error.problems:
-                typer.echo(f"  - {problem.sentence}", err=True)
+                if problem.sentence != error.sentence:
+                    typer.echo(f"  - {problem.sentence}", err=True)
             raise typer.Exit(1) from None
 
     return run
@@ -142,28 +143,61 @@ def people_break_glass(
     typer.echo("admin hears of it.")
 
 
+# Without one of these a practice is not written down: what no option says is asked for.
+ASKED = {
+    "name": "Name",
+    "pcns": "Practice number (13 digits)",
+    "phone": "Telephone",
+    "address": "Address",
+    "email": "E-mail",
+}
+
+
 @app.command()
 @told
 def practice(
-    name: Annotated[str, typer.Option(help="The practice's name, as on letters.", prompt="Name")],
-    pcns: Annotated[
-        str, typer.Option(help="Billing practice number, 13 digits.", prompt="Practice number (13 digits)")
-    ],
-    phone: Annotated[str, typer.Option(help="Telephone, as patients should read it.", prompt="Telephone")],
-    address: Annotated[str, typer.Option(help="Address on one line.", prompt="Address")],
-    email: Annotated[str, typer.Option(help="E-mail.", prompt="E-mail")],
+    name: Annotated[str | None, typer.Option(help="The practice's name, as on letters.")] = None,
+    pcns: Annotated[str | None, typer.Option(help="Billing practice number, 13 digits.")] = None,
+    phone: Annotated[str | None, typer.Option(help="Telephone, as patients should read it.")] = None,
+    address: Annotated[str | None, typer.Option(help="Address on one line.")] = None,
+    email: Annotated[str | None, typer.Option(help="E-mail.")] = None,
     vat_number: Annotated[str, typer.Option(help="VAT number, if there is one.")] = "",
 ) -> None:
     """Write down who the practice is, or correct it: on letters, claims and the patients' page."""
     from core import practice as particulars
     from core.store.work import system
 
+    known = _ask_for_the_rest(
+        {"name": name, "pcns": pcns, "phone": phone, "address": address, "email": email}
+    )
     house = opening.open_house(settings.read(), upgrade=True)
     with house.work(system("command line")) as work:
         particulars.describe(
-            work, name=name, address=address, phone=phone, email=email, pcns=pcns, vat_number=vat_number
+            work,
+            name=known["name"],
+            address=known["address"],
+            phone=known["phone"],
+            email=known["email"],
+            pcns=known["pcns"],
+            vat_number=vat_number,
         )
-    typer.echo(f"{name}: written down.")
+    typer.echo(f"{known['name']}: written down.")
+
+
+def _ask_for_the_rest(given: dict[str, str | None]) -> dict[str, str]:
+    """What was given, and what is typed for the rest. Raises Unfit, naming the options, where nobody can be asked."""
+    known: dict[str, str] = {key: value for key, value in given.items() if value is not None}
+    try:
+        for key, question in ASKED.items():
+            if key not in known:
+                known[key] = typer.prompt(question)
+    except typer.Abort:
+        if sys.stdin.isatty():
+            raise  # Somebody was asked, and left.
+        typer.echo()
+        missing = ", ".join(f"--{key}" for key in ASKED if key not in known)
+        raise Unfit(f"Nobody can be asked here, so say what is missing: {missing}.") from None
+    return known
 
 
 @app.command()

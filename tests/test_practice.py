@@ -1,9 +1,9 @@
-"""Who the practice is, written down by `sorg practice`: with options, or asked for line by line."""
+"""Who the practice is, written down by `sorg practice`, with options or asked for line by line; and its admins' accounts."""
 
 import pytest
 from typer.testing import CliRunner
 
-from core import practice, privacy
+from core import people, practice, privacy
 from core.errors import Refused
 from core.practice import PracticeCard
 from core.store.work import system
@@ -52,6 +52,39 @@ def test_what_no_option_says_is_asked_for(house):
     assert 0 == done.exit_code
     assert list(asked) == [question for question in asked if f"{question}: " in done.stdout]
     assert PracticeCard(**OURS, vat_number="", is_demo=False) == card(house)
+
+
+@pytest.mark.parametrize("left_out", [("email",), ("phone", "email")], ids=["one", "two"])
+def test_where_nobody_can_be_asked_the_missing_options_are_named(house, left_out):
+    done = sorg_practice(house, **{key: value for key, value in OURS.items() if key not in left_out})
+    missing = ", ".join(f"--{key}" for key in left_out)
+    assert (1, f"Nobody can be asked here, so say what is missing: {missing}.\n") == (
+        done.exit_code,
+        done.stderr,
+    )
+    assert "Unnamed practice" == card(house).name
+
+
+def sorg_people_admin(house: TestHouse, *arguments: str):
+    return CliRunner().invoke(app, ["people", "admin", *arguments], env={"SORG_HOME": str(house.folder)})
+
+
+def test_an_admins_login_that_is_taken_is_refused_with_the_command_that_helps(house):
+    taken = sorg_people_admin(house, "Admin", "Thandi Nkosi")
+    assert (1, "") == (taken.exit_code, taken.stdout)
+    assert 1 == taken.stderr.count("There is somebody with the login admin already.")
+    assert '`sorg people admin OTHER-LOGIN "NAME"`' in taken.stderr
+    made = sorg_people_admin(house, "thandi.second", "Thandi Nkosi")
+    assert 0 == made.exit_code and "Thandi Nkosi signs in as thandi.second." in made.stdout
+
+
+def test_the_sealed_accounts_login_leads_to_sealing_it_anew(house):
+    with house.house.work(system("command line")) as work:
+        people.seal_break_glass(work, login="breakglass", password="jacaranda-umbrella-lantern")
+    assert (
+        "`sorg people break-glass breakglass` seals it anew."
+        in sorg_people_admin(house, "breakglass", "A B").stderr
+    )
 
 
 @pytest.mark.parametrize(
