@@ -17,6 +17,8 @@
   let isOver = false;
   let isBusy = false;
   let isLeaving = false;
+  let isCut = false;
+  let hasTyped = false;
 
   const bar = document.createElement("div");
   bar.className = "sorg-awake";
@@ -44,6 +46,25 @@
       page.addEventListener(kind, press, { capture: true, passive: true });
   }
 
+  // What is typed into a report is kept (console/drafts.py); of other fields nothing is promised.
+  function noteTyping(event) {
+    if (event.target.closest(".st-key-report-text")) hasTyped = true;
+  }
+
+  // Streamlit's own dialog for a server that does not know this page any more, by its heading.
+  function cutOff() {
+    const dialogs = document.querySelectorAll('[data-testid="stDialog"] [role="dialog"]');
+    return [...dialogs].find((one) => one.querySelector("h2")?.textContent === "Connection error");
+  }
+
+  // Its words say nothing to anybody, and it keeps the bar out of reach: a session that is over is said by the bar.
+  function mindDialog() {
+    const dialog = cutOff();
+    if (dialog && isOver) dialog.querySelector("button")?.click();
+    else if (dialog && !isCut) askAt = 0;
+    isCut = Boolean(dialog);
+  }
+
   function say(sentence) {
     if (says.textContent !== sentence) says.textContent = sentence;
     bar.hidden = !sentence;
@@ -66,7 +87,9 @@
     isOver = true;
     again.href = `/login?next=${encodeURIComponent(location.pathname + location.search)}`;
     again.hidden = false;
-    say("You are signed out. What you typed is offered to you when you open that report again.");
+    const kept = "What you typed and did not save is offered to you when you open that report again.";
+    say(hasTyped ? `You are signed out. ${kept}` : "You are signed out.");
+    mindDialog();
   }
 
   async function send(method) {
@@ -122,8 +145,10 @@
       location.assign(onward.href);
     }
     if (isOver && document.querySelector('.sorg-empty[role="alert"]')) say(""); // The page itself says it now.
+    mindDialog();
     step();
   }, SECOND);
+  document.addEventListener("input", noteTyping, { capture: true, passive: true });
   watch(document);
   step();
 })();

@@ -9,7 +9,7 @@ from uuid import UUID
 
 import httpx
 import pytest
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import Browser, Page, WebSocketRoute
 from sqlalchemy import select
 from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
 
@@ -169,7 +169,7 @@ def test_a_warning_is_answered_by_any_key_and_the_end_is_told(browser: Browser, 
         report_text(page).fill(TYPED)
         rest(brief, token, OVER_S)
         page.clock.fast_forward(IDLE_S * 1000)
-        expect(bar).to_contain_text("You are signed out.")
+        expect(bar).to_contain_text("You are signed out. What you typed and did not save is offered to you")
         picture(page, "awake_over")
         # The field is left by this very press.
         bar.get_by_role("link").click()
@@ -178,6 +178,27 @@ def test_a_warning_is_answered_by_any_key_and_the_end_is_told(browser: Browser, 
         open_report(page, brief, study)
         press(page, "Restore")
         expect(page.locator(TEXT)).to_have_value(TYPED)
+
+
+def test_a_session_over_at_a_server_that_was_away_is_said_by_the_bar_alone(
+    browser: Browser, brief: Console
+) -> None:
+    token, wires = seated(brief, "radiologist"), []
+
+    def through(wire: WebSocketRoute) -> None:
+        wires.append(wire)
+        wire.connect_to_server()
+
+    with at_desk(browser, brief, "radiologist", token=token) as (page, _):
+        page.route_web_socket("**/_stcore/stream", through)
+        open_report(page, brief, brief.studies["left"])
+        page.wait_for_timeout(EVERY_S * 1000)  # Opening the page has just counted.
+        rest(brief, token, OVER_S)
+        wires[-1].close()  # As a server does that starts anew; nothing was typed, so nothing is promised.
+        expect(page.locator(".sorg-awake")).to_have_text("You are signed out.Sign in again")
+        expect(page.get_by_role("dialog")).to_have_count(0)
+        page.locator(".sorg-awake").get_by_role("link").click()
+        page.wait_for_url("**/login?next=**")
 
 
 def test_a_text_outlives_its_session_and_is_restored_and_saved(browser: Browser, brief: Console) -> None:
