@@ -32,9 +32,18 @@ def main() -> int:
     for wish in (signal.SIGTERM, signal.SIGINT):
         signal.signal(wish, lambda *_: None)
     # Access logs would hold the ids of patients in query strings.
-    uvicorn.run(create_app(house, chosen), host=chosen.console_host, port=chosen.console_port, access_log=False,
-                log_level="warning", server_header=False, forwarded_allow_ips=settings.proxies(chosen), timeout_graceful_shutdown=3, ws="websockets-sansio",
-                ws_max_size=LARGEST_MESSAGE)  # fmt: skip
+    uvicorn.run(
+        create_app(house, chosen),
+        host=chosen.console_host,
+        port=chosen.console_port,
+        access_log=False,
+        log_level="warning",
+        server_header=False,
+        forwarded_allow_ips=settings.proxies(chosen),
+        timeout_graceful_shutdown=3,
+        ws="websockets-sansio",
+        ws_max_size=LARGEST_MESSAGE,
+    )
     house.engine.dispose()
     return 0
 

@@ -31,13 +31,18 @@ ABOUT = {
 }  # fmt: skip
 EVERY_ROLE = (*STAFF, *OUTSIDE)
 SCOPES = {
-    "": "As the roles say", "all": "Every patient", "site": "Patients of their sites",
-    "assigned": "Only studies that are in their hands", "none": "No patients at all",
-}  # fmt: skip
+    "": "As the roles say",
+    "all": "Every patient",
+    "site": "Patients of their sites",
+    "assigned": "Only studies that are in their hands",
+    "none": "No patients at all",
+}
 STANDINGS = {
-    "active": ("good", "Active"), "waits": ("warn", "Waits for first sign-in"), "shut": ("bad", "Shut out"),
+    "active": ("good", "Active"),
+    "waits": ("warn", "Waits for first sign-in"),
+    "shut": ("bad", "Shut out"),
     "closed": ("neutral", "Closed"),
-}  # fmt: skip
+}
 KEPT = {"local": "kept here", "directory": "of the practice's directory", "sso": "by single sign-on"}
 STATES = {
     "waiting": ("warn", "Waits for approval"), "delayed": ("busy", "Approved, applied later"),
@@ -139,12 +144,18 @@ def explain_alone() -> None:
         return
     if desk.rule("single_admin"):
         hours = int(desk.rule("single_admin_delay").total_seconds() // 3600)
-        st.info(f"You are the only admin. You approve your own requests, and each is applied {hours} hours later; until then it "
-                "can be stopped under Requests, and it stands among the alerts.", icon=":material/person_alert:")  # fmt: skip
+        st.info(
+            f"You are the only admin. You approve your own requests, and each is applied {hours} hours later; until then it "
+            "can be stopped under Requests, and it stands among the alerts.",
+            icon=":material/person_alert:",
+        )
     else:
-        st.warning("You are the only admin who can sign in: make a second one on the practice's machine with `sorg people admin`, or set "
-                   "SORG_SINGLE_ADMIN (docs/roles/admin.md, *When you are the only admin*). Until then nobody can approve what you "
-                   "ask for.", icon=":material/person_alert:")  # fmt: skip
+        st.warning(
+            "You are the only admin who can sign in: make a second one on the practice's machine with `sorg people admin`, or set "
+            "SORG_SINGLE_ADMIN (docs/roles/admin.md, *When you are the only admin*). Until then nobody can approve what you "
+            "ask for.",
+            icon=":material/person_alert:",
+        )
 
 
 def ask_for(kind: str, *, payload: dict[str, Any], why: str, forget: str = "") -> None:
@@ -167,8 +178,12 @@ def asked() -> str:
 
 def why_field(key: str) -> str:
     """The reason that the other admin reads."""
-    return st.text_input(f"{WHY} *", key=key, max_chars=LONGEST_WHY,
-                         placeholder=f"At least {SHORTEST_WHY} characters; whoever approves it reads this")  # fmt: skip
+    return st.text_input(
+        f"{WHY} *",
+        key=key,
+        max_chars=LONGEST_WHY,
+        placeholder=f"At least {SHORTEST_WHY} characters; whoever approves it reads this",
+    )
 
 
 def has_why(why: str) -> bool:
@@ -235,8 +250,12 @@ def whose_file(key: str, *, note: str) -> PatientCard | None:
     if kept is None:
         with st.form(f"{key}-form", border=True):
             left, right = st.columns([4, 2], vertical_alignment="bottom")
-            number = left.text_input("File number", max_chars=40, placeholder="Exactly as on the file", key=f"{key}-number")  # fmt: skip
-            sent = right.form_submit_button("Whose file is it?", type="primary", width="stretch", icon=":material/search:")  # fmt: skip
+            number = left.text_input(
+                "File number", max_chars=40, placeholder="Exactly as on the file", key=f"{key}-number"
+            )
+            sent = right.form_submit_button(
+                "Whose file is it?", type="primary", width="stretch", icon=":material/search:"
+            )
         if sent and (done := desk.do(access.look_up, number=number)):
             st.session_state[key] = done.value
             st.rerun()
@@ -248,8 +267,13 @@ def whose_file(key: str, *, note: str) -> PatientCard | None:
             widgets.empty("This record is closed to you", "An admin who may open it can ask for this.")
         else:
             widgets.heading(card.name)
-            widgets.facts({"Born": widgets.day(card.particulars.born_on), "File": card.file_number,
-                           "Sex": widgets.SEXES.get(card.particulars.sex, card.particulars.sex)})  # fmt: skip
+            widgets.facts(
+                {
+                    "Born": widgets.day(card.particulars.born_on),
+                    "File": card.file_number,
+                    "Sex": widgets.SEXES.get(card.particulars.sex, card.particulars.sex),
+                }
+            )
             st.caption(note)
         if st.button("Another file", icon=":material/arrow_back:", type="tertiary", key=f"{key}-another"):
             st.session_state.pop(key, None)
@@ -285,20 +309,33 @@ def show_slips(about: UUID) -> bool:
             "The sign-in slip is shown once" if one else f"{len(slips)} sign-in slips, shown once"
         )
         if one:
-            widgets.facts({"For": one.name, "Signs in as": one.login, "At": address,
-                           "Works until": widgets.when(one.ends_at)})  # fmt: skip
+            widgets.facts(
+                {
+                    "For": one.name,
+                    "Signs in as": one.login,
+                    "At": address,
+                    "Works until": widgets.when(one.ends_at),
+                }
+            )
             widgets.code(one.code)
-        st.write(f"Print it now and hand it over in person. {opens} The next click on this page hides it. If it goes lost, make a "
-                 "new one; the old one is void then."
-                 if one else
-                 "Print them now, a page each, and hand them over in person. The next click on this page hides them. If they "
-                 "go lost, print them again; the old ones are void then.")  # fmt: skip
+        st.write(
+            f"Print it now and hand it over in person. {opens} The next click on this page hides it. If it goes lost, make a "
+            "new one; the old one is void then."
+            if one
+            else "Print them now, a page each, and hand them over in person. The next click on this page hides them. If they "
+            "go lost, print them again; the old ones are void then."
+        )
         a, b, _ = st.columns([1.3, 1, 3])
         a.download_button(
-            "Print: save as PDF", _paper(slips, address), mime="application/pdf", type="primary", width="stretch",
-            file_name=f"sign-in-slip-{one.login}.pdf" if one else "sign-in-slips.pdf", icon=":material/print:",
+            "Print: save as PDF",
+            _paper(slips, address),
+            mime="application/pdf",
+            type="primary",
+            width="stretch",
+            file_name=f"sign-in-slip-{one.login}.pdf" if one else "sign-in-slips.pdf",
+            icon=":material/print:",
             on_click="ignore",
-        )  # fmt: skip
+        )
         b.button("Done, hide it" if one else "Done, hide them", width="stretch")
     return True
 

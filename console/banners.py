@@ -62,8 +62,11 @@ def draw(actor: Actor, *, at_home: bool = False) -> None:
         if glass.until_at > widgets.now():
             _glass(glass)
     if news.sealed:
-        _above("warn", f"This is the sealed account, open until {widgets.when(news.sealed.ends_at)}",
-               f"Reason given: {news.sealed.reason or 'none'}. The admins have been told. It cannot approve changes.")  # fmt: skip
+        _above(
+            "warn",
+            f"This is the sealed account, open until {widgets.when(news.sealed.ends_at)}",
+            f"Reason given: {news.sealed.reason or 'none'}. The admins have been told. It cannot approve changes.",
+        )
     if actor.bounds.keyless:
         _keyless(news)
     _directory(actor, news)
@@ -102,15 +105,19 @@ def _asked(actor: Actor) -> News:
     reviews = _if_may(actor, P.GLASS_REVIEW, access.glass_to_review) or ()
     me = desk.glance(people.me)
     return News(
-        widgets.now(), actor, _is_there(),
+        widgets.now(),
+        actor,
+        _is_there(),
         glasses=desk.glance(access.my_glass) or (),
-        sealed=_sealed(me), has_key=me is not None and me.keys > 0,
+        sealed=_sealed(me),
+        has_key=me is not None and me.keys > 0,
         may_add_key=actor.bounds.keyless and bool(desk.glance(factors.is_proved, purpose="factors")),
         lacks_key=me is not None and lacks_key(me),
         alerts=_if_may(actor, P.ALERT_SEE, alerts.alerts, size=_MOST_ALERTS) or (),
         requests=_if_may(actor, P.CHANGE_SEE, changes.waiting) or 0,
-        reviews=sum(not g.is_mine for g in reviews), late=sum(g.is_late and not g.is_mine for g in reviews),
-    )  # fmt: skip
+        reviews=sum(not g.is_mine for g in reviews),
+        late=sum(g.is_late and not g.is_mine for g in reviews),
+    )
 
 
 def _if_may(actor: Actor, permission: P, question: Callable[..., Answer], **how: Any) -> Answer | None:
@@ -155,9 +162,11 @@ def _above(tone: str, head: str, more: str) -> None:
 
 def _glass(glass: Glass) -> None:
     here = desk.about("patient") == glass.patient_id
-    head = "This record is open to you because you broke the glass" if here else (
-        f"You broke the glass: {glass.name}, file {glass.file_number}"
-    )  # fmt: skip
+    head = (
+        "This record is open to you because you broke the glass"
+        if here
+        else (f"You broke the glass: {glass.name}, file {glass.file_number}")
+    )
     more = (
         f"Open until {widgets.when(glass.until_at)}. Your reason: {glass.reason} · "
         "Everything you do with it is on record and is reviewed today."
@@ -165,10 +174,19 @@ def _glass(glass: Glass) -> None:
     _above("glass", head, more)
     with st.container(horizontal=True, vertical_alignment="center", key=f"sorg-glass-{glass.id}"):
         if not here and desk.has_page("patients"):
-            st.page_link(desk.page("patients"), label="Open this patient", icon=":material/person:",
-                         query_params={"patient": str(glass.patient_id)})  # fmt: skip
-        if st.button("Close it now", key=f"close-glass-{glass.id}", type="tertiary", icon=":material/lock:",
-                     help="You no longer need this record. It is reviewed all the same."):  # fmt: skip
+            st.page_link(
+                desk.page("patients"),
+                label="Open this patient",
+                icon=":material/person:",
+                query_params={"patient": str(glass.patient_id)},
+            )
+        if st.button(
+            "Close it now",
+            key=f"close-glass-{glass.id}",
+            type="tertiary",
+            icon=":material/lock:",
+            help="You no longer need this record. It is reviewed all the same.",
+        ):
             _close(glass, here=here)
 
 
@@ -233,8 +251,11 @@ def _directory(actor: Actor, news: News) -> None:
             "changes, importing tables, reviewing a broken glass. Patients and reports go on as usual.",
         )
     elif actor.bounds.reduced:
-        _above("info", "The directory is back",
-               "You signed in while it was away, with fewer rights. Sign out and in again for all of them.")  # fmt: skip
+        _above(
+            "info",
+            "The directory is back",
+            "You signed in while it was away, with fewer rights. Sign out and in again for all of them.",
+        )
 
 
 def _waiting(news: News) -> None:
@@ -247,12 +268,18 @@ def _waiting(news: News) -> None:
         with row.popover(f"{many} {_s(len(news.alerts), 'alert')}", icon=":material/notifications_active:"):
             _alerts(news.alerts)
     if news.requests and desk.has_page("requests"):
-        row.page_link(desk.page("requests"), label=f"{news.requests} {_s(news.requests, 'request')} to decide",
-                      icon=":material/rule_settings:")  # fmt: skip
+        row.page_link(
+            desk.page("requests"),
+            label=f"{news.requests} {_s(news.requests, 'request')} to decide",
+            icon=":material/rule_settings:",
+        )
     if news.reviews and desk.has_page("glass_review"):
         late = f", {news.late} overdue" if news.late else ""
-        row.page_link(desk.page("glass_review"), label=f"{news.reviews} broken {_s(news.reviews, 'glass', 'glasses')} to review"
-                      f"{late}", icon=":material/emergency_home:")  # fmt: skip
+        row.page_link(
+            desk.page("glass_review"),
+            label=f"{news.reviews} broken {_s(news.reviews, 'glass', 'glasses')} to review{late}",
+            icon=":material/emergency_home:",
+        )
 
 
 def _nudge() -> None:

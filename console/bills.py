@@ -220,8 +220,14 @@ def _said(h: Happening) -> list[str]:
         return [f"Reference {facts['reference']}."]
     if h.what == "paid":
         owed = facts["owed_cents"]
-        return [f"{widgets.money(facts['paid_cents'])} paid so far"
-                + (f", {widgets.money(owed)} owed by the scheme." if owed else ", nothing more owed by the scheme.")]  # fmt: skip
+        return [
+            f"{widgets.money(facts['paid_cents'])} paid so far"
+            + (
+                f", {widgets.money(owed)} owed by the scheme."
+                if owed
+                else ", nothing more owed by the scheme."
+            )
+        ]
     if h.what == "charged":
         return [f"{widgets.money(facts['cents'])}."]
     if h.what in ("answer", "late", "unread"):

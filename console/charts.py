@@ -64,10 +64,22 @@ def figure(*traces: Any, height_px: int = 320, **layout: Any) -> go.Figure:
     """A figure in the console's look; the theme gives fonts and grid."""
     drawn = go.Figure(traces)
     drawn.update_layout(
-        height=height_px, margin={"l": 8, "r": 8, "t": 8, "b": 8}, dragmode=False, bargap=0.25,
-        legend={"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0, "title": None, "traceorder": "normal"},
-        hovermode="closest", paper_bgcolor="rgba(0,0,0,0)", plot_bgcolor="rgba(0,0,0,0)",
-    )  # fmt: skip
+        height=height_px,
+        margin={"l": 8, "r": 8, "t": 8, "b": 8},
+        dragmode=False,
+        bargap=0.25,
+        legend={
+            "orientation": "h",
+            "y": 1.02,
+            "yanchor": "bottom",
+            "x": 0,
+            "title": None,
+            "traceorder": "normal",
+        },
+        hovermode="closest",
+        paper_bgcolor="rgba(0,0,0,0)",
+        plot_bgcolor="rgba(0,0,0,0)",
+    )
     drawn.update_layout(**layout)
     drawn.update_xaxes(automargin=True, fixedrange=True, title_font_size=13)
     drawn.update_yaxes(automargin=True, fixedrange=True, title_font_size=13)

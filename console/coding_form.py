@@ -91,8 +91,14 @@ def place_of(field: str, priced: Priced) -> str:
     if head == "lines":
         number = rest.split(".")[0]
         return f"line-{_asked(int(number), priced)}" if number.isdigit() else "lines"
-    return {"referring": "around", "authorisation": "around", "place_of_service": "around", "notes": "around",
-            "funder": "around", "correction": "around"}.get(head, "")  # fmt: skip
+    return {
+        "referring": "around",
+        "authorisation": "around",
+        "place_of_service": "around",
+        "notes": "around",
+        "funder": "around",
+        "correction": "around",
+    }.get(head, "")
 
 
 def _asked(line: int, priced: Priced) -> int:
@@ -109,10 +115,22 @@ def _line(study_id: UUID, at: int, line: CodedLine, now: Coding, kept: ClaimDesk
     head = shown[0] if shown else None
     a, b, c = st.columns([5, 1.3, 0.7], vertical_alignment="bottom")
     with a:
-        bills.examination(f"line-{at}", line.code, head.description if head else "", head.cents if head else None,
-                          is_demo=bool(head and head.is_demo))  # fmt: skip
-    quantity = b.number_input("Quantity", min_value=0.0, max_value=999.0, step=1.0, value=float(line.quantity), format="%g",
-                              key=_key(study_id, "qty", at, line.code))  # fmt: skip
+        bills.examination(
+            f"line-{at}",
+            line.code,
+            head.description if head else "",
+            head.cents if head else None,
+            is_demo=bool(head and head.is_demo),
+        )
+    quantity = b.number_input(
+        "Quantity",
+        min_value=0.0,
+        max_value=999.0,
+        step=1.0,
+        value=float(line.quantity),
+        format="%g",
+        key=_key(study_id, "qty", at, line.code),
+    )
     if Decimal(str(quantity)) != line.quantity:
         _put_line(study_id, at, quantity=Decimal(str(quantity)))
         st.rerun()
@@ -136,19 +154,35 @@ def _diagnoses(study_id: UUID, at: int, line: CodedLine, priced: Priced) -> None
         a, b, c = st.columns([9, 0.8, 0.8], vertical_alignment="center")
         with a:
             bills.diagnosis(code, priced.words.get(code, ""), is_first=n == 0)
-        if n and b.button("", icon=":material/arrow_upward:", key=_key(study_id, "up", at, n), type="tertiary",
-                          help="Move up; the first is the primary diagnosis"):  # fmt: skip
+        if n and b.button(
+            "",
+            icon=":material/arrow_upward:",
+            key=_key(study_id, "up", at, n),
+            type="tertiary",
+            help="Move up; the first is the primary diagnosis",
+        ):
             moved = list(line.icd10)
             moved[n - 1], moved[n] = moved[n], moved[n - 1]
             _put_line(study_id, at, icd10=tuple(moved))
             st.rerun()
-        if c.button("", icon=":material/close:", key=_key(study_id, "no", at, n), type="tertiary",
-                    help=f"Remove {code}"):  # fmt: skip
+        if c.button(
+            "",
+            icon=":material/close:",
+            key=_key(study_id, "no", at, n),
+            type="tertiary",
+            help=f"Remove {code}",
+        ):
             _put_line(study_id, at, icd10=line.icd10[:n] + line.icd10[n + 1 :])
             st.rerun()
     label = "Diagnosis" if len(priced.lines) < 2 else f"Diagnosis for {line.code}"
-    _searched(study_id, ("dx", at), label, "Code(s) or words, then Enter: S52.50 W19.99, or headache",
-              _find_codes, lambda codes: _put_line(study_id, at, icd10=_with(line.icd10, codes)))  # fmt: skip
+    _searched(
+        study_id,
+        ("dx", at),
+        label,
+        "Code(s) or words, then Enter: S52.50 W19.99, or headache",
+        _find_codes,
+        lambda codes: _put_line(study_id, at, icd10=_with(line.icd10, codes)),
+    )
 
 
 def _with(codes: tuple[str, ...], more: list[str]) -> tuple[str, ...]:
@@ -157,12 +191,26 @@ def _with(codes: tuple[str, ...], more: list[str]) -> tuple[str, ...]:
 
 def _find_codes(search: str) -> list[Found]:
     found = desk.ask(code_tables.find_codes, search=search, size=_SHOWN)
-    return [(f.code, f"{f.code}{f.mark}  {f.description}" + ("" if f.primary else " (not first)")
-             + ("" if f.usable else " – not for claims"), f.usable) for f in found]  # fmt: skip
+    return [
+        (
+            f.code,
+            f"{f.code}{f.mark}  {f.description}"
+            + ("" if f.primary else " (not first)")
+            + ("" if f.usable else " – not for claims"),
+            f.usable,
+        )
+        for f in found
+    ]
 
 
-def _searched(study_id: UUID, parts: tuple[object, ...], label: str, hint: str,
-              find: Callable[[str], list[Found]], take: Callable[[list[str]], None]) -> None:  # fmt: skip
+def _searched(
+    study_id: UUID,
+    parts: tuple[object, ...],
+    label: str,
+    hint: str,
+    find: Callable[[str], list[Found]],
+    take: Callable[[list[str]], None],
+) -> None:
     """A field that takes codes at once, or finds them by words and offers them as buttons.
 
     It is emptied when it was used and stays where the hands are: Enter, the next code, Enter.
@@ -185,8 +233,15 @@ def _searched(study_id: UUID, parts: tuple[object, ...], label: str, hint: str,
     if not found:
         st.caption("Nothing found: no code begins so, and no description holds all of these words.")
     for code, said, usable in found:
-        st.button(desk.plain(said), key=f"{field}-{code}", disabled=not usable, type="tertiary", icon=":material/add:",
-                  on_click=use, args=([code],))  # fmt: skip
+        st.button(
+            desk.plain(said),
+            key=f"{field}-{code}",
+            disabled=not usable,
+            type="tertiary",
+            icon=":material/add:",
+            on_click=use,
+            args=([code],),
+        )
 
 
 def _exact(text: str, found: list[Found], *, several: bool) -> list[str]:
@@ -212,8 +267,14 @@ def _modifiers(study_id: UUID, at: int, line: CodedLine, kept: ClaimDesk) -> Non
     options = list(dict.fromkeys([*words, *line.modifiers]))
     if not options:
         return
-    chosen = st.multiselect("Modifiers", options, default=list(line.modifiers), format_func=lambda c: str(words.get(c, c)),
-                            key=_key(study_id, "mod", at, line.code), placeholder="None")  # fmt: skip
+    chosen = st.multiselect(
+        "Modifiers",
+        options,
+        default=list(line.modifiers),
+        format_func=lambda c: str(words.get(c, c)),
+        key=_key(study_id, "mod", at, line.code),
+        placeholder="None",
+    )
     if tuple(chosen) != line.modifiers:
         _put_line(study_id, at, modifiers=tuple(chosen))
         st.rerun()
@@ -221,10 +282,23 @@ def _modifiers(study_id: UUID, at: int, line: CodedLine, kept: ClaimDesk) -> Non
 
 def _add_examination(study_id: UUID, kept: ClaimDesk) -> None:
     def find(search: str) -> list[Found]:
-        found = desk.ask(code_tables.find_tariffs, search=search, kind="tariff", scheme=kept.scheme, on=kept.service_on,
-                         size=_SHOWN)  # fmt: skip
-        return [(r.code, f"{r.code}  {r.description}, {widgets.money(r.cents) if r.cents is not None else 'no price'}"
-                 + (" DEMO PRICE" if r.demo else ""), True) for r in found]  # fmt: skip
+        found = desk.ask(
+            code_tables.find_tariffs,
+            search=search,
+            kind="tariff",
+            scheme=kept.scheme,
+            on=kept.service_on,
+            size=_SHOWN,
+        )
+        return [
+            (
+                r.code,
+                f"{r.code}  {r.description}, {widgets.money(r.cents) if r.cents is not None else 'no price'}"
+                + (" DEMO PRICE" if r.demo else ""),
+                True,
+            )
+            for r in found
+        ]
 
     def take(codes: list[str]) -> None:
         now: Coding = st.session_state[_name(study_id)]
@@ -246,19 +320,40 @@ def _around(study_id: UUID, now: Coding, priced: Priced) -> None:
     bills.part("around", "Particulars of the claim")
     a, b = st.columns(2)
     places = list(dict.fromkeys([*PLACES, now.place_of_service]))
-    place = a.selectbox("Place of service", places, index=places.index(now.place_of_service),
-                        format_func=lambda p: f"{p} {PLACES.get(p, '')}", key=_key(study_id, "place"))  # fmt: skip
-    authorisation = b.text_input("Authorisation number", value=now.authorisation, max_chars=35,
-                                 key=_key(study_id, "authorisation"))  # fmt: skip
-    referring = a.text_input("Referrer's diagnosis codes", value=" ".join(now.referring_icd10), placeholder="None given",
-                             key=_key(study_id, "referring"))  # fmt: skip
+    place = a.selectbox(
+        "Place of service",
+        places,
+        index=places.index(now.place_of_service),
+        format_func=lambda p: f"{p} {PLACES.get(p, '')}",
+        key=_key(study_id, "place"),
+    )
+    authorisation = b.text_input(
+        "Authorisation number", value=now.authorisation, max_chars=35, key=_key(study_id, "authorisation")
+    )
+    referring = a.text_input(
+        "Referrer's diagnosis codes",
+        value=" ".join(now.referring_icd10),
+        placeholder="None given",
+        key=_key(study_id, "referring"),
+    )
     payers = list(_PAYERS)
-    funder = b.selectbox("Who pays", payers, index=payers.index(now.funder) if now.funder in payers else 0,
-                         format_func=_PAYERS.__getitem__, key=_key(study_id, "funder"))  # fmt: skip
+    funder = b.selectbox(
+        "Who pays",
+        payers,
+        index=payers.index(now.funder) if now.funder in payers else 0,
+        format_func=_PAYERS.__getitem__,
+        key=_key(study_id, "funder"),
+    )
     notes = st.text_input("Notes to the scheme", value=now.notes, max_chars=300, key=_key(study_id, "notes"))
     codes = tuple(c for c in re.split(r"[\s,;]+", referring) if c)
-    after = replace(now, place_of_service=place, authorisation=authorisation, referring_icd10=codes, funder=funder,
-                    notes=notes)  # fmt: skip
+    after = replace(
+        now,
+        place_of_service=place,
+        authorisation=authorisation,
+        referring_icd10=codes,
+        funder=funder,
+        notes=notes,
+    )
     bills.beside([p for p in priced.problems if place_of(p.field, priced) == "around"])
     if after != now:
         _put(study_id, after)

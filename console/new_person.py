@@ -38,8 +38,13 @@ def draw() -> None:
         )
         return
     accounts.explain_alone()
-    kind = st.segmented_control("Who is it?", list(_kinds()), format_func=_kinds().__getitem__, default=next(iter(_kinds())),
-                                key="new-person-kind")  # fmt: skip
+    kind = st.segmented_control(
+        "Who is it?",
+        list(_kinds()),
+        format_func=_kinds().__getitem__,
+        default=next(iter(_kinds())),
+        key="new-person-kind",
+    )
     forms = {_FOUND: _from_directory, _MADE: _in_directory, _PATIENT: _patient, _DOCTOR: _doctor}
     forms.get(str(kind), _staff)()
 
@@ -63,8 +68,12 @@ def _staff() -> None:
 
 
 def _from_directory() -> None:
-    text = st.text_input("Find them in the directory", key="new-person-find", placeholder="Part of the name or login; Enter searches",
-                         icon=":material/search:")  # fmt: skip
+    text = st.text_input(
+        "Find them in the directory",
+        key="new-person-find",
+        placeholder="Part of the name or login; Enter searches",
+        icon=":material/search:",
+    )
     if not text.strip():
         st.session_state.pop(_PICKED, None)
         return
@@ -75,8 +84,11 @@ def _from_directory() -> None:
     if not entries:
         widgets.empty("Nobody of that name in the directory", "Try another part of the name.")
         return
-    chosen = widgets.pick("entries", [{"Name": e.name, "Login": e.login, "E-mail": e.email, "State": str(e.state)} for e in entries],
-                          [e.id for e in entries])  # fmt: skip
+    chosen = widgets.pick(
+        "entries",
+        [{"Name": e.name, "Login": e.login, "E-mail": e.email, "State": str(e.state)} for e in entries],
+        [e.id for e in entries],
+    )
     entry = next((e for e in entries if e.id == chosen), None)
     if entry is None:
         st.caption("Choose the person.")
@@ -86,8 +98,11 @@ def _from_directory() -> None:
         return
     roles = expected.value.roles
     if not roles:
-        st.warning("None of their groups gives a role here, so they would not come in. Give a group a role under Groups and roles, or "
-                   "have them put into one that has.", icon=":material/groups_3:")  # fmt: skip
+        st.warning(
+            "None of their groups gives a role here, so they would not come in. Give a group a role under Groups and roles, or "
+            "have them put into one that has.",
+            icon=":material/groups_3:",
+        )
         return
     draw = {Role.PATIENT: _found_patient, Role.REFERRER: _found_doctor}.get(Role(roles[0]), _found_staff)
     draw(entry, roles)
@@ -122,11 +137,22 @@ def _found_doctor(entry: Entry, roles: Sequence[str]) -> None:
 
 def _as_found(entry: Entry, roles: Sequence[str]) -> dict[str, Any]:
     outside = bool(set(roles) & set(OUTSIDE))
-    widgets.facts({"Name": entry.name, "Signs in as": entry.login, "E-mail": entry.email,
-                   "Roles, from their groups": "; ".join(accounts.role_words(r) for r in roles),
-                   "Signs in at": "the patients' door" if outside else ""})  # fmt: skip
-    return {"login": entry.login, "name": entry.name, "email": entry.email, "roles": sorted(roles),
-            "directory_id": entry.id}  # fmt: skip
+    widgets.facts(
+        {
+            "Name": entry.name,
+            "Signs in as": entry.login,
+            "E-mail": entry.email,
+            "Roles, from their groups": "; ".join(accounts.role_words(r) for r in roles),
+            "Signs in at": "the patients' door" if outside else "",
+        }
+    )
+    return {
+        "login": entry.login,
+        "name": entry.name,
+        "email": entry.email,
+        "roles": sorted(roles),
+        "directory_id": entry.id,
+    }
 
 
 def _in_directory() -> None:
@@ -142,8 +168,13 @@ def _in_directory() -> None:
         names[line.group_id] = line.group_name
     with st.form("new-made", border=True):
         account = _who()
-        chosen = st.multiselect("Groups", list(names), placeholder="At least one", select_all=False,
-                                format_func=lambda g: f"{names[g]}: {', '.join(by_group[g])}")  # fmt: skip
+        chosen = st.multiselect(
+            "Groups",
+            list(names),
+            placeholder="At least one",
+            select_all=False,
+            format_func=lambda g: f"{names[g]}: {', '.join(by_group[g])}",
+        )
         account |= {
             "roles": sorted({r for g in chosen for r in by_group[g]}),
             "groups": sorted(chosen),
@@ -156,8 +187,10 @@ def _in_directory() -> None:
 
 
 def _patient() -> None:
-    st.caption("A patient's own account signs in at the patients' door and sees their images and signed reports. Links stay the "
-               "usual way: they need no account.")  # fmt: skip
+    st.caption(
+        "A patient's own account signs in at the patients' door and sees their images and signed reports. Links stay the "
+        "usual way: they need no account."
+    )
     card = accounts.whose_file(
         _FILE, note="The account will see the images and signed reports of this person."
     )
@@ -165,10 +198,16 @@ def _patient() -> None:
         return
     with st.container(border=True):
         a, b = st.columns(2)
-        name = a.text_input("Name", card.name, max_chars=120, key=f"new-patient-name-{card.id}",
-                            help="As the file has it.")  # fmt: skip
-        login = b.text_input("Signs in as", max_chars=64, placeholder="letters, digits, dots", key=f"new-patient-login-{card.id}",
-                             help="Letters a to z, digits, dots, hyphens and underscores.")  # fmt: skip
+        name = a.text_input(
+            "Name", card.name, max_chars=120, key=f"new-patient-name-{card.id}", help="As the file has it."
+        )
+        login = b.text_input(
+            "Signs in as",
+            max_chars=64,
+            placeholder="letters, digits, dots",
+            key=f"new-patient-login-{card.id}",
+            help="Letters a to z, digits, dots, hyphens and underscores.",
+        )
         email = st.text_input(
             "E-mail", card.particulars.email, max_chars=120, key=f"new-patient-email-{card.id}"
         )
@@ -185,9 +224,14 @@ def _send_for_patient(account: dict[str, Any], card: PatientCard) -> None:
     """Not a form: a name that is not the file's is marked as soon as it is typed."""
     agreed = _is_named(account["name"], card)
     if not agreed:
-        st.error(f"The file belongs to **{desk.plain(card.name)}**, born {widgets.day(card.particulars.born_on)}; this account is for "
-                 f"**{desk.plain(account['name']) or 'nobody'}**. Is it the same person?", icon=":material/person_alert:")  # fmt: skip
-        agreed = st.checkbox("It is the same person under another name", key=f"new-patient-agreed-{card.id}-{account['name']}")  # fmt: skip
+        st.error(
+            f"The file belongs to **{desk.plain(card.name)}**, born {widgets.day(card.particulars.born_on)}; this account is for "
+            f"**{desk.plain(account['name']) or 'nobody'}**. Is it the same person?",
+            icon=":material/person_alert:",
+        )
+        agreed = st.checkbox(
+            "It is the same person under another name", key=f"new-patient-agreed-{card.id}-{account['name']}"
+        )
     why = accounts.why_field("new-person-why")
     if st.button("Ask for this account", type="primary"):
         if not agreed:
@@ -226,8 +270,14 @@ def _doctors() -> dict[UUID, str]:
 
 
 def _which_doctor(doctors: dict[UUID, str]) -> dict[str, Any]:
-    doctor = st.selectbox("Referring doctor", list(doctors), format_func=doctors.__getitem__, index=None,
-                          placeholder="Choose", key="new-person-doctor")  # fmt: skip
+    doctor = st.selectbox(
+        "Referring doctor",
+        list(doctors),
+        format_func=doctors.__getitem__,
+        index=None,
+        placeholder="Choose",
+        key="new-person-doctor",
+    )
     return {"referrer_id": str(doctor) if doctor else None}
 
 
@@ -237,24 +287,39 @@ def _which_doctor(doctors: dict[UUID, str]) -> dict[str, Any]:
 def _who() -> dict[str, Any]:
     a, b = st.columns(2)
     name = a.text_input("Name", max_chars=120, placeholder="Dr Sipho Dlamini", key="new-person-name")
-    login = b.text_input("Signs in as", max_chars=64, placeholder="sipho.dlamini", key="new-person-login",
-                         help="Letters a to z, digits, dots, hyphens and underscores.")  # fmt: skip
+    login = b.text_input(
+        "Signs in as",
+        max_chars=64,
+        placeholder="sipho.dlamini",
+        key="new-person-login",
+        help="Letters a to z, digits, dots, hyphens and underscores.",
+    )
     return {"login": login.strip(), "name": name.strip()}
 
 
 def _roles() -> list[str]:
-    chosen = st.multiselect("Roles", list(STAFF), format_func=accounts.role_words, placeholder="At least one", select_all=False,
-                            key="new-person-roles")  # fmt: skip
+    chosen = st.multiselect(
+        "Roles",
+        list(STAFF),
+        format_func=accounts.role_words,
+        placeholder="At least one",
+        select_all=False,
+        key="new-person-roles",
+    )
     return sorted(str(r) for r in chosen)
 
 
 def _particulars(*, email: bool = True) -> dict[str, str]:
     a, b, c = st.columns(3)
     found = {
-        "registration": a.text_input("HPCSA registration", max_chars=40, help="For those who sign reports.",
-                                     key="new-person-registration"),
+        "registration": a.text_input(
+            "HPCSA registration",
+            max_chars=40,
+            help="For those who sign reports.",
+            key="new-person-registration",
+        ),
         "practice_number": b.text_input("Practice number", max_chars=13, key="new-person-number"),
-    }  # fmt: skip
+    }
     return found | ({"email": c.text_input("E-mail", max_chars=120, key="new-person-email")} if email else {})
 
 

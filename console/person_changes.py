@@ -50,14 +50,23 @@ def _at_once(card: PersonCard, *, is_me: bool, shown: bool) -> None:
         ):
             accounts.keep_slips([done.value], about=card.id, card=card)
             desk.again()
-    if card.rests_until and st.button("Let them try again now", icon=":material/lock_open:", width="stretch",
-                                      help="After wrong passwords or codes an account rests. Be sure that it is them.") \
-            and desk.do(people.wake, card.id):  # fmt: skip
+    if (
+        card.rests_until
+        and st.button(
+            "Let them try again now",
+            icon=":material/lock_open:",
+            width="stretch",
+            help="After wrong passwords or codes an account rests. Be sure that it is them.",
+        )
+        and desk.do(people.wake, card.id)
+    ):
         desk.again("They can try again.")
     if card.is_active and not is_me:
         with st.popover("Shut out…", width="stretch", icon=":material/block:"):
-            st.write("Their open windows end at once, and slips they have open nothing. What they did stays on record. "
-                     "Letting them in again is a request that another admin approves.")  # fmt: skip
+            st.write(
+                "Their open windows end at once, and slips they have open nothing. What they did stays on record. "
+                "Letting them in again is a request that another admin approves."
+            )
             why = st.text_input(
                 "Why *",
                 key=f"shut-why-{card.id}",
@@ -86,29 +95,51 @@ def _roles(card: PersonCard) -> None:
             st.caption(
                 "The roles come from this person's groups in the directory: change the groups. Reach is set here."
             )
-        roles = st.multiselect("Roles", list(STAFF), default=[Role(r) for r in card.roles], disabled=from_groups,
-                               format_func=accounts.role_words, select_all=False)  # fmt: skip
+        roles = st.multiselect(
+            "Roles",
+            list(STAFF),
+            default=[Role(r) for r in card.roles],
+            disabled=from_groups,
+            format_func=accounts.role_words,
+            select_all=False,
+        )
         a, b = st.columns([2, 1])
-        scope = a.selectbox("Sees which patients", scopes, index=scopes.index(card.scope),
-                            format_func=lambda s: accounts.SCOPES[s])  # fmt: skip
-        sites = b.text_input("Sites", ", ".join(card.sites), placeholder="01, 02",
-                             help="Two letters or digits each; empty: the practice's own site.")  # fmt: skip
+        scope = a.selectbox(
+            "Sees which patients",
+            scopes,
+            index=scopes.index(card.scope),
+            format_func=lambda s: accounts.SCOPES[s],
+        )
+        sites = b.text_input(
+            "Sites",
+            ", ".join(card.sites),
+            placeholder="01, 02",
+            help="Two letters or digits each; empty: the practice's own site.",
+        )
         why = accounts.why_field(f"why-roles-{card.id}")
         if st.form_submit_button("Ask for this change", type="primary"):
-            accounts.ask_for("set-roles", why=why, payload=_about(card) | {
-                "roles": sorted(str(r) for r in roles), "scope": scope, "sites": accounts.sites_of(sites),
-                "patient_id": card.patient_id and str(card.patient_id),
-                "referrer_id": card.referrer_id and str(card.referrer_id),
-            })  # fmt: skip
+            accounts.ask_for(
+                "set-roles",
+                why=why,
+                payload=_about(card)
+                | {
+                    "roles": sorted(str(r) for r in roles),
+                    "scope": scope,
+                    "sites": accounts.sites_of(sites),
+                    "patient_id": card.patient_id and str(card.patient_id),
+                    "referrer_id": card.referrer_id and str(card.referrer_id),
+                },
+            )
 
 
 def _details(card: PersonCard) -> None:
     kept = _WHERE.get(card.directory, "")
     outside = bool(set(card.roles) & set(OUTSIDE))
     now = (card.name, card.registration, card.practice_number, card.email)
-    with st.expander("Correct the name" if outside else "Correct name or numbers", icon=":material/edit:"), st.form(
-        f"details-{card.id}-{now}", border=False
-    ):  # fmt: skip
+    with (
+        st.expander("Correct the name" if outside else "Correct name or numbers", icon=":material/edit:"),
+        st.form(f"details-{card.id}-{now}", border=False),
+    ):
         if kept:
             st.caption(
                 f"Name and e-mail are kept {kept}: change them there, and they count here from the next sign-in."
@@ -117,18 +148,29 @@ def _details(card: PersonCard) -> None:
             st.caption("What is signed already keeps the name and number of then.")
         said = {
             "name": st.text_input(
-                "Name", card.name, max_chars=LENGTHS["name"], disabled=bool(kept),
+                "Name",
+                card.name,
+                max_chars=LENGTHS["name"],
+                disabled=bool(kept),
                 help="" if outside else "As it stands on reports, with title.",
             )
-        }  # fmt: skip
+        }
         if not outside:
             a, b = st.columns(2)
             said |= {
-                "registration": a.text_input("HPCSA registration", card.registration, max_chars=LENGTHS["registration"],
-                                             help="Stands under the reports they sign."),
-                "practice_number": b.text_input("Practice number", card.practice_number, max_chars=20,
-                                                help="13 digits, leading zeros included."),
-            }  # fmt: skip
+                "registration": a.text_input(
+                    "HPCSA registration",
+                    card.registration,
+                    max_chars=LENGTHS["registration"],
+                    help="Stands under the reports they sign.",
+                ),
+                "practice_number": b.text_input(
+                    "Practice number",
+                    card.practice_number,
+                    max_chars=20,
+                    help="13 digits, leading zeros included.",
+                ),
+            }
         said["email"] = st.text_input("E-mail", card.email, max_chars=LENGTHS["email"], disabled=bool(kept))
         why = accounts.why_field(f"why-details-{card.id}")
         if st.form_submit_button("Ask for this correction", type="primary"):
@@ -148,7 +190,12 @@ def _login(card: PersonCard) -> None:
                 "After a marriage or a typing slip. Once approved, they are signed out and come in under the new name only, with "
                 "the password and second factor that they have: tell them. A slip that was handed out opens nothing then."
             )
-            login = st.text_input("Signs in as", card.login, max_chars=64, help="Letters a to z, digits, dots, hyphens and underscores.")  # fmt: skip
+            login = st.text_input(
+                "Signs in as",
+                card.login,
+                max_chars=64,
+                help="Letters a to z, digits, dots, hyphens and underscores.",
+            )
             why = accounts.why_field(f"why-login-{card.id}")
             if st.form_submit_button("Ask for this correction", type="primary"):
                 accounts.ask_for("new-login", payload=_about(card) | {"login": login}, why=why)
@@ -202,25 +249,35 @@ def _new_password(card: PersonCard) -> None:
     )
     with st.expander("New password (forgotten)", icon=":material/password:"):
         if kept_elsewhere:
-            st.write("The practice's directory keeps this password, and Sorg may not change it there: whoever looks after the "
-                     "directory can.")  # fmt: skip
+            st.write(
+                "The practice's directory keeps this password, and Sorg may not change it there: whoever looks after the "
+                "directory can."
+            )
             return
         with st.form(f"password-{card.id}", border=False):
-            st.write("Once approved, the old password opens nothing, they are signed out, and you hand them a sign-in slip. With it "
-                     "they choose a new password and prove it with their second factor.")  # fmt: skip
+            st.write(
+                "Once approved, the old password opens nothing, they are signed out, and you hand them a sign-in slip. With it "
+                "they choose a new password and prove it with their second factor."
+            )
             why = accounts.why_field(f"why-password-{card.id}")
             if st.form_submit_button("Ask for a new password", type="primary"):
                 accounts.ask_for("reset-password", payload=_about(card), why=why)
 
 
 def _new_factor(card: PersonCard) -> None:
-    with st.expander("New second factor (lost or new phone)", icon=":material/phonelink_lock:"), st.form(f"factor-{card.id}",
-                                                                                                         border=False):  # fmt: skip
-        st.write("Be sure it is them: see them, or call a number you know. Once approved, app, keys and recovery codes open nothing, "
-                 "they are signed out, and you hand them a sign-in slip. With it and their password they set up a new app.")  # fmt: skip
+    with (
+        st.expander("New second factor (lost or new phone)", icon=":material/phonelink_lock:"),
+        st.form(f"factor-{card.id}", border=False),
+    ):
+        st.write(
+            "Be sure it is them: see them, or call a number you know. Once approved, app, keys and recovery codes open nothing, "
+            "they are signed out, and you hand them a sign-in slip. With it and their password they set up a new app."
+        )
         if card.recovery_codes:
-            st.caption(f"They still have {card.recovery_codes} recovery codes: with one of them they get in by themselves and "
-                       "change the app under My account.")  # fmt: skip
+            st.caption(
+                f"They still have {card.recovery_codes} recovery codes: with one of them they get in by themselves and "
+                "change the app under My account."
+            )
         why = accounts.why_field(f"why-factor-{card.id}")
         if st.form_submit_button("Ask for a new second factor", type="primary"):
             accounts.ask_for("reset-factor", payload=_about(card), why=why)
@@ -228,8 +285,10 @@ def _new_factor(card: PersonCard) -> None:
 
 def _in_directory(card: PersonCard) -> None:
     if desk.directory() != "writes":
-        st.caption("Sorg may only read the practice's directory. Whoever looks after it can disable this account there or change its "
-                   "groups; both count here within five minutes.")  # fmt: skip
+        st.caption(
+            "Sorg may only read the practice's directory. Whoever looks after it can disable this account there or change its "
+            "groups; both count here within five minutes."
+        )
         return
     with (
         st.expander("Account in the directory", icon=":material/manage_accounts:"),
@@ -238,8 +297,12 @@ def _in_directory(card: PersonCard) -> None:
         st.write(
             "Disabled there, they get into nothing of the practice, Windows included. Shutting out above is only for Sorg."
         )
-        enabled = st.radio("The account is to be", [False, True], format_func=lambda on: "enabled" if on else "disabled",
-                           horizontal=True)  # fmt: skip
+        enabled = st.radio(
+            "The account is to be",
+            [False, True],
+            format_func=lambda on: "enabled" if on else "disabled",
+            horizontal=True,
+        )
         why = accounts.why_field(f"why-dir-{card.id}")
         if st.form_submit_button("Ask for this change", type="primary"):
             accounts.ask_for("directory-account", payload=_about(card) | {"enabled": enabled}, why=why)

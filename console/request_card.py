@@ -87,9 +87,13 @@ def _rows(card: RequestCard) -> None:
         if len(card.lines) > _MOST_LINES:
             st.caption(f"The first {_MOST_LINES} of {len(card.lines)}. The file has them all.")
     st.download_button(
-        "The whole list as a file", lambda: sheets.write_csv(_COLUMNS, [_cells(line) for line in card.lines]),
-        file_name="import-request.csv", mime="text/csv", icon=":material/download:", on_click="ignore",
-    )  # fmt: skip
+        "The whole list as a file",
+        lambda: sheets.write_csv(_COLUMNS, [_cells(line) for line in card.lines]),
+        file_name="import-request.csv",
+        mime="text/csv",
+        icon=":material/download:",
+        on_click="ignore",
+    )
 
 
 def _people_of(card: RequestCard) -> None:
@@ -98,10 +102,15 @@ def _people_of(card: RequestCard) -> None:
     if not found:
         return
     rows = [
-        {"Name": p.name, "Login": p.login, "What": "New" if p.is_new else "Other roles", "Now": ", ".join(p.before) or "–",
-         "Then": ", ".join(p.after) or "–"}
+        {
+            "Name": p.name,
+            "Login": p.login,
+            "What": "New" if p.is_new else "Other roles",
+            "Now": ", ".join(p.before) or "–",
+            "Then": ", ".join(p.after) or "–",
+        }
         for p in found[:_MOST_PEOPLE]
-    ]  # fmt: skip
+    ]
     widgets.table(rows, height=_PEOPLE_PX if len(rows) * 33 > _PEOPLE_PX else "auto")
     if len(found) > _MOST_PEOPLE:
         st.caption(f"… and {len(found) - _MOST_PEOPLE} more: in the file.")
@@ -132,15 +141,20 @@ def _cells(line: Line) -> tuple[str, str, str, str]:
 
 
 def _state(card: RequestCard) -> None:
-    widgets.facts({
-        "Open until": widgets.when(card.ends_at) if card.state == "waiting" else "",
-        "Applied": widgets.when(card.due_at) if card.state == "delayed" else "",
-        "Decided by": card.decided_by, "Decided": widgets.when(card.decided_at) if card.decided_at else "",
-        "Remark": card.remark,
-    })  # fmt: skip
+    widgets.facts(
+        {
+            "Open until": widgets.when(card.ends_at) if card.state == "waiting" else "",
+            "Applied": widgets.when(card.due_at) if card.state == "delayed" else "",
+            "Decided by": card.decided_by,
+            "Decided": widgets.when(card.decided_at) if card.decided_at else "",
+            "Remark": card.remark,
+        }
+    )
     if card.state == "carrying":
-        st.info("Approved. The directory is being changed now; look again in a minute. While it is away, this waits for it.",
-                icon=":material/sync:")  # fmt: skip
+        st.info(
+            "Approved. The directory is being changed now; look again in a minute. While it is away, this waits for it.",
+            icon=":material/sync:",
+        )
         if st.button("Look again", icon=":material/refresh:"):
             st.rerun()
     elif card.state == "failed":
@@ -189,18 +203,30 @@ def _approve(card: RequestCard) -> None:
             else "**Approve it yourself**: it is applied after the delay."
         )
         if card.kind in ("reset-factor", "reset-password"):
-            st.warning("Be sure that it is them: see them, or call a number you know. Whoever holds the slip comes in.",
-                       icon=":material/person_alert:")  # fmt: skip
+            st.warning(
+                "Be sure that it is them: see them, or call a number you know. Whoever holds the slip comes in.",
+                icon=":material/person_alert:",
+            )
         code = ""
         if proved:
             st.caption("You have just confirmed that it is you.")
         elif takes_code:
-            code = st.text_input("Code from your authenticator", key=f"code-{card.id}", max_chars=12, autocomplete="one-time-code",
-                                 help="Six digits. Each works once.")  # fmt: skip
+            code = st.text_input(
+                "Code from your authenticator",
+                key=f"code-{card.id}",
+                max_chars=12,
+                autocomplete="one-time-code",
+                help="Six digits. Each works once.",
+            )
         elif needs_key:
             st.caption("In this practice changes are approved with a key.")
-        if st.form_submit_button("Approve", type="primary", icon=":material/check:", width="stretch",
-                                 disabled=not (proved or takes_code)):  # fmt: skip
+        if st.form_submit_button(
+            "Approve",
+            type="primary",
+            icon=":material/check:",
+            width="stretch",
+            disabled=not (proved or takes_code),
+        ):
             done = desk.do(changes.approve, card.id, digest=card.digest, code=code)
             if done:
                 banners.forget()
@@ -218,9 +244,10 @@ def _approve(card: RequestCard) -> None:
 
 
 def _said(state: str) -> str:
-    return {"delayed": "Approved. It is applied when the delay is over.", "carrying": "Approved. The directory is being changed."}.get(
-        state, "Approved and done."
-    )  # fmt: skip
+    return {
+        "delayed": "Approved. It is applied when the delay is over.",
+        "carrying": "Approved. The directory is being changed.",
+    }.get(state, "Approved and done.")
 
 
 def _refuse(card: RequestCard) -> None:
@@ -232,11 +259,15 @@ def _refuse(card: RequestCard) -> None:
 
 
 def _stop(card: RequestCard) -> None:
-    st.info(f"Approved by the one admin of this practice, and applied {widgets.when(card.due_at)}. Until then any admin can stop it.",
-            icon=":material/hourglass:")  # fmt: skip
-    if accounts.may_manage() and st.button("Stop it", icon=":material/front_hand:", type="primary", width="stretch") and desk.do(
-        changes.withdraw, card.id
-    ):  # fmt: skip
+    st.info(
+        f"Approved by the one admin of this practice, and applied {widgets.when(card.due_at)}. Until then any admin can stop it.",
+        icon=":material/hourglass:",
+    )
+    if (
+        accounts.may_manage()
+        and st.button("Stop it", icon=":material/front_hand:", type="primary", width="stretch")
+        and desk.do(changes.withdraw, card.id)
+    ):
         banners.forget()
         desk.again("Stopped. Nothing was changed.")
 
@@ -253,7 +284,10 @@ def _next(card: RequestCard, *, shown: bool) -> None:
         return
     person = desk.glance(people.person, card.person_id)
     if person is not None and person.needs_slip and str(person.id) != desk.actor().id and not shown:
-        st.success(f"Next: a sign-in slip, handed over in person. {accounts.slip_opens(person)}", icon=":material/receipt:")  # fmt: skip
+        st.success(
+            f"Next: a sign-in slip, handed over in person. {accounts.slip_opens(person)}",
+            icon=":material/receipt:",
+        )
         label = "Make a new slip" if person.slip_until else "Make a sign-in slip"
         if st.button(label, type="primary", width="stretch", icon=":material/receipt:") and (
             done := desk.do(people.make_slip, person.id)

@@ -21,26 +21,43 @@ def signed_report(study_id: UUID) -> None:
             "Signature", "fits the text", "good", f"{signed.signer}, {widgets.when(signed.version.at)}"
         )
     else:
-        st.error("The signature does not fit the stored text. Do not use this report; tell your practice's admin.",
-                 icon=":material/gpp_bad:")  # fmt: skip
+        st.error(
+            "The signature does not fit the stored text. Do not use this report; tell your practice's admin.",
+            icon=":material/gpp_bad:",
+        )
     if not signed.images_unchanged:
-        st.warning("Images were added or removed after the report was signed. The radiologist should look again.",
-                   icon=":material/compare:")  # fmt: skip
+        st.warning(
+            "Images were added or removed after the report was signed. The radiologist should look again.",
+            icon=":material/compare:",
+        )
     widgets.report(signed.version.text)
     attached = bool(signed.study.attached_instance)
-    widgets.line("PDF in the PACS", "attached" if attached else "on its way", "good" if attached else "busy",
-                 "" if attached else _on_its_way())  # fmt: skip
+    widgets.line(
+        "PDF in the PACS",
+        "attached" if attached else "on its way",
+        "good" if attached else "busy",
+        "" if attached else _on_its_way(),
+    )
     if not attached and desk.has_page("system_health"):
         st.page_link(desk.page("system_health"), label="System health", icon=":material/monitor_heart:")
     with st.expander("Signature in full"):
-        widgets.facts({
-            "Signed by": f"{signed.signer} {signed.registration}".strip(), "Version": str(signed.version.number),
-            "Digest (SHA-256)": signed.version.digest, "Signature (Ed25519)": signed.version.signature,
-        })  # fmt: skip
+        widgets.facts(
+            {
+                "Signed by": f"{signed.signer} {signed.registration}".strip(),
+                "Version": str(signed.version.number),
+                "Digest (SHA-256)": signed.version.digest,
+                "Signature (Ed25519)": signed.version.signature,
+            }
+        )
     if attached and st.button("Prepare the PDF", icon=":material/picture_as_pdf:", key=f"pdf-{study_id}"):
         pdf = desk.ask(pacs.report_pdf, study_id)
-        st.download_button("Save the PDF", pdf, file_name=f"{signed.study.row.accession}.pdf", mime="application/pdf",
-                           on_click="ignore")  # fmt: skip
+        st.download_button(
+            "Save the PDF",
+            pdf,
+            file_name=f"{signed.study.row.accession}.pdf",
+            mime="application/pdf",
+            on_click="ignore",
+        )
 
 
 def _on_its_way() -> str:

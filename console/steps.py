@@ -37,12 +37,20 @@ def panel(study_id: UUID, *, on_close: Callable[[], None]) -> None:
         widgets.heading(row.patient)
         st.html(widgets.status_chip(row.status))
         st.caption(LOOKS[row.status].help)
-        widgets.facts({
-            "Born": f"{widgets.day(row.born_on)} ({widgets.age(row.born_on)}), {widgets.SEXES.get(row.sex, row.sex)}",
-            "File": row.file_number, "Accession": row.accession, "Study": row.description,
-            "Booked for": widgets.when(row.booked_for_at), "Referrer": row.referrer, "Radiologist": row.radiologist,
-            "Held by": card.lease_holder, "Images": str(row.image_count or ""), "History": card.clinical_history[:300],
-        })  # fmt: skip
+        widgets.facts(
+            {
+                "Born": f"{widgets.day(row.born_on)} ({widgets.age(row.born_on)}), {widgets.SEXES.get(row.sex, row.sex)}",
+                "File": row.file_number,
+                "Accession": row.accession,
+                "Study": row.description,
+                "Booked for": widgets.when(row.booked_for_at),
+                "Referrer": row.referrer,
+                "Radiologist": row.radiologist,
+                "Held by": card.lease_holder,
+                "Images": str(row.image_count or ""),
+                "History": card.clinical_history[:300],
+            }
+        )
         buttons(card, place="panel")
         left, right = st.columns(2)
         if desk.has_page("study") and left.button("Open study", key="panel-study", width="stretch"):

@@ -10,15 +10,30 @@ import streamlit as st
 from console import desk, stepup
 
 
-def offer(label: str, verb: Callable[..., bytes], *about: Any, purpose: str, file_name: str, next: str, most: int,
-          **how: Any) -> None:  # fmt: skip
+def offer(
+    label: str,
+    verb: Callable[..., bytes],
+    *about: Any,
+    purpose: str,
+    file_name: str,
+    next: str,
+    most: int,
+    **how: Any,
+) -> None:
     """The way out, behind one button. `about` and `how` say to the verb what is taken out."""
     made_at = f"taken-{purpose}-{file_name}"
     made: tuple[Any, bytes] | None = st.session_state.get(made_at)
     if made is not None and made[0] == about:
         row = st.container(horizontal=True, vertical_alignment="center")
-        row.download_button("Save the file", made[1], file_name=file_name, type="primary", icon=":material/download:",
-                            key=f"save-{made_at}", on_click="ignore")  # fmt: skip
+        row.download_button(
+            "Save the file",
+            made[1],
+            file_name=file_name,
+            type="primary",
+            icon=":material/download:",
+            key=f"save-{made_at}",
+            on_click="ignore",
+        )
         if row.button("Done", key=f"done-{made_at}"):
             st.session_state.pop(made_at, None)
             st.rerun()

@@ -199,8 +199,14 @@ def history(moves: Sequence[Move]) -> None:
 # Tables ---------------------------------------------------------------------------------------------------------
 
 
-def pick(name: str, rows: Sequence[dict[str, Any]], keys: Sequence[Key], *, columns: dict[str, Any] | None = None,
-         height: int | Literal["auto"] = "auto") -> Key | None:  # fmt: skip
+def pick(
+    name: str,
+    rows: Sequence[dict[str, Any]],
+    keys: Sequence[Key],
+    *,
+    columns: dict[str, Any] | None = None,
+    height: int | Literal["auto"] = "auto",
+) -> Key | None:
     """A table to choose one row of; the chosen row's key, also while the table moves under it.
 
     The browser reports a choice as a row number. Each table is bound to the keys it was drawn with, so that a
@@ -224,10 +230,16 @@ def pick(name: str, rows: Sequence[dict[str, Any]], keys: Sequence[Key], *, colu
     start: Any = {"selection": {"rows": marked, "columns": [], "cells": []}}
     frame = pd.DataFrame(list(rows))
     st.dataframe(
-        frame, key=widget, on_select=choose, selection_mode=["single-row", "single-cell"],
-        selection_default=start, hide_index=True,
-        column_config=columns, height=_tall(len(keys)) if height == "auto" else height, placeholder="",
-    )  # fmt: skip
+        frame,
+        key=widget,
+        on_select=choose,
+        selection_mode=["single-row", "single-cell"],
+        selection_default=start,
+        hide_index=True,
+        column_config=columns,
+        height=_tall(len(keys)) if height == "auto" else height,
+        placeholder="",
+    )
     return chosen
 
 

@@ -140,9 +140,16 @@ def break_glass(work: Work, *, number: str, reason: str, code: str = "") -> Glas
         if patient.id in work.fences().never:
             raise Denied(OWN_RECORD)
         glass = GlassBreak(
-            id=work.new_id(), person_id=work.actor.person, patient_id=patient.id, reason=reason, at=work.now(),
-            until_at=work.now() + work.rule("glass_lasts"), session_id=work.actor.session, verdict="", note="",
-        )  # fmt: skip
+            id=work.new_id(),
+            person_id=work.actor.person,
+            patient_id=patient.id,
+            reason=reason,
+            at=work.now(),
+            until_at=work.now() + work.rule("glass_lasts"),
+            session_id=work.actor.session,
+            verdict="",
+            note="",
+        )
         work.db.add(glass)
         sentence = f"{work.actor.name} broke the glass on file {patient.file_number}: review it today."
         raise_alert(work, "glass", sentence, about=glass.id)
@@ -190,10 +197,11 @@ def my_glass(work: Work) -> tuple[Glass, ...]:
     """What this person has broken open and is still open, for the banner; the one that closes first comes first."""
     with work.look(Permission.STAFF_SELF):
         rows = work.db.execute(
-            select(GlassBreak, Patient).join(Patient, Patient.id == GlassBreak.patient_id)
+            select(GlassBreak, Patient)
+            .join(Patient, Patient.id == GlassBreak.patient_id)
             .where(GlassBreak.person_id == work.actor.person, GlassBreak.until_at > work.now())
             .order_by(GlassBreak.until_at, GlassBreak.id)
-        )  # fmt: skip
+        )
         return tuple(_glass(glass, patient, None) for glass, patient in rows)
 
 
@@ -202,9 +210,12 @@ def glass_to_review(work: Work, *, size: int = 100) -> tuple[GlassToReview, ...]
     with work.look(Permission.GLASS_REVIEW):
         rows = work.db.execute(
             select(GlassBreak, Person.name, Patient.file_number)
-            .join(Person, Person.id == GlassBreak.person_id).join(Patient, Patient.id == GlassBreak.patient_id)
-            .where(GlassBreak.reviewed_at.is_(None)).order_by(GlassBreak.at, GlassBreak.id).limit(size)
-        ).all()  # fmt: skip
+            .join(Person, Person.id == GlassBreak.person_id)
+            .join(Patient, Patient.id == GlassBreak.patient_id)
+            .where(GlassBreak.reviewed_at.is_(None))
+            .order_by(GlassBreak.at, GlassBreak.id)
+            .limit(size)
+        ).all()
         acts = _acts_while_open(work, [glass for glass, _, _ in rows])
         return tuple(
             _to_review(work, glass, name, number, acts.get(glass.id, 0)) for glass, name, number in rows
@@ -278,11 +289,19 @@ def grant_problems(work: Work, payload: Mapping[str, Any]) -> tuple[Problem, ...
     return tuple(problems)
 
 
-def add_grant(work: Work, *, person_id: UUID, patient_id: UUID, why: str, until_at: datetime,
-              request_id: UUID | None) -> UUID:  # fmt: skip
+def add_grant(
+    work: Work, *, person_id: UUID, patient_id: UUID, why: str, until_at: datetime, request_id: UUID | None
+) -> UUID:
     """Let one person see one patient until then, from now on."""
-    row = PatientGrant(id=work.new_id(), person_id=person_id, patient_id=patient_id, why=why.strip(), from_at=work.now(),
-                       until_at=until_at, request_id=request_id)  # fmt: skip
+    row = PatientGrant(
+        id=work.new_id(),
+        person_id=person_id,
+        patient_id=patient_id,
+        why=why.strip(),
+        from_at=work.now(),
+        until_at=until_at,
+        request_id=request_id,
+    )
     work.db.add(row)
     work.db.flush()
     return row.id
@@ -305,11 +324,27 @@ def block_problems(work: Work, payload: Mapping[str, Any]) -> tuple[Problem, ...
     return tuple(problems)
 
 
-def add_block(work: Work, *, patient_id: UUID, person_id: UUID | None, kind: str, why: str, until_at: datetime | None,
-              request_id: UUID | None) -> UUID:  # fmt: skip
+def add_block(
+    work: Work,
+    *,
+    patient_id: UUID,
+    person_id: UUID | None,
+    kind: str,
+    why: str,
+    until_at: datetime | None,
+    request_id: UUID | None,
+) -> UUID:
     """Keep one person, or everybody, out of one patient, from now on."""
-    row = PatientBlock(id=work.new_id(), patient_id=patient_id, person_id=person_id, kind=kind, why=why.strip(),
-                       from_at=work.now(), until_at=until_at, request_id=request_id)  # fmt: skip
+    row = PatientBlock(
+        id=work.new_id(),
+        patient_id=patient_id,
+        person_id=person_id,
+        kind=kind,
+        why=why.strip(),
+        from_at=work.now(),
+        until_at=until_at,
+        request_id=request_id,
+    )
     work.db.add(row)
     work.db.flush()
     return row.id
@@ -342,9 +377,11 @@ def right_of(work: Work, *, what: str, row_id: UUID) -> PatientGrant | PatientBl
 def grants_of(work: Work, *, person_id: UUID, patient_id: UUID) -> tuple[PatientGrant, ...]:
     """The person's own grants on that patient which stand now, oldest first."""
     query = select(PatientGrant).where(
-        PatientGrant.person_id == person_id, PatientGrant.patient_id == patient_id, PatientGrant.ended_at.is_(None),
+        PatientGrant.person_id == person_id,
+        PatientGrant.patient_id == patient_id,
+        PatientGrant.ended_at.is_(None),
         PatientGrant.until_at > work.now(),
-    )  # fmt: skip
+    )
     return tuple(work.db.scalars(query.order_by(PatientGrant.id)))
 
 
@@ -404,24 +441,47 @@ def _acts_while_open(work: Work, glasses: Sequence[GlassBreak]) -> dict[UUID, in
     if not glasses:
         return {}
     # The trail keeps ids as text, which neither database compares with the ids of other tables.
-    opened = values(
-        column("glass", String), column("actor", String), column("patient", String), column("since", AuditEntry.at.type),
-        column("until", AuditEntry.at.type), name="opened",
-    ).data([(str(g.id), str(g.person_id), str(g.patient_id), g.at, g.until_at) for g in glasses]).cte("opened")  # fmt: skip
+    opened = (
+        values(
+            column("glass", String),
+            column("actor", String),
+            column("patient", String),
+            column("since", AuditEntry.at.type),
+            column("until", AuditEntry.at.type),
+            name="opened",
+        )
+        .data([(str(g.id), str(g.person_id), str(g.patient_id), g.at, g.until_at) for g in glasses])
+        .cte("opened")
+    )
     counted = (
-        select(opened.c.glass, func.count()).join(AuditEntry, (AuditEntry.patient_id == opened.c.patient)
-        & (AuditEntry.actor_id == opened.c.actor) & AuditEntry.at.between(opened.c.since, opened.c.until))
+        select(opened.c.glass, func.count())
+        .join(
+            AuditEntry,
+            (AuditEntry.patient_id == opened.c.patient)
+            & (AuditEntry.actor_id == opened.c.actor)
+            & AuditEntry.at.between(opened.c.since, opened.c.until),
+        )
         .group_by(opened.c.glass)
-    )  # fmt: skip
+    )
     return {UUID(glass): many for glass, many in work.db.execute(counted)}
 
 
 def _to_review(work: Work, glass: GlassBreak, person: str, file_number: str, acts: int) -> GlassToReview:
     due_on = local_day(glass.at)
     return GlassToReview(
-        glass.id, glass.person_id, person, glass.patient_id, file_number, glass.reason, glass.at, glass.until_at,
-        acts, due_on, local_day(work.now()) > due_on, str(glass.person_id) == work.actor.id,
-    )  # fmt: skip
+        glass.id,
+        glass.person_id,
+        person,
+        glass.patient_id,
+        file_number,
+        glass.reason,
+        glass.at,
+        glass.until_at,
+        acts,
+        due_on,
+        local_day(work.now()) > due_on,
+        str(glass.person_id) == work.actor.id,
+    )
 
 
 _Ender = aliased(Person)
@@ -435,9 +495,10 @@ def _rights(
         ended_by = getattr(model, "ended_by", null())  # A broken glass keeps its end in until_at.
         query = (
             select(model, Person.name, Patient.file_number, _Ender.name)
-            .outerjoin(Person, Person.id == model.person_id).join(Patient, Patient.id == model.patient_id)
+            .outerjoin(Person, Person.id == model.person_id)
+            .join(Patient, Patient.id == model.patient_id)
             .outerjoin(_Ender, _Ender.id == ended_by)
-        )  # fmt: skip
+        )
         if patient_id:
             query = query.where(model.patient_id == patient_id)
         if person_id:
@@ -459,16 +520,30 @@ def _own_records(work: Work, *, patient_id: UUID | None, person_id: UUID | None)
     )
     rows = [row for row in work.db.execute(query) if not OUTSIDERS & set(row[0].roles)]
     asked = select(ChangeRequest).where(
-        ChangeRequest.kind == "own-record", ChangeRequest.state == "done",
+        ChangeRequest.kind == "own-record",
+        ChangeRequest.state == "done",
         ChangeRequest.person_id.in_([person.id for person, _, _ in rows]),
-    )  # fmt: skip
+    )
     # The newest of each person comes last, and stands.
     made = {r.person_id: r for r in work.db.scalars(asked.order_by(ChangeRequest.decided_at))} if rows else {}
     return [
-        Right("own", person.id, "", person.id, person.name, own, number, made[person.id].why if person.id in made else "",
-              made[person.id].decided_at if person.id in made else None, None, None, "", stands=True)
+        Right(
+            "own",
+            person.id,
+            "",
+            person.id,
+            person.name,
+            own,
+            number,
+            made[person.id].why if person.id in made else "",
+            made[person.id].decided_at if person.id in made else None,
+            None,
+            None,
+            "",
+            stands=True,
+        )
         for person, own, number in rows
-    ]  # fmt: skip
+    ]
 
 
 def _right_card(work: Work, what: str, row: Any, person: str, file_number: str, ended_by: str) -> Right:
@@ -476,9 +551,20 @@ def _right_card(work: Work, what: str, row: Any, person: str, file_number: str, 
     since, ended_at = (row.at, None) if is_glass else (row.from_at, row.ended_at)
     stands = ended_at is None and since <= work.now() and (row.until_at is None or work.now() < row.until_at)
     return Right(
-        what, row.id, getattr(row, "kind", ""), row.person_id, person, row.patient_id, file_number,
-        row.reason if is_glass else row.why, since, row.until_at, ended_at, ended_by, stands,
-    )  # fmt: skip
+        what,
+        row.id,
+        getattr(row, "kind", ""),
+        row.person_id,
+        person,
+        row.patient_id,
+        file_number,
+        row.reason if is_glass else row.why,
+        since,
+        row.until_at,
+        ended_at,
+        ended_by,
+        stands,
+    )
 
 
 def _right(work: Work, what: object, row_id: UUID | None) -> PatientGrant | PatientBlock | None:
@@ -520,9 +606,11 @@ def _why_problems(payload: Mapping[str, Any]) -> tuple[Problem, ...]:
 
 def _is_own_record(work: Work, person: Person, patient_id: UUID) -> bool:
     own = select(PatientBlock.id).where(
-        PatientBlock.person_id == person.id, PatientBlock.patient_id == patient_id, PatientBlock.kind == "own",
+        PatientBlock.person_id == person.id,
+        PatientBlock.patient_id == patient_id,
+        PatientBlock.kind == "own",
         PatientBlock.ended_at.is_(None),
-    )  # fmt: skip
+    )
     return person.patient_id == patient_id or work.db.scalars(own).first() is not None
 
 

@@ -17,8 +17,14 @@ from core.store.work import Work
 
 def _grant_apply(work: Work, row: ChangeRequest) -> Payload:
     p = row.payload
-    made = access.add_grant(work, person_id=UUID(p["person_id"]), patient_id=UUID(p["patient_id"]), why=row.why or p.get("why", ""),
-                            until_at=datetime.fromisoformat(p["until_at"]), request_id=row.id)  # fmt: skip
+    made = access.add_grant(
+        work,
+        person_id=UUID(p["person_id"]),
+        patient_id=UUID(p["patient_id"]),
+        why=row.why or p.get("why", ""),
+        until_at=datetime.fromisoformat(p["until_at"]),
+        request_id=row.id,
+    )
     return {"grant": str(made)}
 
 
@@ -42,8 +48,15 @@ def _end_grants(work: Work, row: ChangeRequest) -> list[str]:
 def _block_apply(work: Work, row: ChangeRequest) -> Payload:
     p, ended = row.payload, _end_grants(work, row)
     until = datetime.fromisoformat(p["until_at"]) if p.get("until_at") else None
-    made = access.add_block(work, patient_id=UUID(p["patient_id"]), person_id=uuid_of(p.get("person_id")), kind=p["kind"],
-                            why=row.why or p.get("why", ""), until_at=until, request_id=row.id)  # fmt: skip
+    made = access.add_block(
+        work,
+        patient_id=UUID(p["patient_id"]),
+        person_id=uuid_of(p.get("person_id")),
+        kind=p["kind"],
+        why=row.why or p.get("why", ""),
+        until_at=until,
+        request_id=row.id,
+    )
     return {"block": str(made), "ended": ended}
 
 

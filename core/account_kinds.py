@@ -29,8 +29,14 @@ def _add_problems(work: Work, payload: Payload) -> tuple[Problem, ...]:
             ),
         )
     if payload.get("in_directory") and (directory is None or not directory.writes):
-        problems += (Problem("directory", "Accounts in the directory are made by whoever looks after it: SORG_DIRECTORY_WRITER "
-                             "is not set.", "in_directory"),)  # fmt: skip
+        problems += (
+            Problem(
+                "directory",
+                "Accounts in the directory are made by whoever looks after it: SORG_DIRECTORY_WRITER "
+                "is not set.",
+                "in_directory",
+            ),
+        )
     return problems
 
 
@@ -65,10 +71,14 @@ def correction_problems(person: Person, wanted: dict[str, Any]) -> tuple[Problem
     changed = {k: wanted[k] for k in LENGTHS if wanted[k] != getattr(person, k)}
     problems = person_texts.problems_of(changed)
     problems += [
-        Problem("details-directory", f"{person.login}'s name and e-mail are {_KEPT[person.directory]}: change them there.", k)
+        Problem(
+            "details-directory",
+            f"{person.login}'s name and e-mail are {_KEPT[person.directory]}: change them there.",
+            k,
+        )
         for k in ("name", "email")
         if k in changed and person.directory in _KEPT
-    ]  # fmt: skip
+    ]
     return tuple(problems)
 
 
@@ -118,8 +128,13 @@ def _login_apply(work: Work, row: ChangeRequest) -> Payload:
 
 def _standing(work: Work, payload: Payload) -> Payload:
     p = person_of(work, payload)
-    return {"roles": p.roles, "scope": p.scope, "sites": p.sites, "patient_id": p.patient_id and str(p.patient_id),
-            "referrer_id": p.referrer_id and str(p.referrer_id)}  # fmt: skip
+    return {
+        "roles": p.roles,
+        "scope": p.scope,
+        "sites": p.sites,
+        "patient_id": p.patient_id and str(p.patient_id),
+        "referrer_id": p.referrer_id and str(p.referrer_id),
+    }
 
 
 def _roles_problems(work: Work, payload: Payload) -> tuple[Problem, ...]:
@@ -129,10 +144,20 @@ def _roles_problems(work: Work, payload: Payload) -> tuple[Problem, ...]:
         work, tuple(payload["roles"]), payload.get("patient_id"), payload.get("referrer_id")
     )
     if person.directory != "local" and sorted(payload["roles"]) != sorted(person.roles):
-        problems += (Problem("roles-directory", "This person's roles come from their groups in the directory: change the groups.",
-                             "roles"),)  # fmt: skip
-    after = {"roles": sorted(payload["roles"]), "scope": payload.get("scope", ""), "sites": list(payload.get("sites", ())),
-             "patient_id": payload.get("patient_id"), "referrer_id": payload.get("referrer_id")}  # fmt: skip
+        problems += (
+            Problem(
+                "roles-directory",
+                "This person's roles come from their groups in the directory: change the groups.",
+                "roles",
+            ),
+        )
+    after = {
+        "roles": sorted(payload["roles"]),
+        "scope": payload.get("scope", ""),
+        "sites": list(payload.get("sites", ())),
+        "patient_id": payload.get("patient_id"),
+        "referrer_id": payload.get("referrer_id"),
+    }
     if (
         not set(payload["roles"]) & set(people.OUTSIDE)
         and payload.get("patient_id") != _standing(work, payload)["patient_id"]

@@ -69,8 +69,14 @@ def look_at(work: Work, *, slip: str) -> SlipView:
         if found is not None:
             row, person = found
             asks = "nothing" if person.directory == "sso" else "set" if row.sets_password else "prove"
-            return SlipView(person.name, person.login, asks, person.totp_box is not None, row.ends_at,
-                            Role.ADMIN in person.roles and not person.is_break_glass)  # fmt: skip
+            return SlipView(
+                person.name,
+                person.login,
+                asks,
+                person.totp_box is not None,
+                row.ends_at,
+                Role.ADMIN in person.roles and not person.is_break_glass,
+            )
     _guessed(work)
 
 
@@ -288,9 +294,12 @@ def _by_slip(work: Work, slip: str) -> tuple[Activation, Person] | None:
     if address_rests(work):
         raise Denied("Too many wrong answers came from here. Wait ten minutes.")
     row = work.db.scalars(
-        select(Activation).where(Activation.code_hash == hash_token(plain_code(slip)), Activation.used_at.is_(None),
-                                 Activation.ends_at > work.now())
-    ).one_or_none()  # fmt: skip
+        select(Activation).where(
+            Activation.code_hash == hash_token(plain_code(slip)),
+            Activation.used_at.is_(None),
+            Activation.ends_at > work.now(),
+        )
+    ).one_or_none()
     person = work.db.get(Person, row.person_id) if row else None
     if row is None or person is None or not person.is_active:
         return None

@@ -268,8 +268,12 @@ def turnaround(
     group = {"": "''", "modality": "modality", "week": "strftime(week, '%Y-%m-%d')"}[by]
     found: list[StageTime] = []
     for stage in stages:
-        rows = data.rows(_STAGE_TIMES.format(group=group), spent_in=list(stage.spent_in),
-                         ended_by=list(stage.ended_by), **vars(period))  # fmt: skip
+        rows = data.rows(
+            _STAGE_TIMES.format(group=group),
+            spent_in=list(stage.spent_in),
+            ended_by=list(stage.ended_by),
+            **vars(period),
+        )
         found += [StageTime(stage.key, stage.label, *row) for row in rows]
     return tuple(found)
 
@@ -289,12 +293,17 @@ from ended where day between $from_on and $to_on group by 1 order by 1"""
 
 def volumes(data: Dataset, period: Period) -> tuple[DayVolume, ...]:
     """How much was booked, scanned and signed, by South African day and modality."""
-    return tuple(DayVolume(*row) for row in data.rows(
-        """select day, modality, count(*) filter (where step = 'book') as booked,
+    return tuple(
+        DayVolume(*row)
+        for row in data.rows(
+            """select day, modality, count(*) filter (where step = 'book') as booked,
                   count(*) filter (where after = 'scanned') as scanned,
                   count(*) filter (where after = 'signed') as signed
            from moves where day between $from_on and $to_on and ($modality = '' or modality = $modality)
-           group by all having booked + scanned + signed > 0 order by all""", **vars(period)))  # fmt: skip
+           group by all having booked + scanned + signed > 0 order by all""",
+            **vars(period),
+        )
+    )
 
 
 def backlog(data: Dataset, period: Period) -> tuple[Standing, ...]:
@@ -308,17 +317,23 @@ def backlog(data: Dataset, period: Period) -> tuple[Standing, ...]:
            grid as (select day, status from days cross join (select unnest($open) as status))
            select day, status, sum(coalesce(n, 0)) over (partition by status order by day)::bigint
            from grid left join daily using (day, status) order by day, status""",
-        open=list(OPEN), **vars(period),
-    )  # fmt: skip
+        open=list(OPEN),
+        **vars(period),
+    )
     return tuple(Standing(day, Status(status), n) for day, status, n in rows)
 
 
 def working_hours(data: Dataset, period: Period) -> tuple[Activity, ...]:
     """Acts on record by role, weekday and hour of the South African day."""
-    return tuple(Activity(*row) for row in data.rows(
-        """select role, isodow(local_at) - 1, hour(local_at), count(*), count(distinct staff)
+    return tuple(
+        Activity(*row)
+        for row in data.rows(
+            """select role, isodow(local_at) - 1, hour(local_at), count(*), count(distinct staff)
            from audit where day between $from_on and $to_on and staff <> '' group by all order by all""",
-        from_on=period.from_on, to_on=period.to_on))  # fmt: skip
+            from_on=period.from_on,
+            to_on=period.to_on,
+        )
+    )
 
 
 def unusual_hours(data: Dataset, period: Period, *, deviations: float = 4.0) -> tuple[Unusual, ...]:
@@ -326,8 +341,10 @@ def unusual_hours(data: Dataset, period: Period, *, deviations: float = 4.0) -> 
 
     "Far more" is more than the mean of that person's own hours by `deviations` standard deviations.
     """
-    return tuple(Unusual(*row) for row in data.rows(
-        """with hours as (
+    return tuple(
+        Unusual(*row)
+        for row in data.rows(
+            """with hours as (
              select staff, date_trunc('hour', local_at) as hour_at, count(*) as acts
              from audit where patient <> '' and staff <> '' group by all),
            usual as (select staff, avg(acts) as mean, stddev_pop(acts) as spread from hours group by 1),
@@ -337,7 +354,11 @@ def unusual_hours(data: Dataset, period: Period, *, deviations: float = 4.0) -> 
            select f.staff, any_value(role), f.hour_at, any_value(f.acts), count(distinct patient), any_value(mean)
            from audit a join far f on a.staff = f.staff and date_trunc('hour', a.local_at) = f.hour_at
            where patient <> '' group by f.staff, f.hour_at order by any_value(f.acts / mean) desc, 1, 3""",
-        deviations=deviations, from_on=period.from_on, to_on=period.to_on))  # fmt: skip
+            deviations=deviations,
+            from_on=period.from_on,
+            to_on=period.to_on,
+        )
+    )
 
 
 def outside_hours(data: Dataset, period: Period, *, opens: int = 6, closes: int = 20) -> pd.DataFrame:
@@ -349,7 +370,11 @@ def outside_hours(data: Dataset, period: Period, *, opens: int = 6, closes: int 
            where day between $from_on and $to_on and patient <> '' and staff <> ''
              and (hour(local_at) < $opens or hour(local_at) >= $closes or isodow(local_at) = 7)
            group by staff order by acts desc, staff""",
-        from_on=period.from_on, to_on=period.to_on, opens=opens, closes=closes)  # fmt: skip
+        from_on=period.from_on,
+        to_on=period.to_on,
+        opens=opens,
+        closes=closes,
+    )
 
 
 def most_looked_at(data: Dataset, period: Period, *, top: int = 20) -> pd.DataFrame:
@@ -358,7 +383,10 @@ def most_looked_at(data: Dataset, period: Period, *, top: int = 20) -> pd.DataFr
         """select patient, count(distinct staff) as staff, count(*) as acts from audit
            where day between $from_on and $to_on and patient <> ''
            group by patient order by staff desc, acts desc, patient limit $top""",
-        from_on=period.from_on, to_on=period.to_on, top=top)  # fmt: skip
+        from_on=period.from_on,
+        to_on=period.to_on,
+        top=top,
+    )
 
 
 # What is copied, and what is left behind --------------------------------------------------------------------------
@@ -405,18 +433,34 @@ def _read_moves(work: Work, start: datetime, end: datetime | None) -> Iterator[t
     ):
         *kept, born_on, scheme = facts
         yield (
-            at.replace(tzinfo=None), since_at and since_at.replace(tzinfo=None), name("study", study), step, before,
-            after, name("staff", by) if roles is not None else "", _role_for(step, roles), name("patient", patient),
-            name("referrer", referrer) if referrer else "", *kept, age_band(born_on, local_day(at)), scheme,
-        )  # fmt: skip
+            at.replace(tzinfo=None),
+            since_at and since_at.replace(tzinfo=None),
+            name("study", study),
+            step,
+            before,
+            after,
+            name("staff", by) if roles is not None else "",
+            _role_for(step, roles),
+            name("patient", patient),
+            name("referrer", referrer) if referrer else "",
+            *kept,
+            age_band(born_on, local_day(at)),
+            scheme,
+        )
 
 
 def _read_audit(work: Work, start: datetime, end: datetime | None) -> Iterator[tuple[Any, ...]]:
     """Audit entries without names, addresses and facts: who, in what role, did what to whom, as pseudonyms."""
     query = select(
-        AuditEntry.at, AuditEntry.actor_id, AuditEntry.act, AuditEntry.outcome, AuditEntry.subject_kind,
-        AuditEntry.subject_id, AuditEntry.patient_id, AuditEntry.body,
-    ).order_by(AuditEntry.seq)  # fmt: skip
+        AuditEntry.at,
+        AuditEntry.actor_id,
+        AuditEntry.act,
+        AuditEntry.outcome,
+        AuditEntry.subject_kind,
+        AuditEntry.subject_id,
+        AuditEntry.patient_id,
+        AuditEntry.body,
+    ).order_by(AuditEntry.seq)
     name = _Pseudonyms(work.keys["analytics"])
     for at, actor, act, outcome, kind, subject, patient, body in work.db.execute(
         _between(query, AuditEntry.at, start, end).execution_options(yield_per=10_000)
@@ -424,18 +468,36 @@ def _read_audit(work: Work, start: datetime, end: datetime | None) -> Iterator[t
         event = json.loads(body)
         roles = event["roles"]
         yield (
-            at.replace(tzinfo=None), "" if actor in ("system", "nobody") else name("staff", actor),
-            roles[0] if len(roles) == 1 else "+".join(roles), event["from"][0], act, outcome, kind,
-            name(kind, subject) if subject else "", name("patient", patient) if patient else "",
-        )  # fmt: skip
+            at.replace(tzinfo=None),
+            "" if actor in ("system", "nobody") else name("staff", actor),
+            roles[0] if len(roles) == 1 else "+".join(roles),
+            event["from"][0],
+            act,
+            outcome,
+            kind,
+            name(kind, subject) if subject else "",
+            name("patient", patient) if patient else "",
+        )
 
 
 def _read_claims(work: Work, start: datetime, end: datetime | None) -> Iterator[tuple[Any, ...]]:
     """Claims as they stand. Unlike moves and entries they change, so they are read live and never sealed."""
-    query = select(
-        Claim.service_on, Claim.study_id, Claim.patient_id, Study.modality, Claim.scheme, Claim.state, Claim.tracking,
-        Claim.attempt, Claim.total_cents, Claim.paid_cents,
-    ).join(Study, Study.id == Claim.study_id).order_by(Claim.id)  # fmt: skip
+    query = (
+        select(
+            Claim.service_on,
+            Claim.study_id,
+            Claim.patient_id,
+            Study.modality,
+            Claim.scheme,
+            Claim.state,
+            Claim.tracking,
+            Claim.attempt,
+            Claim.total_cents,
+            Claim.paid_cents,
+        )
+        .join(Study, Study.id == Claim.study_id)
+        .order_by(Claim.id)
+    )
     name = _Pseudonyms(work.keys["analytics"])
     for on, study, patient, *kept in work.db.execute(query.execution_options(yield_per=10_000)):
         yield on, name("study", study), name("patient", patient), *kept
@@ -447,8 +509,9 @@ def _claims(work: Work, period: Period) -> tuple[ClaimsStanding, ...]:
         select(Claim.state, func.count(), func.sum(Claim.total_cents), func.sum(Claim.paid_cents))
         .join(Study, Study.id == Claim.study_id)
         .where(Claim.service_on >= period.from_on, Claim.service_on <= period.to_on)
-        .group_by(Claim.state).order_by(Claim.state)
-    )  # fmt: skip
+        .group_by(Claim.state)
+        .order_by(Claim.state)
+    )
     if period.modality:
         query = query.where(Study.modality == period.modality)
     return tuple(ClaimsStanding(s, n, int(total), int(paid)) for s, n, total, paid in work.db.execute(query))
@@ -575,11 +638,15 @@ def _read(work: Work, permission: Permission, name: str, start: datetime, end: d
 
 def open_analytics(tables: dict[str, pa.Table]) -> Dataset:
     """An in-memory DuckDB with the views over these tables, which can reach nothing outside them."""
-    connection = duckdb.connect(config={
-        "memory_limit": "3GB", "temp_directory": "",
-        "autoinstall_known_extensions": False, "autoload_known_extensions": False,
-        "python_enable_replacements": False,
-    })  # fmt: skip
+    connection = duckdb.connect(
+        config={
+            "memory_limit": "3GB",
+            "temp_directory": "",
+            "autoinstall_known_extensions": False,
+            "autoload_known_extensions": False,
+            "python_enable_replacements": False,
+        }
+    )
     for name, table in tables.items():
         connection.register(f"{name}_copied", table)
     needs = {"studies": "moves", "stages": "moves"}

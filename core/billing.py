@@ -195,8 +195,12 @@ def queue(
             select(Study.id).join(Patient, Patient.id == Study.patient_id).where(Study.status.in_(waiting))
         )
         for word in search_words(search):
-            query = query.where(or_(Patient.search_text.contains(word, autoescape=True),
-                                    Study.accession.istartswith(word, autoescape=True)))  # fmt: skip
+            query = query.where(
+                or_(
+                    Patient.search_text.contains(word, autoescape=True),
+                    Study.accession.istartswith(word, autoescape=True),
+                )
+            )
         if payer:
             query = query.where(
                 Patient.scheme_code == "" if payer == "private" else Patient.scheme_code != ""
@@ -206,15 +210,20 @@ def queue(
         return _queue_rows(work, list(work.db.scalars(query))), total
 
 
-def claims(work: Work, *, states: tuple[str, ...] = (), search: str = "", page: int = 1,
-           size: int = 50) -> tuple[tuple[QueueRow, ...], int, dict[str, int]]:  # fmt: skip
+def claims(
+    work: Work, *, states: tuple[str, ...] = (), search: str = "", page: int = 1, size: int = 50
+) -> tuple[tuple[QueueRow, ...], int, dict[str, int]]:
     """Claims that were sent, newest first; how many match, and how many of the same search stand in each state."""
     with work.look(Permission.BILLING_SEE):
         found = select(Claim.id, Claim.state).join(Patient, Patient.id == Claim.patient_id)
         found = found.where(Claim.submitted_at.is_not(None))
         for word in search_words(search):
-            found = found.where(or_(Patient.search_text.contains(word, autoescape=True),
-                                    Claim.number.icontains(word, autoescape=True)))  # fmt: skip
+            found = found.where(
+                or_(
+                    Patient.search_text.contains(word, autoescape=True),
+                    Claim.number.icontains(word, autoescape=True),
+                )
+            )
         counted = found.with_only_columns(Claim.state, func.count(), maintain_column_froms=True).group_by(
             Claim.state
         )
@@ -237,9 +246,11 @@ def unread_answers(work: Work, *, size: int = 50) -> tuple[Happening, ...]:
         read = aliased(ClaimEvent)
         is_read = exists().where(read.source_key == literal("read:") + ClaimEvent.source_key)
         rows = work.db.scalars(
-            select(ClaimEvent).where(ClaimEvent.what == "unread", ~is_read).order_by(ClaimEvent.at.desc(), ClaimEvent.id)
+            select(ClaimEvent)
+            .where(ClaimEvent.what == "unread", ~is_read)
+            .order_by(ClaimEvent.at.desc(), ClaimEvent.id)
             .limit(size)
-        )  # fmt: skip
+        )
         return tuple(Happening(e.id, e.at, e.what, e.facts) for e in rows)
 
 
@@ -303,8 +314,12 @@ def code(work: Work, study_id: UUID, *, coding: Coding, version: int) -> tuple[P
         case.claim.coding = as_json(tidied(coding))
         reprice(work, case)
         problems = _problems(work, case)
-        facts |= {"claim": case.claim.number, "lines": len(coding.lines), "cents": case.claim.total_cents,
-                  "problems": [p.code for p in problems if p.stop]}  # fmt: skip
+        facts |= {
+            "claim": case.claim.number,
+            "lines": len(coding.lines),
+            "cents": case.claim.total_cents,
+            "problems": [p.code for p in problems if p.stop],
+        }
         return problems
 
 
@@ -326,8 +341,9 @@ def submit(work: Work, study_id: UUID, *, version: int | None = None) -> str:
         claim.attempt += 1
         claim.batch_number = batch = work.number("claim batch")
         draft = draft_of(work, case)
-        message = medclm.write(draft, PROFILE, batch_no=batch, prepared_at=work.now(),
-                               control_ref=f"{batch:014d}")  # fmt: skip
+        message = medclm.write(
+            draft, PROFILE, batch_no=batch, prepared_at=work.now(), control_ref=f"{batch:014d}"
+        )
         claim.message_id = _keep_document(work, message, kind="claim", owner=claim.id)
         claim.state, claim.tracking, claim.why = "queued", "", ""
         claim.submitted_at, claim.received_at, claim.answered_at = work.now(), None, None
@@ -335,8 +351,12 @@ def submit(work: Work, study_id: UUID, *, version: int | None = None) -> str:
             line.status, line.reasons, line.approved_cents = "", [], None
         _claim_in_all(work, claim, claim.total_cents, memo=f"Claim {claim.number}")
         workflow.move(work, case.study, "claim")
-        work.errand("transmit_claim", key=f"transmit_claim:{claim.number}:{claim.attempt}", claim=str(claim.id),
-                    attempt=claim.attempt)  # fmt: skip
+        work.errand(
+            "transmit_claim",
+            key=f"transmit_claim:{claim.number}:{claim.attempt}",
+            claim=str(claim.id),
+            attempt=claim.attempt,
+        )
         told = {
             "cents": claim.total_cents,
             "batch": batch,
@@ -456,9 +476,13 @@ def _problems(work: Work, case: Case) -> tuple[Problem, ...]:
     """Everything wrong with the claim: in its prices, its codes, its people, its message and its history."""
     draft, table, priced = draft_of(work, case), code_tables.active_table(work), price_now(work, case)
     checked = claim_checks.check(
-        draft, lookup=code_tables.code_finder(work, table), today=local_day(work.now()),
-        starter=bool(table and table.is_starter), profile=PROFILE, earlier=_earlier(work, case),
-    )  # fmt: skip
+        draft,
+        lookup=code_tables.code_finder(work, table),
+        today=local_day(work.now()),
+        starter=bool(table and table.is_starter),
+        profile=PROFILE,
+        earlier=_earlier(work, case),
+    )
     of_prices = coding.on_lines(priced.problems, [line.kind for line in priced.lines])
     if draft.funder != "scheme":
         of_prices = ()  # The one sentence that matters is who pays.
@@ -469,9 +493,17 @@ def _problems(work: Work, case: Case) -> tuple[Problem, ...]:
 
 def _earlier(work: Work, case: Case) -> list[tuple[date, str]]:
     """What was claimed for this patient on other claims that the scheme did not send back."""
-    query = select(Claim.service_on, ClaimLine.code).join(ClaimLine, ClaimLine.claim_id == Claim.id).where(
-        Claim.patient_id == case.study.patient_id, Claim.study_id != case.study.id, Claim.submitted_at.is_not(None),
-        Claim.state != "rejected", ClaimLine.kind == "tariff")  # fmt: skip
+    query = (
+        select(Claim.service_on, ClaimLine.code)
+        .join(ClaimLine, ClaimLine.claim_id == Claim.id)
+        .where(
+            Claim.patient_id == case.study.patient_id,
+            Claim.study_id != case.study.id,
+            Claim.submitted_at.is_not(None),
+            Claim.state != "rejected",
+            ClaimLine.kind == "tariff",
+        )
+    )
     return [(on, wanted) for on, wanted in work.db.execute(query)]
 
 
@@ -527,8 +559,9 @@ def _desk(work: Work, study: Study) -> ClaimDesk:
 
 
 def _clocks(claim: Claim) -> tuple[Clock, ...]:
-    return claim_desk.running(claim.state, service_on=claim.service_on, received_at=claim.received_at,
-                              answered_at=claim.answered_at)  # fmt: skip
+    return claim_desk.running(
+        claim.state, service_on=claim.service_on, received_at=claim.received_at, answered_at=claim.answered_at
+    )
 
 
 def _queue_rows(work: Work, study_ids: Sequence[UUID]) -> tuple[QueueRow, ...]:
@@ -553,13 +586,33 @@ def _queue_row(
     stale = clocks(service_on=on)[0].ends_on
     if claim is None:
         return QueueRow(row, scheme, payer_name(scheme), "", "", "", "", 0, False, 0, on, stale, None)
-    return QueueRow(row, claim.scheme, payer_name(claim.scheme), claim.number, claim.state, claim.tracking, claim.why,
-                    claim.total_cents, claim.id in demo, claim.paid_cents, on, stale, claim.submitted_at)  # fmt: skip
+    return QueueRow(
+        row,
+        claim.scheme,
+        payer_name(claim.scheme),
+        claim.number,
+        claim.state,
+        claim.tracking,
+        claim.why,
+        claim.total_cents,
+        claim.id in demo,
+        claim.paid_cents,
+        on,
+        stale,
+        claim.submitted_at,
+    )
 
 
 def _keep_document(work: Work, data: bytes, *, kind: str, owner: UUID) -> UUID:
-    document = Document(id=work.new_id(), origin=work.house.origin, kind=kind, owner_id=owner, size=len(data),
-                        sha256=hashlib.sha256(data).hexdigest(), at=work.now())  # fmt: skip
+    document = Document(
+        id=work.new_id(),
+        origin=work.house.origin,
+        kind=kind,
+        owner_id=owner,
+        size=len(data),
+        sha256=hashlib.sha256(data).hexdigest(),
+        at=work.now(),
+    )
     work.blobs.put(document.id, data, kind=kind, owner=owner)
     work.db.add(document)
     return document.id

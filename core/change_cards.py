@@ -121,9 +121,11 @@ def _files(work: Work, patient_ids: set[UUID]) -> dict[UUID, str]:
     seen = {p.id: p for p in work.db.scalars(select(Patient).where(Patient.id.in_(patient_ids)))}
     # The number alone, also of a record that is closed to whoever decides: else a closed one could never be opened.
     return {
-        i: f"{number}: {seen[i].family_name}, {seen[i].given_names}, born {say_day(seen[i].born_on)}" if i in seen else number
+        i: f"{number}: {seen[i].family_name}, {seen[i].given_names}, born {say_day(seen[i].born_on)}"
+        if i in seen
+        else number
         for i, number in work.db.execute(numbers.execution_options(the_gates_own=True))
-    }  # fmt: skip
+    }
 
 
 def card_of(named: Names, row: ChangeRequest, *, why_not: str, in_list: bool = False) -> RequestCard:

@@ -70,10 +70,21 @@ def ask(work: Work, *, kind: str, payload: dict[str, Any], why: str) -> UUID:
         before, now = KINDS[kind].before(work, payload), work.now()
         person_id, patient_id = whom(work, kind, payload)
         row = ChangeRequest(
-            id=work.new_id(), kind=kind, person_id=person_id, patient_id=patient_id, payload=payload, before=before,
-            after={}, digest="", why=why, asked_by=work.actor.person, asked_at=now,
-            ends_at=now + LASTS, state="waiting", remark="",
-        )  # fmt: skip
+            id=work.new_id(),
+            kind=kind,
+            person_id=person_id,
+            patient_id=patient_id,
+            payload=payload,
+            before=before,
+            after={},
+            digest="",
+            why=why,
+            asked_by=work.actor.person,
+            asked_at=now,
+            ends_at=now + LASTS,
+            state="waiting",
+            remark="",
+        )
         row.digest = digest_of(work, row)
         if _same_waits(work, row):
             raise Refused("The same change is waiting for approval already.")
@@ -113,8 +124,13 @@ def approve(work: Work, request_id: UUID, *, digest: str, code: str = "") -> str
             due_at = work.now() + work.rule("single_admin_delay")
             row.state, row.due_at = "delayed", due_at
             row.digest = digest_of(work, row)  # It was found untouched above.
-            raise_alert(work, "alone", f"{work.actor.name} changes something alone: {KINDS[row.kind].label.lower()}. It is "
-                        "applied when its delay is over, unless it is withdrawn.", about=row.id)  # fmt: skip
+            raise_alert(
+                work,
+                "alone",
+                f"{work.actor.name} changes something alone: {KINDS[row.kind].label.lower()}. It is "
+                "applied when its delay is over, unless it is withdrawn.",
+                about=row.id,
+            )
             facts["due"] = due_at.isoformat()
             return row.state
         _apply(work, row, facts)

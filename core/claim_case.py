@@ -72,10 +72,21 @@ def lines_of(work: Work, claim: Claim) -> list[ClaimLine]:
 
 def _first_draft(work: Work, study: Study) -> Claim:
     return Claim(
-        id=study.id, study_id=study.id, patient_id=study.patient_id, report_version_id=study.signed_version_id, number="",
-        state="coding", tracking="", correction="", why="", attempt=0, service_on=service_days(work, [study])[study.id],
-        total_cents=0, paid_cents=0, version=0,
-    )  # fmt: skip
+        id=study.id,
+        study_id=study.id,
+        patient_id=study.patient_id,
+        report_version_id=study.signed_version_id,
+        number="",
+        state="coding",
+        tracking="",
+        correction="",
+        why="",
+        attempt=0,
+        service_on=service_days(work, [study])[study.id],
+        total_cents=0,
+        paid_cents=0,
+        version=0,
+    )
 
 
 def _copy_of(row: Kept) -> Kept:
@@ -115,9 +126,22 @@ def _priced_lines(work: Work, case: Case, existing: Sequence[ClaimLine]) -> list
     """The lines as priced now. Numbers and keys of lines that were sent before stay where the line is."""
     chosen, rows = coding.from_json(case.claim.coding), []
     for number, line in enumerate(price_now(work, case).lines, start=1):
-        row = existing[number - 1] if number <= len(existing) else ClaimLine(
-            id=work.new_id(), claim_id=case.claim.id, number=number, tracer=f"{case.claim.number}-{number:03d}", status="",
-            kind=line.kind, code=line.code, approved_cents=None, paid_cents=0, reasons=[])  # fmt: skip
+        row = (
+            existing[number - 1]
+            if number <= len(existing)
+            else ClaimLine(
+                id=work.new_id(),
+                claim_id=case.claim.id,
+                number=number,
+                tracer=f"{case.claim.number}-{number:03d}",
+                status="",
+                kind=line.kind,
+                code=line.code,
+                approved_cents=None,
+                paid_cents=0,
+                reasons=[],
+            )
+        )
         if (row.kind, row.code) != (line.kind, line.code):
             # What the payer said was about another code.
             row.status, row.reasons, row.approved_cents = "", [], None
@@ -148,36 +172,70 @@ def draft_of(work: Work, case: Case) -> Draft:
     sender = work.db.get(Referrer, study.referrer_id) if study.referrer_id else None
     number = claim.number or "NEW"
     return Draft(
-        number=number, account_no=patient.file_number, practice=Provider(us.pcns, us.name),
-        scheme=Scheme(payer.name, payer.routing_no, payer.cms_no, patient.scheme_option) if payer else Scheme(),
+        number=number,
+        account_no=patient.file_number,
+        practice=Provider(us.pcns, us.name),
+        scheme=Scheme(payer.name, payer.routing_no, payer.cms_no, patient.scheme_option)
+        if payer
+        else Scheme(),
         member=Member(patient.membership_number, patient.member_surname, patient.member_initials),
         patient=ClaimPatient(
-            patient.family_name, patient.given_names, "".join(w[0] for w in patient.given_names.split()), patient.born_on,
+            patient.family_name,
+            patient.given_names,
+            "".join(w[0] for w in patient.given_names.split()),
+            patient.born_on,
             patient.sex if patient.sex in ("F", "M") else "U",
-            patient.identity_number or "" if patient.identity_kind == "sa-id" else "", patient.dependant_code,
+            patient.identity_number or "" if patient.identity_kind == "sa-id" else "",
+            patient.dependant_code,
         ),
         treating=Provider(doctor.practice_number, doctor.name, doctor.registration) if doctor else Provider(),
-        service_on=claim.service_on, lines=tuple(_draft_line(line) for line in case.lines),
+        service_on=claim.service_on,
+        lines=tuple(_draft_line(line) for line in case.lines),
         referrer=Provider(sender.practice_number, sender.name) if sender else Provider(),
-        referring_icd10=chosen.referring_icd10, accession=study.accession, authorisation=chosen.authorisation,
-        place_of_service=chosen.place_of_service, in_hospital=chosen.place_of_service == "21",
-        correction=claim.correction, original_number=number if claim.correction else "",
+        referring_icd10=chosen.referring_icd10,
+        accession=study.accession,
+        authorisation=chosen.authorisation,
+        place_of_service=chosen.place_of_service,
+        in_hospital=chosen.place_of_service == "21",
+        correction=claim.correction,
+        original_number=number if claim.correction else "",
         funder=chosen.funder or ("scheme" if patient.scheme_code else "private"),
-        report_version_id=str(study.signed_version_id or ""), total_cents=claim.total_cents, notes=chosen.notes,
-    )  # fmt: skip
+        report_version_id=str(study.signed_version_id or ""),
+        total_cents=claim.total_cents,
+        notes=chosen.notes,
+    )
 
 
 def _draft_line(r: ClaimLine) -> DraftLine:
-    return DraftLine(r.number, r.kind, r.code, r.description, Decimal(r.quantity), r.cents, tuple(r.icd10), r.tracer,
-                     demo=r.is_demo)  # fmt: skip
+    return DraftLine(
+        r.number,
+        r.kind,
+        r.code,
+        r.description,
+        Decimal(r.quantity),
+        r.cents,
+        tuple(r.icd10),
+        r.tracer,
+        demo=r.is_demo,
+    )
 
 
 def cards_of(rows: Iterable[ClaimLine]) -> tuple[LineCard, ...]:
     """Lines as pages see them and rules read them."""
     return tuple(
         LineCard(
-            r.number, r.kind, r.code, r.description, Decimal(r.quantity), r.cents, tuple(r.icd10), r.is_demo, r.status,
-            r.approved_cents, r.paid_cents, coding.reasons(r.reasons),
+            r.number,
+            r.kind,
+            r.code,
+            r.description,
+            Decimal(r.quantity),
+            r.cents,
+            tuple(r.icd10),
+            r.is_demo,
+            r.status,
+            r.approved_cents,
+            r.paid_cents,
+            coding.reasons(r.reasons),
         )
         for r in rows
-    )  # fmt: skip
+    )

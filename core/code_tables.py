@@ -86,8 +86,12 @@ def find_tariffs(
         if kind:
             query = query.where(TariffRow.kind == kind)
         for word in searchable(search).split():
-            query = query.where(or_(TariffRow.code.startswith(word, autoescape=True),
-                                    TariffRow.description.icontains(word, autoescape=True)))  # fmt: skip
+            query = query.where(
+                or_(
+                    TariffRow.code.startswith(word, autoescape=True),
+                    TariffRow.description.icontains(word, autoescape=True),
+                )
+            )
         rows = [_tariff(r) for r in work.db.scalars(query.order_by(TariffRow.code).limit(size * 4))]
         best = (
             tariff.price_on(rows, code, scheme=scheme, service_on=on)
@@ -112,9 +116,14 @@ def import_icd10(work: Work, *, content: bytes, name: str, is_starter: bool = Fa
         for old in work.db.scalars(select(CodeTable).where(CodeTable.is_active)):
             old.is_active = False
         row = CodeTable(
-            id=work.new_id(), name=name.strip()[:120] or "ICD-10", sha256=digest, is_active=True, rows=len(table.codes),
-            is_starter=is_starter or len(table.codes) < WHOLE_TABLE_HAS, loaded_at=work.now(),
-        )  # fmt: skip
+            id=work.new_id(),
+            name=name.strip()[:120] or "ICD-10",
+            sha256=digest,
+            is_active=True,
+            rows=len(table.codes),
+            is_starter=is_starter or len(table.codes) < WHOLE_TABLE_HAS,
+            loaded_at=work.now(),
+        )
         work.db.add(row)
         work.db.flush()
         work.db.add_all([_icd10_row(row.id, c) for c in table.codes])
@@ -187,9 +196,24 @@ def code_finder(work: Work, table: CodeTable | None) -> icd10.Lookup:
 
     def find(wanted: str) -> icd10.Code | None:
         row = table and work.db.get(Icd10Row, (table.id, wanted))
-        return icd10.Code(row.code, row.description, row.chapter, row.clinical, row.primary, row.asterisk, row.dagger,
-                          row.sequelae, row.ages, row.sex, valid_from=row.valid_from,
-                          valid_until=row.valid_until) if row else None  # fmt: skip
+        return (
+            icd10.Code(
+                row.code,
+                row.description,
+                row.chapter,
+                row.clinical,
+                row.primary,
+                row.asterisk,
+                row.dagger,
+                row.sequelae,
+                row.ages,
+                row.sex,
+                valid_from=row.valid_from,
+                valid_until=row.valid_until,
+            )
+            if row
+            else None
+        )
 
     return find
 
@@ -224,10 +248,21 @@ def _read_icd10(content: bytes) -> icd10.Table:
 
 def _icd10_row(table_id: UUID, c: icd10.Code) -> Icd10Row:
     return Icd10Row(
-        table_id=table_id, code=c.code, description=c.description[:300], search_text=fold(f"{c.code} {c.description}")[:320],
-        chapter=c.chapter, clinical=c.clinical, primary=c.primary, asterisk=c.asterisk, dagger=c.dagger, sequelae=c.sequelae,
-        ages=c.ages, sex=c.sex, valid_from=c.valid_from, valid_until=c.valid_until,
-    )  # fmt: skip
+        table_id=table_id,
+        code=c.code,
+        description=c.description[:300],
+        search_text=fold(f"{c.code} {c.description}")[:320],
+        chapter=c.chapter,
+        clinical=c.clinical,
+        primary=c.primary,
+        asterisk=c.asterisk,
+        dagger=c.dagger,
+        sequelae=c.sequelae,
+        ages=c.ages,
+        sex=c.sex,
+        valid_from=c.valid_from,
+        valid_until=c.valid_until,
+    )
 
 
 def _preview(work: Work, content: bytes) -> tariff.Preview:
@@ -238,14 +273,30 @@ def _preview(work: Work, content: bytes) -> tariff.Preview:
 
 
 def _tariff(r: TariffRow) -> Tariff:
-    return Tariff(r.code, r.description, r.kind, r.cents, Fraction(r.factor) if r.factor else None, r.valid_from, r.valid_until,
-                  r.scheme, r.source, r.is_demo)  # fmt: skip
+    return Tariff(
+        r.code,
+        r.description,
+        r.kind,
+        r.cents,
+        Fraction(r.factor) if r.factor else None,
+        r.valid_from,
+        r.valid_until,
+        r.scheme,
+        r.source,
+        r.is_demo,
+    )
 
 
 def _tariff_values(row: Tariff) -> dict[str, Any]:
-    return {"description": row.description[:300], "kind": row.kind, "cents": row.cents,
-            "factor": str(row.factor) if row.factor is not None else None, "valid_until": row.valid_until,
-            "source": row.source[:200], "is_demo": row.demo}  # fmt: skip
+    return {
+        "description": row.description[:300],
+        "kind": row.kind,
+        "cents": row.cents,
+        "factor": str(row.factor) if row.factor is not None else None,
+        "valid_until": row.valid_until,
+        "source": row.source[:200],
+        "is_demo": row.demo,
+    }
 
 
 def _tariff_row(work: Work, row: Tariff) -> TariffRow:

@@ -31,8 +31,14 @@ def to_carry_out(work: Work, request_id: UUID) -> dict[str, Any] | None:
         problems = people.account_problems(work, row.payload) if row.kind == "add-person" else ()
         if not is_untouched(work, row):
             problems = (Problem("tampered", TAMPERED),)
-        return {**row.payload, "kind": row.kind, "entry": person.directory_id if person else None, "request": request_id,
-                "begun": bool(row.after.get("begun")), "trouble": problems[0].sentence if problems else ""}  # fmt: skip
+        return {
+            **row.payload,
+            "kind": row.kind,
+            "entry": person.directory_id if person else None,
+            "request": request_id,
+            "begun": bool(row.after.get("begun")),
+            "trouble": problems[0].sentence if problems else "",
+        }
 
 
 def begin_making(work: Work, request_id: UUID) -> None:
@@ -112,9 +118,12 @@ def _create(house: House, directory: Any, task: dict[str, Any]) -> str:
             begin_making(work, task["request"])
         unknown = f"{base64.urlsafe_b64encode(house.dice(32)).decode()}-aA1"
         found = directory.create(
-            login=task["login"], name=task["name"], email=task.get("email", ""), password=unknown,
+            login=task["login"],
+            name=task["name"],
+            email=task.get("email", ""),
+            password=unknown,
             groups=groups_there,
-        )  # fmt: skip
+        )
     for group_id in groups_there:
         directory.add_to_group(found.id, group_id)
     return found.id

@@ -146,9 +146,11 @@ def _is_at_home(work: Work, person: Person) -> bool:
     if not work.actor.address:
         return False
     query = select(SignInSession.id).where(
-        SignInSession.person_id == person.id, SignInSession.from_address == work.actor.address[:64],
-        SignInSession.stage == "open", SignInSession.begun_at > work.now() - _KNOWN_ADDRESS,
-    )  # fmt: skip
+        SignInSession.person_id == person.id,
+        SignInSession.from_address == work.actor.address[:64],
+        SignInSession.stage == "open",
+        SignInSession.begun_at > work.now() - _KNOWN_ADDRESS,
+    )
     return work.db.scalars(query.limit(1)).first() is not None
 
 
@@ -254,8 +256,12 @@ def count_wrong_at_door(work: Work) -> None:
             f"Many wrong sign-ins came from {work.actor.address or 'one address'}: it rests for ten minutes.",
         )
     if limits.count_wrong(work, _everybody(work), _EVERYBODY):
-        raise_alert(work, "guessing", "Very many wrong sign-ins came from everywhere: for five minutes only addresses that "
-                    "staff used before are heard.")  # fmt: skip
+        raise_alert(
+            work,
+            "guessing",
+            "Very many wrong sign-ins came from everywhere: for five minutes only addresses that "
+            "staff used before are heard.",
+        )
 
 
 def _everybody(work: Work) -> str:
@@ -269,7 +275,8 @@ def _address(work: Work) -> str:
 
 def _is_known_address(work: Work) -> bool:
     query = select(SignInSession.id).where(
-        SignInSession.from_address == work.actor.address, SignInSession.stage == "open",
+        SignInSession.from_address == work.actor.address,
+        SignInSession.stage == "open",
         SignInSession.begun_at > work.now() - _KNOWN_ADDRESS,
-    )  # fmt: skip
+    )
     return work.db.scalars(query.limit(1)).first() is not None

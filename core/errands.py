@@ -39,9 +39,15 @@ def take_due(work: Work) -> ErrandCard | None:
         now = work.now()
         errand = work.db.scalars(
             select(Errand)
-            .where(Errand.state != "done", Errand.due_at <= now, or_(Errand.lease_until.is_(None), Errand.lease_until <= now))
-            .order_by(Errand.due_at, Errand.id).limit(1).with_for_update(skip_locked=True)
-        ).first()  # fmt: skip
+            .where(
+                Errand.state != "done",
+                Errand.due_at <= now,
+                or_(Errand.lease_until.is_(None), Errand.lease_until <= now),
+            )
+            .order_by(Errand.due_at, Errand.id)
+            .limit(1)
+            .with_for_update(skip_locked=True)
+        ).first()
         if errand is None:
             return None
         errand.lease_until, errand.tries = now + _LEASE, errand.tries + 1

@@ -154,14 +154,18 @@ def begin_key(work: Work, *, origin: str, code: str = "") -> dict[str, Any]:
         if len(keys) >= MOST_KEYS:
             raise Refused(f"At most {MOST_KEYS} keys: take one away first.")
         options = webauthn.generate_registration_options(
-            rp_id=_host(origin), rp_name="Sorg", user_name=person.login, user_display_name=person.name,
-            user_id=person.id.bytes, challenge=_new_challenge(work, _session_id(work), _making(keys)),
+            rp_id=_host(origin),
+            rp_name="Sorg",
+            user_name=person.login,
+            user_display_name=person.name,
+            user_id=person.id.bytes,
+            challenge=_new_challenge(work, _session_id(work), _making(keys)),
             authenticator_selection=AuthenticatorSelectionCriteria(
                 user_verification=UserVerificationRequirement.REQUIRED,
                 resident_key=ResidentKeyRequirement.PREFERRED,
             ),
             exclude_credentials=[PublicKeyCredentialDescriptor(id=k.credential_id) for k in keys],
-        )  # fmt: skip
+        )
         return json.loads(webauthn.options_to_json(options))
 
 
@@ -178,9 +182,12 @@ def finish_key(work: Work, *, answer: dict[str, Any], name: str, origin: str) ->
         challenge = _use_challenge(work, _session_id(work), _making(before))
         try:
             made = webauthn.verify_registration_response(
-                credential=answer, expected_challenge=challenge, expected_rp_id=_host(origin), expected_origin=origin,
+                credential=answer,
+                expected_challenge=challenge,
+                expected_rp_id=_host(origin),
+                expected_origin=origin,
                 require_user_verification=True,
-            )  # fmt: skip
+            )
             # The library believes any numbers here; a point that is not on its curve would never answer for anybody.
             decoded_public_key_to_cryptography(decode_credential_public_key(made.credential_public_key))
         except _NOT_A_KEY as error:
@@ -191,10 +198,16 @@ def finish_key(work: Work, *, answer: dict[str, Any], name: str, origin: str) ->
         if work.db.scalars(known.execution_options(the_gates_own=True)).first() is not None:
             raise WrongAnswer("This key is known already.")
         key = SecurityKey(
-            id=work.new_id(), origin=work.house.origin, person_id=work.actor.person, credential_id=made.credential_id,
-            public_key=made.credential_public_key, sign_count=made.sign_count, name=_key_name(name), transports=[],
+            id=work.new_id(),
+            origin=work.house.origin,
+            person_id=work.actor.person,
+            credential_id=made.credential_id,
+            public_key=made.credential_public_key,
+            sign_count=made.sign_count,
+            name=_key_name(name),
+            transports=[],
             made_at=work.now(),
-        )  # fmt: skip
+        )
         work.db.add(key)
         work.db.flush()
         # An app that was begun before, with a code maybe, would count without the key that is asked for from now on.
@@ -207,8 +220,12 @@ def finish_key(work: Work, *, answer: dict[str, Any], name: str, origin: str) ->
                 if _came_by_recovery(work)
                 else "their first key, with a code"
             )
-            raise_alert(work, "key-added", f"{person.name} added {how}. It opens what admins do: was it them?",
-                        about=person.id)  # fmt: skip
+            raise_alert(
+                work,
+                "key-added",
+                f"{person.name} added {how}. It opens what admins do: was it them?",
+                about=person.id,
+            )
         return _key_card(key)
 
 
@@ -304,9 +321,14 @@ def require(work: Work, purpose: str, *, code: str = "") -> str:
 def vouch(work: Work, session: SignInSession, *, at: datetime) -> None:
     """Single sign-on saw this person and a second factor of theirs at that time: it may lead to a first key here."""
     work.db.add(
-        StepUp(id=work.new_id(), session_id=session.id, purpose=FIRST_KEY, method=_SIGN_ON,
-               proved_at=min(at, work.now()))
-    )  # fmt: skip
+        StepUp(
+            id=work.new_id(),
+            session_id=session.id,
+            purpose=FIRST_KEY,
+            method=_SIGN_ON,
+            proved_at=min(at, work.now()),
+        )
+    )
 
 
 def needs_key(work: Work, person: Person) -> bool:
@@ -325,9 +347,10 @@ def is_keyless(work: Work, session: SignInSession, person: Person) -> bool:
 def factors_of(work: Work, person: Person) -> Factors:
     """What this person can prove themselves with."""
     codes = work.db.scalar(
-        select(func.count()).select_from(RecoveryCode)
+        select(func.count())
+        .select_from(RecoveryCode)
         .where(RecoveryCode.person_id == person.id, RecoveryCode.used_at.is_(None))
-    )  # fmt: skip
+    )
     keys = tuple(_key_card(k) for k in _keys(work, person.id))
     return Factors(person.totp_box is not None, keys, codes or 0, person.codes_rest_until)
 
@@ -369,9 +392,10 @@ def check_recovery(work: Work, person: Person, code: str) -> int:
     """One of the ten codes, used up by this; how many are left. Raises WrongAnswer."""
     _refuse_while_resting(work, person)
     row = work.db.scalars(
-        select(RecoveryCode).where(RecoveryCode.code_hash == hash_token(plain_code(code)),
-                                   RecoveryCode.person_id == person.id).with_for_update()
-    ).one_or_none()  # fmt: skip
+        select(RecoveryCode)
+        .where(RecoveryCode.code_hash == hash_token(plain_code(code)), RecoveryCode.person_id == person.id)
+        .with_for_update()
+    ).one_or_none()
     if row is None or row.used_at is not None:
         _count_wrong(work, person)
         why = "unknown recovery code" if row is None else "used recovery code"
@@ -386,15 +410,17 @@ def key_options(work: Work, session_id: UUID, person: Person, *, purpose: str, o
     if not keys:
         raise Refused("This account has no key yet: use a code.")
     options = webauthn.generate_authentication_options(
-        rp_id=_host(origin), challenge=_new_challenge(work, session_id, purpose),
+        rp_id=_host(origin),
+        challenge=_new_challenge(work, session_id, purpose),
         allow_credentials=[PublicKeyCredentialDescriptor(id=k.credential_id) for k in keys],
         user_verification=UserVerificationRequirement.REQUIRED,
-    )  # fmt: skip
+    )
     return json.loads(webauthn.options_to_json(options))
 
 
-def check_key(work: Work, session_id: UUID, person: Person, *, purpose: str, answer: dict[str, Any],
-              origin: str) -> SecurityKey:  # fmt: skip
+def check_key(
+    work: Work, session_id: UUID, person: Person, *, purpose: str, answer: dict[str, Any], origin: str
+) -> SecurityKey:
     """The key that answered. The answer of a touched key: this challenge, this origin, this person's key, verified, its counter risen."""
     if not person.is_active:
         raise Denied("This account is closed.")
@@ -404,16 +430,25 @@ def check_key(work: Work, session_id: UUID, person: Person, *, purpose: str, ans
         raise WrongAnswer(WRONG_KEY, why="not a key of this account")
     try:
         seen = webauthn.verify_authentication_response(
-            credential=answer, expected_challenge=challenge, expected_rp_id=_host(origin), expected_origin=origin,
-            credential_public_key=key.public_key, credential_current_sign_count=0, require_user_verification=True,
-        )  # fmt: skip
+            credential=answer,
+            expected_challenge=challenge,
+            expected_rp_id=_host(origin),
+            expected_origin=origin,
+            credential_public_key=key.public_key,
+            credential_current_sign_count=0,
+            require_user_verification=True,
+        )
     except _NOT_A_KEY as error:
         raise WrongAnswer(WRONG_KEY, why=f"key: {type(error).__name__}") from None
     if (seen.new_sign_count or key.sign_count) and seen.new_sign_count <= key.sign_count:
         # Two devices share one secret (§6.1.1): which of them is the thief's nobody can tell, so both are out.
         _end_key(work, key, "copied")
-        raise_alert(work, "key-copied", f"A key of {person.name} answered with an old count: it may be a copy, and is shut.",
-                    about=person.id)  # fmt: skip
+        raise_alert(
+            work,
+            "key-copied",
+            f"A key of {person.name} answered with an old count: it may be a copy, and is shut.",
+            about=person.id,
+        )
         raise WrongAnswer(
             "This key may have been copied and is shut now. Use a code, and tell your practice's admin.",
             why="key counter went back",
@@ -460,20 +495,29 @@ def new_recovery_codes(work: Work, person: Person) -> tuple[str, ...]:
         old.used_at = work.now()
     codes = tuple(new_code(work) for _ in range(RECOVERY_CODES))
     work.db.add_all(
-        RecoveryCode(id=work.new_id(), origin=work.house.origin, person_id=person.id, code_hash=hash_token(code),
-                     made_at=work.now())
+        RecoveryCode(
+            id=work.new_id(),
+            origin=work.house.origin,
+            person_id=person.id,
+            code_hash=hash_token(code),
+            made_at=work.now(),
+        )
         for code in codes
-    )  # fmt: skip
+    )
     return codes
 
 
 def end_sessions_of(work: Work, person: Person, *, why: str, but: UUID | None = None) -> int:
     """End this person's sessions and half sign-ins, all or all but one; at how many windows they were still signed in."""
     found = [
-        s for s in work.db.scalars(
-            select(SignInSession).where(SignInSession.person_id == person.id, SignInSession.ended_at.is_(None))
-        ) if s.id != but
-    ]  # fmt: skip
+        s
+        for s in work.db.scalars(
+            select(SignInSession).where(
+                SignInSession.person_id == person.id, SignInSession.ended_at.is_(None)
+            )
+        )
+        if s.id != but
+    ]
     for session in found:
         session.ended_at, session.ended_why = work.now(), why
     now, idle = work.now(), work.rule("session_idle")
@@ -511,8 +555,12 @@ def _step_of(work: Work, person: Person, box: bytes, code: str) -> int | None:
         totp = TOTP(unseal(work, box, bound_to=_totp_of(person)))
     except Unsealable:
         # Somebody moved or changed the sealed secret in the database: nobody comes in by it, and the admins hear of it.
-        raise_alert(work, "tampered", f"The sealed second factor of {person.name} is not the one that was kept.",
-                    about=person.id)  # fmt: skip
+        raise_alert(
+            work,
+            "tampered",
+            f"The sealed second factor of {person.name} is not the one that was kept.",
+            about=person.id,
+        )
         raise WrongAnswer(UNREADABLE, why="sealed secret does not open") from None
     now, typed = (
         int(work.now().timestamp()) // totp.interval,
@@ -537,8 +585,12 @@ def _count_wrong(work: Work, person: Person) -> None:
     if person.wrong_codes >= _CODE_TRIES:
         person.wrong_codes, person.codes_rest_until = 0, work.now() + _CODE_REST
         # At the door the password was right before: somebody may know it who should not (ASVS 5.0, 6.3.5).
-        raise_alert(work, "guessing", f"Five wrong codes of {person.name}: their password may be known to somebody else.",
-                    about=person.id)  # fmt: skip
+        raise_alert(
+            work,
+            "guessing",
+            f"Five wrong codes of {person.name}: their password may be known to somebody else.",
+            about=person.id,
+        )
 
 
 def _session_id(work: Work) -> UUID:
@@ -600,10 +652,17 @@ def _making(keys: list[SecurityKey]) -> str:
 def _proof(work: Work, purpose: str, *, by_key: bool = False, lock: bool = False) -> StepUp | None:
     if work.actor.session is None:
         return None
-    query = select(StepUp).where(
-        StepUp.session_id == work.actor.session, StepUp.purpose == purpose[:160], StepUp.used_at.is_(None),
-        StepUp.proved_at > work.now() - FRESH,
-    ).order_by(StepUp.proved_at.desc()).limit(1)  # fmt: skip
+    query = (
+        select(StepUp)
+        .where(
+            StepUp.session_id == work.actor.session,
+            StepUp.purpose == purpose[:160],
+            StepUp.used_at.is_(None),
+            StepUp.proved_at > work.now() - FRESH,
+        )
+        .order_by(StepUp.proved_at.desc())
+        .limit(1)
+    )
     if by_key:
         query = query.where(StepUp.method == "key")
     return work.db.scalars(query.with_for_update() if lock else query).first()
@@ -611,24 +670,44 @@ def _proof(work: Work, purpose: str, *, by_key: bool = False, lock: bool = False
 
 def _prove(work: Work, purpose: str, method: str) -> None:
     work.db.add(
-        StepUp(id=work.new_id(), session_id=_session_id(work), purpose=purpose[:160], method=method, proved_at=work.now())
-    )  # fmt: skip
+        StepUp(
+            id=work.new_id(),
+            session_id=_session_id(work),
+            purpose=purpose[:160],
+            method=method,
+            proved_at=work.now(),
+        )
+    )
 
 
 def _new_challenge(work: Work, session_id: UUID, purpose: str) -> bytes:
     value = work.dice(32)
-    work.db.add(Challenge(id=work.new_id(), session_id=session_id, purpose=purpose[:160], challenge=value,
-                          ends_at=work.now() + FRESH))  # fmt: skip
+    work.db.add(
+        Challenge(
+            id=work.new_id(),
+            session_id=session_id,
+            purpose=purpose[:160],
+            challenge=value,
+            ends_at=work.now() + FRESH,
+        )
+    )
     return value
 
 
 def _use_challenge(work: Work, session_id: UUID, purpose: str) -> bytes:
     """The newest open challenge of this session and purpose, used up whatever the answer was worth."""
     row = work.db.scalars(
-        select(Challenge).where(Challenge.session_id == session_id, Challenge.purpose == purpose[:160],
-                                Challenge.used_at.is_(None), Challenge.ends_at > work.now())
-        .order_by(Challenge.ends_at.desc(), Challenge.id.desc()).limit(1).with_for_update()
-    ).first()  # fmt: skip
+        select(Challenge)
+        .where(
+            Challenge.session_id == session_id,
+            Challenge.purpose == purpose[:160],
+            Challenge.used_at.is_(None),
+            Challenge.ends_at > work.now(),
+        )
+        .order_by(Challenge.ends_at.desc(), Challenge.id.desc())
+        .limit(1)
+        .with_for_update()
+    ).first()
     if row is None:
         raise WrongAnswer("That took too long. Touch the key once more.", why="no open challenge")
     row.used_at = work.now()
@@ -646,10 +725,11 @@ def _answering(work: Work, person_id: UUID, answer: dict[str, Any]) -> SecurityK
 def _keys(work: Work, person_id: UUID) -> list[SecurityKey]:
     return list(
         work.db.scalars(
-            select(SecurityKey).where(SecurityKey.person_id == person_id, SecurityKey.ended_at.is_(None))
+            select(SecurityKey)
+            .where(SecurityKey.person_id == person_id, SecurityKey.ended_at.is_(None))
             .order_by(SecurityKey.made_at)
         )
-    )  # fmt: skip
+    )
 
 
 def _key_card(key: SecurityKey) -> KeyCard:

@@ -102,8 +102,10 @@ def limits_there(work: Work) -> tuple[LimitThere, ...]:
     found = directory.lockouts()
     with work.look(Permission.CHANGE_SEE):
         ours = [(name, lockout, tries_there(work, lockout)) for name, lockout in found]
-    return tuple(LimitThere(name, lockout, tries.strangers + tries.reserve, tries.rest, setting)
-                 for name, lockout, tries in ours)  # fmt: skip
+    return tuple(
+        LimitThere(name, lockout, tries.strangers + tries.reserve, tries.rest, setting)
+        for name, lockout, tries in ours
+    )
 
 
 def what_would(work: Work, login: str) -> Expected:
@@ -120,8 +122,13 @@ def what_would(work: Work, login: str) -> Expected:
             select(Person).where(Person.directory == "directory", Person.directory_id == entry.id)
         ).first()
         reason = _why_not(work, entry, roles, known)
-        return Expected(entry, roles, tuple(sorted((g.group_name, g.role) for g in lines)), not reason,
-                        reason or "Comes in, with a second factor.")  # fmt: skip
+        return Expected(
+            entry,
+            roles,
+            tuple(sorted((g.group_name, g.role) for g in lines)),
+            not reason,
+            reason or "Comes in, with a second factor.",
+        )
 
 
 # For sibling verbs inside their own gate --------------------------------------------------------------------------
@@ -186,8 +193,13 @@ def take_over(work: Work, person: Person, entry: Entry) -> None:
     # Under the new login they come in while the directory is away, and the old one is free for somebody else.
     if login != person.login and problem_of(login) is None and by_login(work, login) is None:
         if person.directory == "sso":
-            raise_alert(work, "renamed", f"{person.name} ({person.login}) signs in as {login} at single sign-on now, and so here. "
-                        "Is it the same person?", about=person.id)  # fmt: skip
+            raise_alert(
+                work,
+                "renamed",
+                f"{person.name} ({person.login}) signs in as {login} at single sign-on now, and so here. "
+                "Is it the same person?",
+                about=person.id,
+            )
         set_login(work, person, login)
     person.groups = sorted(entry.groups)
     set_roles(work, person, roles_for(work, entry.groups))
@@ -197,8 +209,13 @@ def take_over(work: Work, person: Person, entry: Entry) -> None:
 def _take_name(work: Work, person: Person, name: str) -> None:
     """At a provider of single sign-on people may write their own name, so that the admins are told of a new one."""
     if person.directory == "sso" and name != person.name:
-        raise_alert(work, "renamed", f"{person.name} ({person.login}) is called {name} at single sign-on now, and so here. "
-                    "Is it the same person?", about=person.id)  # fmt: skip
+        raise_alert(
+            work,
+            "renamed",
+            f"{person.name} ({person.login}) is called {name} at single sign-on now, and so here. "
+            "Is it the same person?",
+            about=person.id,
+        )
     rename(work, person, name=name, registration=person.registration)
 
 

@@ -64,10 +64,19 @@ def enter(work: Work, claim: Claim | None, sides: dict[str, int], *, memo: str) 
     entry, at = work.new_id(), work.now()
     for account, cents in sides.items():
         if cents:
-            work.db.add(Posting(
-                id=work.new_id(), origin=work.house.origin, entry_id=entry, at=at, account=account, cents=cents, memo=memo,
-                claim_id=claim.id if claim else None, patient_id=claim.patient_id if claim else None,
-            ))  # fmt: skip
+            work.db.add(
+                Posting(
+                    id=work.new_id(),
+                    origin=work.house.origin,
+                    entry_id=entry,
+                    at=at,
+                    account=account,
+                    cents=cents,
+                    memo=memo,
+                    claim_id=claim.id if claim else None,
+                    patient_id=claim.patient_id if claim else None,
+                )
+            )
     work.db.flush()
 
 
@@ -107,8 +116,17 @@ def happened(
     work: Work, claim: Claim | None, what: str, facts: dict[str, Any], *, source_key: str | None = None
 ) -> None:
     """One more line of a claim's history. source_key: the sender's own key, so that what is heard twice counts once."""
-    work.db.add(ClaimEvent(id=work.new_id(), origin=work.house.origin, claim_id=claim.id if claim else None, at=work.now(),
-                           what=what, source_key=source_key, facts=facts))  # fmt: skip
+    work.db.add(
+        ClaimEvent(
+            id=work.new_id(),
+            origin=work.house.origin,
+            claim_id=claim.id if claim else None,
+            at=work.now(),
+            what=what,
+            source_key=source_key,
+            facts=facts,
+        )
+    )
     work.db.flush()
 
 

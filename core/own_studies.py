@@ -110,9 +110,13 @@ def open_own_study(work: Work, study_id: UUID) -> OpenedStudy:
         facts["patient"] = study.patient_id
         signers = _signers(work, [(version.author_id, version.at)])
         return OpenedStudy(
-            image_set_of(work, study), version.at, signers[version.author_id, version.at], version.text,
-            sections(version.text), Role.REFERRER in work.actor.roles,
-        )  # fmt: skip
+            image_set_of(work, study),
+            version.at,
+            signers[version.author_id, version.at],
+            version.text,
+            sections(version.text),
+            Role.REFERRER in work.actor.roles,
+        )
 
 
 def own_report_pdf(work: Work, study_id: UUID) -> bytes | None:
@@ -135,9 +139,15 @@ def own_image(work: Work, study_id: UUID, instance_id: UUID) -> str:
         found = work.db.scalars(
             select(Instance.orthanc_id)
             .join(Study, Study.id == Instance.study_id)
-            .where(Study.id == study_id, Study.status.in_(FINAL), Instance.id == instance_id, Instance.is_image,
-                   Instance.gone_at.is_(None), Instance.turned_away.is_(False))
-        ).one_or_none()  # fmt: skip
+            .where(
+                Study.id == study_id,
+                Study.status.in_(FINAL),
+                Instance.id == instance_id,
+                Instance.is_image,
+                Instance.gone_at.is_(None),
+                Instance.turned_away.is_(False),
+            )
+        ).one_or_none()
         if found is None:
             raise Missing("That image is not part of this examination.")
         return found
@@ -179,22 +189,32 @@ def _listed(work: Work, rows: Sequence[Row]) -> tuple[OwnStudy, ...]:
     signers = _signers(work, [(author, signed_at) for _, signed_at, author, _ in rows])
     return tuple(
         OwnStudy(
-            study.id, study.description, study.modality,
-            day_of(images.get(study.id, ("", 0))[0]) or local_day(study.booked_for_at), images.get(study.id, ("", 0))[1],
-            signers[author, signed_at], signed_at, f"{patient.family_name}, {patient.given_names}", patient.file_number,
+            study.id,
+            study.description,
+            study.modality,
+            day_of(images.get(study.id, ("", 0))[0]) or local_day(study.booked_for_at),
+            images.get(study.id, ("", 0))[1],
+            signers[author, signed_at],
+            signed_at,
+            f"{patient.family_name}, {patient.given_names}",
+            patient.file_number,
         )
         for study, signed_at, author, patient in rows
-    )  # fmt: skip
+    )
 
 
 def _images_of(work: Work, study_ids: list[UUID]) -> dict[UUID, tuple[str, int]]:
     """Of each study: the day that its images name, where any of them does, and how many there are."""
     rows = work.db.execute(
         select(Instance.study_id, func.min(func.nullif(Instance.study_date, "")), func.count())
-        .where(Instance.study_id.in_(study_ids), Instance.is_image, Instance.gone_at.is_(None),
-               Instance.turned_away.is_(False))
+        .where(
+            Instance.study_id.in_(study_ids),
+            Instance.is_image,
+            Instance.gone_at.is_(None),
+            Instance.turned_away.is_(False),
+        )
         .group_by(Instance.study_id)
-    )  # fmt: skip
+    )
     return {study_id: (day or "", count) for study_id, day, count in rows if study_id}
 
 

@@ -80,11 +80,19 @@ def image_set_of(work: Work, study: Study) -> ImageSet:
     practice = work.db.scalars(select(Practice).limit(1)).first()
     headers = [arrivals.as_header(r) for r in rows]
     return ImageSet(
-        study.id, study.accession, study.description, _taken_on(rows, study), image_set.modalities(headers),
-        person_name(patient.family_name, patient.given_names, patient.title), patient.born_on, patient.file_number,
-        practice.name if practice else "", practice.phone if practice else "",
-        image_set.in_series(zip((r.id for r in rows), headers, strict=True)), study.image_digest,
-    )  # fmt: skip
+        study.id,
+        study.accession,
+        study.description,
+        _taken_on(rows, study),
+        image_set.modalities(headers),
+        person_name(patient.family_name, patient.given_names, patient.title),
+        patient.born_on,
+        patient.file_number,
+        practice.name if practice else "",
+        practice.phone if practice else "",
+        image_set.in_series(zip((r.id for r in rows), headers, strict=True)),
+        study.image_digest,
+    )
 
 
 def image_source_of(work: Work, study_id: UUID, instance_id: UUID) -> ImageSource:
@@ -102,10 +110,13 @@ def _shown(study_id: UUID) -> tuple:
 
 
 def _images(work: Work, study_id: UUID) -> list[Instance]:
-    return list(work.db.scalars(
-        select(Instance).where(*_shown(study_id), Instance.is_image)
-        .order_by(Instance.series_number, Instance.series_uid, Instance.number, Instance.sop_uid)
-    ))  # fmt: skip
+    return list(
+        work.db.scalars(
+            select(Instance)
+            .where(*_shown(study_id), Instance.is_image)
+            .order_by(Instance.series_number, Instance.series_uid, Instance.number, Instance.sop_uid)
+        )
+    )
 
 
 def _taken_on(rows: Sequence[Instance], study: Study) -> date:
@@ -236,9 +247,11 @@ def due(work: Work, *, size: int = 20) -> tuple[Due, ...]:
     """Arrivals that no image has joined for the quiet time, longest waiting first."""
     with work.look(Permission.IMAGES_RECEIVE):
         rows = work.db.scalars(
-            select(Arrival).where(Arrival.settles_at <= work.now(), Arrival.orthanc_id.is_not(None))
-            .order_by(Arrival.settles_at, Arrival.id).limit(size)
-        )  # fmt: skip
+            select(Arrival)
+            .where(Arrival.settles_at <= work.now(), Arrival.orthanc_id.is_not(None))
+            .order_by(Arrival.settles_at, Arrival.id)
+            .limit(size)
+        )
         return tuple(Due(a.id, a.orthanc_id or "", a.last_change_at) for a in rows)
 
 
@@ -263,9 +276,11 @@ def judge(work: Work, arrival_id: UUID, *, sight: Sight) -> str:
         if study is not None and arrival.study_id is not None:
             _refresh(work, study, facts)
         facts |= {
-            "state": arrival.state, "instances": arrival.instance_count, "study": arrival.study_id or "",
+            "state": arrival.state,
+            "instances": arrival.instance_count,
+            "study": arrival.study_id or "",
             "reasons": [r["code"] for r in arrival.reasons],
-        }  # fmt: skip
+        }
         return arrival.state
 
 
@@ -305,9 +320,15 @@ def _touch(work: Work, orthanc_id: str) -> None:
     arrival = work.db.scalars(select(Arrival).where(Arrival.orthanc_id == orthanc_id)).one_or_none()
     if arrival is None:
         arrival = Arrival(
-            id=work.new_id(), orthanc_id=orthanc_id, state="seen", reasons=[], first_seen_at=now,
-            last_change_at=now, instance_count=0, image_count=0,
-        )  # fmt: skip
+            id=work.new_id(),
+            orthanc_id=orthanc_id,
+            state="seen",
+            reasons=[],
+            first_seen_at=now,
+            last_change_at=now,
+            instance_count=0,
+            image_count=0,
+        )
         work.db.add(arrival)
     # Orthanc's own StableStudy is lost when it is stopped in between, so the quiet time is ours.
     arrival.last_change_at, arrival.settles_at = now, now + work.rule("quiet")
@@ -326,15 +347,21 @@ def _write_instances(work: Work, arrival: Arrival, headers: Sequence[InstanceHea
         row = known.get(h.orthanc_id)
         if row is None:
             row = known[h.orthanc_id] = Instance(
-                id=work.new_id(), arrival_id=arrival.id, is_image=h.is_image, turned_away=False, **arrivals.as_columns(h),
-            )  # fmt: skip
+                id=work.new_id(),
+                arrival_id=arrival.id,
+                is_image=h.is_image,
+                turned_away=False,
+                **arrivals.as_columns(h),
+            )
             work.db.add(row)
         row.gone_at = None
     work.db.flush()
     return [known[h.orthanc_id] for h in headers]
 
 
-def _judge(work: Work, arrival: Arrival, rows: Sequence[Instance], sight: Sight, study: Study | None) -> Study | None:  # fmt: skip
+def _judge(
+    work: Work, arrival: Arrival, rows: Sequence[Instance], sight: Sight, study: Study | None
+) -> Study | None:
     """Admit what is new, or hold it back. Returns the study that the arrival now belongs to, or could."""
     by_id = {h.orthanc_id: h for h in sight.headers}
     accepted = {arrivals.says(r) for r in rows if r.study_id is not None}
@@ -455,8 +482,9 @@ def quarantine(work: Work, *, states: tuple[str, ...] = HELD, page: int = 1, siz
         total = work.db.scalar(select(func.count()).select_from(query.subquery())) or 0
         rows = work.db.scalars(
             query.order_by(Arrival.last_change_at.desc(), Arrival.id.desc())
-            .limit(size).offset(rows_before(page, size))
-        )  # fmt: skip
+            .limit(size)
+            .offset(rows_before(page, size))
+        )
         return Quarantine(tuple(_card(work, a) for a in rows), total)
 
 
@@ -464,9 +492,11 @@ def open_arrival(work: Work, arrival_id: UUID) -> ArrivalView:
     """What the images say beside the orders they may be for. Recorded once per sitting."""
     with work.reading(Permission.QUARANTINE_SEE, Subject("arrival", str(arrival_id))) as facts:
         arrival = work.get(Arrival, arrival_id)
-        rows = list(work.db.scalars(
-            select(Instance).where(Instance.arrival_id == arrival.id, Instance.gone_at.is_(None))
-        ))  # fmt: skip
+        rows = list(
+            work.db.scalars(
+                select(Instance).where(Instance.arrival_id == arrival.id, Instance.gone_at.is_(None))
+            )
+        )
         if arrival.study_id:
             facts["patient"] = work.get(Study, arrival.study_id).patient_id
         return ArrivalView(_card(work, arrival), arrivals.ways(rows), _candidates(work, arrival, rows))
@@ -480,15 +510,26 @@ def release(work: Work, arrival_id: UUID, study_id: UUID, reason: str) -> None:
         is_anothers = arrival.study_id not in (None, study_id)
         if why_not := arrivals.why_not_released(arrival.state, Status(study.status), is_anothers=is_anothers):
             raise Refused(why_not)
-        rows = list(work.db.scalars(select(Instance).where(
-            Instance.arrival_id == arrival.id, Instance.study_id.is_(None), Instance.turned_away.is_(False)
-        )))  # fmt: skip
+        rows = list(
+            work.db.scalars(
+                select(Instance).where(
+                    Instance.arrival_id == arrival.id,
+                    Instance.study_id.is_(None),
+                    Instance.turned_away.is_(False),
+                )
+            )
+        )
         arrival.state = "released"
         _admit(arrival, study, rows)
         _resolve(work, arrival, reason)
         _refresh(work, study, facts)
-        facts |= {"arrival": arrival.id, "reason": reason, "reasons": [r["code"] for r in arrival.reasons],
-                  "images": len(rows), "status": study.status}  # fmt: skip
+        facts |= {
+            "arrival": arrival.id,
+            "reason": reason,
+            "reasons": [r["code"] for r in arrival.reasons],
+            "images": len(rows),
+            "status": study.status,
+        }
 
 
 def reject(work: Work, arrival_id: UUID, reason: str) -> None:
@@ -551,9 +592,16 @@ def keep_unreadable(work: Work, *, data: bytes, name: str, why: str) -> UUID:
         now = work.now()
         reason = problems_as_json((Problem("unreadable", why),))
         arrival = Arrival(
-            id=work.new_id(), orthanc_id=None, state="unreadable", reasons=reason, description=name[:200],
-            first_seen_at=now, last_change_at=now, instance_count=0, image_count=0,
-        )  # fmt: skip
+            id=work.new_id(),
+            orthanc_id=None,
+            state="unreadable",
+            reasons=reason,
+            description=name[:200],
+            first_seen_at=now,
+            last_change_at=now,
+            instance_count=0,
+            image_count=0,
+        )
         document = Document(
             id=work.new_id(), kind=UNREADABLE, owner_id=arrival.id, size=len(data), sha256=sha256, at=now
         )
@@ -589,21 +637,41 @@ def _candidates(work: Work, arrival: Arrival, rows: Sequence[Instance]) -> tuple
     headers = [arrivals.as_header(r) for r in rows]
     found = arrivals.said(headers)
     query = (
-        select(Study, Patient).join(Patient, Patient.id == Study.patient_id)
-        .where(or_(Study.accession.in_(found.accessions), Study.study_uid.in_(found.uids), Study.id == arrival.study_id,
-                   Patient.file_number.in_(found.numbers), Patient.born_on.in_(found.births)))
-        .order_by(Study.booked_for_at.desc()).limit(200)
-    )  # fmt: skip
+        select(Study, Patient)
+        .join(Patient, Patient.id == Study.patient_id)
+        .where(
+            or_(
+                Study.accession.in_(found.accessions),
+                Study.study_uid.in_(found.uids),
+                Study.id == arrival.study_id,
+                Patient.file_number.in_(found.numbers),
+                Patient.born_on.in_(found.births),
+            )
+        )
+        .order_by(Study.booked_for_at.desc())
+        .limit(200)
+    )
     candidates = []
     for study, patient in work.db.execute(query):
         order = _order(study, patient)
         why = arrivals.why_proposed(order.identity, found, has_earlier_images=study.id == arrival.study_id)
         if why:
-            candidates.append(Candidate(
-                study.id, patient.id, study.accession, study.description, order.status, study.booked_for_at,
-                patient.file_number, order.identity.patient_name, patient.born_on, patient.sex, why,
-                arrivals.against(order, headers, arrival.orthanc_id),
-            ))  # fmt: skip
+            candidates.append(
+                Candidate(
+                    study.id,
+                    patient.id,
+                    study.accession,
+                    study.description,
+                    order.status,
+                    study.booked_for_at,
+                    patient.file_number,
+                    order.identity.patient_name,
+                    patient.born_on,
+                    patient.sex,
+                    why,
+                    arrivals.against(order, headers, arrival.orthanc_id),
+                )
+            )
     return arrivals.closest(candidates)
 
 
@@ -656,10 +724,17 @@ def to_attach(work: Work, study_id: UUID, version_id: UUID) -> Attachment:
         first = next((i for i in images if _orthanc_study(work, i) == study.orthanc_id), images[0])
         paper = _paper(work, study, signed)
         return Attachment(
-            study_id, version_id, signed.version.number, signed.version.at, spoken_name(signed.signer), paper.practice.name,
-            paper, _orthanc_study(work, first), first.orthanc_id,
+            study_id,
+            version_id,
+            signed.version.number,
+            signed.version.at,
+            spoken_name(signed.signer),
+            paper.practice.name,
+            paper,
+            _orthanc_study(work, first),
+            first.orthanc_id,
             study.attached_instance == report_uid(version_id) and _document(work, version_id) is not None,
-        )  # fmt: skip
+        )
 
 
 def note_attached(work: Work, study_id: UUID, *, version_id: UUID, sop_uid: str, pdf: bytes) -> None:
@@ -668,10 +743,16 @@ def note_attached(work: Work, study_id: UUID, *, version_id: UUID, sop_uid: str,
         study = work.get(Study, study_id)
         if _document(work, version_id) is None:
             # The document has the version's own number, so that a repeat after a fall replaces and adds nothing.
-            work.db.add(Document(
-                id=version_id, kind=REPORT, owner_id=version_id, size=len(pdf),
-                sha256=hashlib.sha256(pdf).hexdigest(), at=work.now(),
-            ))  # fmt: skip
+            work.db.add(
+                Document(
+                    id=version_id,
+                    kind=REPORT,
+                    owner_id=version_id,
+                    size=len(pdf),
+                    sha256=hashlib.sha256(pdf).hexdigest(),
+                    at=work.now(),
+                )
+            )
             work.blobs.put(version_id, pdf, kind=REPORT, owner=version_id)
         if study.attached_instance != sop_uid:
             study.attached_instance = sop_uid
@@ -715,24 +796,32 @@ def _paper(work: Work, study: Study, signed: reporting.SignedReport) -> report_p
     images = _images(work, study.id)
     return report_paper.ReportPaper(
         practice=report_paper.Letterhead(
-            name=practice.name if practice else "", address=tuple((practice.address if practice else "").splitlines()),
-            phone=practice.phone if practice else "", email=practice.email if practice else "",
+            name=practice.name if practice else "",
+            address=tuple((practice.address if practice else "").splitlines()),
+            phone=practice.phone if practice else "",
+            email=practice.email if practice else "",
             practice_number=practice.pcns if practice else "",
         ),
         patient=report_paper.PaperPatient(
             name=" ".join(t for t in (patient.title, patient.given_names, patient.family_name) if t),
-            number=patient.file_number, birth_on=patient.born_on, sex=patient.sex,
+            number=patient.file_number,
+            birth_on=patient.born_on,
+            sex=patient.sex,
             id_number=patient.identity_number or "",
         ),
-        accession=study.accession, examination=study.description,
+        accession=study.accession,
+        examination=study.description,
         examined_on=_taken_on(images, study) if images else local_day(scanned_at or study.booked_for_at),
         referrer=referrer.name if referrer else "–",
         referrer_practice=referrer.practice_number if referrer else "",
-        sections=tuple(report_paper.PaperSection(h, t, emphasised=h in CONCLUSIONS) for h, t in signed.sections),
+        sections=tuple(
+            report_paper.PaperSection(h, t, emphasised=h in CONCLUSIONS) for h, t in signed.sections
+        ),
         signature=report_paper.PaperSignature(signed.signer, signed.registration, signed.version.at),
-        version=signed.version.number, digest=signed.version.digest,
+        version=signed.version.number,
+        digest=signed.version.digest,
         demo=bool(practice and practice.is_demo),
-    )  # fmt: skip
+    )
 
 
 # Errands that this module does, by kind; ops.worker puts the tables of all modules together.

@@ -106,9 +106,12 @@ def register(work: Work, particulars: Particulars) -> UUID:
         number = f"{work.house.origin}{work.number('file'):07d}"
         _refuse(check(p) + _against_the_register(work, p, except_id=None))
         patient = Patient(
-            id=work.new_id(), file_number=number, registered_at=work.now(), search_text=_search_text(p, number),
+            id=work.new_id(),
+            file_number=number,
+            registered_at=work.now(),
+            search_text=_search_text(p, number),
             **_columns(p),
-        )  # fmt: skip
+        )
         work.db.add(patient)
         facts |= {"patient": patient.id, "file": patient.file_number}
         return patient.id
@@ -140,8 +143,18 @@ def record_consent(
         if len(note) > 1000:
             raise Refused("The note is longer than 1 000 characters.")
         work.get(Patient, patient_id, lock=True)
-        work.db.add(Consent(id=work.new_id(), patient_id=patient_id, purpose=purpose, given=given, how=how, note=note,
-                            recorded_by=work.actor.person, recorded_at=_after_the_last_answer(work, patient_id)))  # fmt: skip
+        work.db.add(
+            Consent(
+                id=work.new_id(),
+                patient_id=patient_id,
+                purpose=purpose,
+                given=given,
+                how=how,
+                note=note,
+                recorded_by=work.actor.person,
+                recorded_at=_after_the_last_answer(work, patient_id),
+            )
+        )
         facts |= {"consent": purpose, "given": given, "how": how}
 
 
@@ -160,8 +173,11 @@ def find(
         for word in search_words(search):
             query = query.where(Patient.search_text.contains(word, autoescape=True))
         total = work.db.scalar(select(func.count()).select_from(query.subquery())) or 0
-        rows = work.db.scalars(query.order_by(Patient.family_name, Patient.given_names, Patient.id)
-                               .limit(size).offset(rows_before(page, size)))  # fmt: skip
+        rows = work.db.scalars(
+            query.order_by(Patient.family_name, Patient.given_names, Patient.id)
+            .limit(size)
+            .offset(rows_before(page, size))
+        )
         facts |= {"words": len(search.split()), "found": total}
         return tuple(_card(p, ()) for p in rows), total
 
@@ -170,8 +186,11 @@ def open_patient(work: Work, patient_id: UUID) -> PatientCard:
     """A patient's whole card; recorded once per sitting."""
     with work.reading(Permission.PATIENT_READ, Subject.patient(patient_id)):
         patient = work.get(Patient, patient_id)
-        consents = work.db.scalars(select(Consent).where(Consent.patient_id == patient_id)
-                                   .order_by(Consent.recorded_at.desc(), Consent.id.desc()))  # fmt: skip
+        consents = work.db.scalars(
+            select(Consent)
+            .where(Consent.patient_id == patient_id)
+            .order_by(Consent.recorded_at.desc(), Consent.id.desc())
+        )
         return _card(
             patient, tuple(ConsentCard(c.purpose, c.given, c.how, c.note, c.recorded_at) for c in consents)
         )
@@ -183,8 +202,14 @@ def add_referrer(
     """A doctor who sends patients."""
     with work.act(Permission.ORDER_BOOK, Subject("referrer")) as facts:
         _refuse(_referrer_problems(name, practice_number, phone, email))
-        row = Referrer(id=work.new_id(), name=name.strip(), practice_number=practice_number, phone=phone, email=email,
-                       is_active=True)  # fmt: skip
+        row = Referrer(
+            id=work.new_id(),
+            name=name.strip(),
+            practice_number=practice_number,
+            phone=phone,
+            email=email,
+            is_active=True,
+        )
         work.db.add(row)
         facts["referrer"] = row.id
         return row.id
@@ -210,8 +235,12 @@ def referrers(work: Work, *, search: str = "", size: int = 100) -> tuple[Referre
     with work.look(Permission.BOARD_SEE):
         query = select(Referrer).where(Referrer.is_active)
         if search := searchable(search):
-            query = query.where(or_(Referrer.name.icontains(search, autoescape=True),
-                                    Referrer.practice_number.startswith(search, autoescape=True)))  # fmt: skip
+            query = query.where(
+                or_(
+                    Referrer.name.icontains(search, autoescape=True),
+                    Referrer.practice_number.startswith(search, autoescape=True),
+                )
+            )
         rows = work.db.scalars(query.order_by(Referrer.name).limit(size))
         return tuple(ReferrerCard(r.id, r.version, r.name, r.practice_number, r.phone, r.email) for r in rows)
 
@@ -246,8 +275,13 @@ def check(p: Particulars) -> tuple[Problem, ...]:
             Problem("no-membership", "A scheme patient needs a membership number.", "membership_number")
         )
     if len(person_name(p.family_name, p.given_names, p.title)) > 64:
-        problems.append(Problem("name-too-long", "Surname, first names and title have room for 62 letters together: "
-                                "shorten the first names.", "given_names"))  # fmt: skip
+        problems.append(
+            Problem(
+                "name-too-long",
+                "Surname, first names and title have room for 62 letters together: shorten the first names.",
+                "given_names",
+            )
+        )
     if p.email and not _EMAIL.fullmatch(p.email):
         problems.append(Problem("email", "This is not an e-mail address.", "email"))
     problems += [
@@ -264,8 +298,14 @@ def _referrer_problems(name: str, practice_number: str, phone: str, email: str) 
         problems.append(Problem("no-name", "Write the doctor's name, in at most 120 characters.", "name"))
     # The first three of the thirteen name the discipline, so that seven digits cannot be made whole by us.
     if practice_number and not re.fullmatch("[0-9]{13}", practice_number):
-        problems.append(Problem("practice-number", "A practice number has 13 digits, leading zeros included; claims need "
-                                "them all. Leave it empty if you do not know it.", "practice_number"))  # fmt: skip
+        problems.append(
+            Problem(
+                "practice-number",
+                "A practice number has 13 digits, leading zeros included; claims need "
+                "them all. Leave it empty if you do not know it.",
+                "practice_number",
+            )
+        )
     if len(phone) > 30 or not phone.isprintable():
         problems.append(Problem("phone", "A phone number has at most 30 characters.", "phone"))
     if email and not (len(email) <= 120 and _EMAIL.fullmatch(email)):
@@ -281,8 +321,9 @@ def _against_the_register(work: Work, p: Particulars, *, except_id: UUID | None)
     if p.born_on.year < today.year - 130:
         problems.append(Problem("born-long-ago", "Nobody is that old: check the date of birth.", "born_on"))
     if p.identity_number:
-        same = select(Patient.id, Patient.file_number).where(Patient.identity_kind == p.identity_kind,
-                                                             Patient.identity_number == p.identity_number)  # fmt: skip
+        same = select(Patient.id, Patient.file_number).where(
+            Patient.identity_kind == p.identity_kind, Patient.identity_number == p.identity_number
+        )
         # One person has one file, also where this one is out of reach; whose it is, is then not told.
         other = work.db.execute(same.execution_options(the_gates_own=True)).first()
         if other and other.id != except_id:

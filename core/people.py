@@ -90,8 +90,9 @@ class Slip:
 # Questions ------------------------------------------------------------------------------------------------------
 
 
-def people(work: Work, *, search: str = "", role: str = "", standing: str = "", page: int = 1,
-           size: int = 50) -> tuple[tuple[PersonCard, ...], int]:  # fmt: skip
+def people(
+    work: Work, *, search: str = "", role: str = "", standing: str = "", page: int = 1, size: int = 50
+) -> tuple[tuple[PersonCard, ...], int]:
     """One page of accounts, by name, and how many there are in all.
 
     standing: active, waits, shut, closed; empty for everybody.
@@ -114,11 +115,23 @@ def counts(work: Work, *, search: str = "", role: str = "") -> dict[str, int]:
 
 def _outlines(work: Work, search: str, role: str) -> list[Any]:
     """What a list is narrowed by, of everybody, by name: a few columns, since a practice may know thousands."""
-    query = select(Person.id, Person.roles, Person.is_active, Person.closes_at, Person.totp_box, Person.directory,
-                   Person.password_hash, Person.slip_sets_password)  # fmt: skip
+    query = select(
+        Person.id,
+        Person.roles,
+        Person.is_active,
+        Person.closes_at,
+        Person.totp_box,
+        Person.directory,
+        Person.password_hash,
+        Person.slip_sets_password,
+    )
     if search := searchable(search):
-        query = query.where(or_(Person.name.icontains(search, autoescape=True),
-                                Person.login.icontains(search, autoescape=True)))  # fmt: skip
+        query = query.where(
+            or_(
+                Person.name.icontains(search, autoescape=True),
+                Person.login.icontains(search, autoescape=True),
+            )
+        )
     return [p for p in work.db.execute(query.order_by(Person.name, Person.id)) if not role or role in p.roles]
 
 
@@ -137,17 +150,34 @@ def me(work: Work) -> PersonCard:
 # Acts that need no second admin -----------------------------------------------------------------------------------
 
 
-def add_person(work: Work, *, login: str, name: str, roles: tuple[str, ...], password: str, registration: str = "",
-               practice_number: str = "", email: str = "", patient_id: UUID | None = None,
-               referrer_id: UUID | None = None) -> Welcome:  # fmt: skip
+def add_person(
+    work: Work,
+    *,
+    login: str,
+    name: str,
+    roles: tuple[str, ...],
+    password: str,
+    registration: str = "",
+    practice_number: str = "",
+    email: str = "",
+    patient_id: UUID | None = None,
+    referrer_id: UUID | None = None,
+) -> Welcome:
     """A finished local account, for setting up a practice from its own machine. Raises Refused with every problem.
 
     In the console an account begins as a request (core.changes), and its owner chooses the password.
     """
     with work.act(Permission.PEOPLE_FOUND, Subject("login", fold(login)[:64])) as facts:
-        account = {"login": login, "name": name, "roles": list(roles), "registration": registration,
-                   "practice_number": practice_number, "email": email, "patient_id": patient_id and str(patient_id),
-                   "referrer_id": referrer_id and str(referrer_id)}  # fmt: skip
+        account = {
+            "login": login,
+            "name": name,
+            "roles": list(roles),
+            "registration": registration,
+            "practice_number": practice_number,
+            "email": email,
+            "patient_id": patient_id and str(patient_id),
+            "referrer_id": referrer_id and str(referrer_id),
+        }
         problems = account_problems(work, account) + passwords.problems_of(password, words=(login, name))
         if problems:
             raise Refused("Please mend what is marked.", problems=problems)
@@ -325,8 +355,9 @@ def login_problems(work: Work, login: str, *, taken: frozenset[str] | None = Non
     return ()
 
 
-def role_problems(work: Work, roles: tuple[str, ...], patient_id: str | None = None,
-                  referrer_id: str | None = None) -> tuple[Problem, ...]:  # fmt: skip
+def role_problems(
+    work: Work, roles: tuple[str, ...], patient_id: str | None = None, referrer_id: str | None = None
+) -> tuple[Problem, ...]:
     """Several roles of staff, or exactly one of the two outside; those are bound to one patient or doctor."""
     if not roles:
         return (Problem("no-role", "Choose at least one role.", "roles"),)
@@ -338,8 +369,10 @@ def role_problems(work: Work, roles: tuple[str, ...], patient_id: str | None = N
         return (
             Problem("role-mixed", f"The role '{outside[0]}' goes with no other: it is not staff.", "roles"),
         )
-    for role, model, row_id, what in ((Role.PATIENT, Patient, patient_id, "patient"),
-                                      (Role.REFERRER, Referrer, referrer_id, "referring doctor")):  # fmt: skip
+    for role, model, row_id, what in (
+        (Role.PATIENT, Patient, patient_id, "patient"),
+        (Role.REFERRER, Referrer, referrer_id, "referring doctor"),
+    ):
         if role in roles and row_id is None:
             return (Problem(f"no-{role}", f"Choose the {what} whom this account belongs to.", "roles"),)
         if row_id is not None and not _is_there(work, model, _id(row_id), bound_to=role in roles):
@@ -363,20 +396,41 @@ def scope_problems(scope: str, sites: tuple[str, ...]) -> tuple[Problem, ...]:
     return tuple(problems)
 
 
-def new_person(work: Work, account: dict[str, Any], *, directory: str = "local",
-               directory_id: str | None = None, at_once: bool = True) -> Person:  # fmt: skip
+def new_person(
+    work: Work,
+    account: dict[str, Any],
+    *,
+    directory: str = "local",
+    directory_id: str | None = None,
+    at_once: bool = True,
+) -> Person:
     """A new row for a checked account; without password and factor it waits for its slip.
 
     at_once False: the caller adds many, and writes them down together.
     """
     row = Person(
-        id=work.new_id(), login=fold(account["login"]), roles=sorted(account["roles"]), former_names=[],
-        **{k: tidy(k, account.get(k, "")) for k in person_texts.LENGTHS}, password_hash="", totp_step=0, wrong_answers=0, is_active=True,
-        directory=directory, directory_id=directory_id, wrong_codes=0, scope=account.get("scope", ""),
-        sites=list(account.get("sites", ())), is_break_glass=False, away_hash="", away_tries=0, groups=[],
-        patient_id=_id(account.get("patient_id")), referrer_id=_id(account.get("referrer_id")),
+        id=work.new_id(),
+        login=fold(account["login"]),
+        roles=sorted(account["roles"]),
+        former_names=[],
+        **{k: tidy(k, account.get(k, "")) for k in person_texts.LENGTHS},
+        password_hash="",
+        totp_step=0,
+        wrong_answers=0,
+        is_active=True,
+        directory=directory,
+        directory_id=directory_id,
+        wrong_codes=0,
+        scope=account.get("scope", ""),
+        sites=list(account.get("sites", ())),
+        is_break_glass=False,
+        away_hash="",
+        away_tries=0,
+        groups=[],
+        patient_id=_id(account.get("patient_id")),
+        referrer_id=_id(account.get("referrer_id")),
         slip_sets_password=False,
-    )  # fmt: skip
+    )
     work.db.add(row)
     if at_once:
         work.db.flush()
@@ -447,14 +501,24 @@ def _cards_of(work: Work, rows: list[Person]) -> tuple[PersonCard, ...]:
     """The accounts as pages see them, in a few questions for all of them."""
     proofs = factors.counts_of(work, [p.id for p in rows])
     waiting = select(Activation.person_id, Activation.ends_at).where(
-        Activation.person_id.in_([p.id for p in rows]), Activation.used_at.is_(None), Activation.ends_at > work.now()
-    )  # fmt: skip
+        Activation.person_id.in_([p.id for p in rows]),
+        Activation.used_at.is_(None),
+        Activation.ends_at > work.now(),
+    )
     slips = {person_id: ends_at for person_id, ends_at in work.db.execute(waiting)}
     resting = limits.rests_until(work, "person:")
     numbers = _file_numbers(work, [p.patient_id for p in rows if p.patient_id])
-    return tuple(_card(work, p, *proofs.get(p.id, (0, 0)), slips.get(p.id),
-                       [t for key, t in resting.items() if key.startswith(own_tries(p.id))],
-                       numbers.get(p.patient_id, "") if p.patient_id else "") for p in rows)  # fmt: skip
+    return tuple(
+        _card(
+            work,
+            p,
+            *proofs.get(p.id, (0, 0)),
+            slips.get(p.id),
+            [t for key, t in resting.items() if key.startswith(own_tries(p.id))],
+            numbers.get(p.patient_id, "") if p.patient_id else "",
+        )
+        for p in rows
+    )
 
 
 def _file_numbers(work: Work, patient_ids: list[UUID]) -> dict[UUID, str]:
@@ -465,8 +529,15 @@ def _file_numbers(work: Work, patient_ids: list[UUID]) -> dict[UUID, str]:
     return {i: number for i, number in work.db.execute(files.execution_options(the_gates_own=True))}
 
 
-def _card(work: Work, p: Person, keys: int, recovery_codes: int, slip: datetime | None,
-          at_home: list[datetime], own_file: str) -> PersonCard:  # fmt: skip
+def _card(
+    work: Work,
+    p: Person,
+    keys: int,
+    recovery_codes: int,
+    slip: datetime | None,
+    at_home: list[datetime],
+    own_file: str,
+) -> PersonCard:
     resting = [t for t in (p.locked_until, p.codes_rest_until, *at_home) if t is not None and t > work.now()]
     return PersonCard(
         p.id, p.login, p.name, tuple(p.roles), p.registration, p.practice_number, p.email, p.is_active,
@@ -480,8 +551,16 @@ def _card(work: Work, p: Person, keys: int, recovery_codes: int, slip: datetime 
 def _new_slip(work: Work, person: Person, *, sets_password: bool, by: UUID) -> Slip:
     void_slips(work, person.id)
     code, now = new_code(work), work.now()
-    row = Activation(id=work.new_id(), origin=work.house.origin, person_id=person.id, code_hash=hash_token(code),
-                     sets_password=sets_password, made_by=by, made_at=now, ends_at=now + work.rule("slip_lasts"))  # fmt: skip
+    row = Activation(
+        id=work.new_id(),
+        origin=work.house.origin,
+        person_id=person.id,
+        code_hash=hash_token(code),
+        sets_password=sets_password,
+        made_by=by,
+        made_at=now,
+        ends_at=now + work.rule("slip_lasts"),
+    )
     work.db.add(row)
     return Slip(person.id, person.name, person.login, code, row.ends_at, sets_password)
 

@@ -26,8 +26,17 @@ class PracticeCard:
     is_demo: bool
 
 
-def describe(work: Work, *, name: str, address: str, phone: str, email: str, pcns: str, vat_number: str = "",
-             is_demo: bool = False) -> UUID:  # fmt: skip
+def describe(
+    work: Work,
+    *,
+    name: str,
+    address: str,
+    phone: str,
+    email: str,
+    pcns: str,
+    vat_number: str = "",
+    is_demo: bool = False,
+) -> UUID:
     """Write the particulars down, or correct them."""
     with work.act(Permission.SYSTEM_MANAGE, Subject("practice")) as facts:
         if not name.strip():
@@ -38,8 +47,14 @@ def describe(work: Work, *, name: str, address: str, phone: str, email: str, pcn
         if row is None:
             row = Practice(id=work.new_id(), name="", is_demo=is_demo)
             work.db.add(row)
-        values = {"name": name.strip(), "address": address, "phone": phone, "email": email, "pcns": pcns,
-                  "vat_number": vat_number}  # fmt: skip
+        values = {
+            "name": name.strip(),
+            "address": address,
+            "phone": phone,
+            "email": email,
+            "pcns": pcns,
+            "vat_number": vat_number,
+        }
         facts["changed"] = sorted(k for k, v in values.items() if getattr(row, k) != v)
         for key, value in values.items():
             setattr(row, key, value)

@@ -95,8 +95,16 @@ class Questions:
     to_on: date | None = None
 
 
-def who_looked(work: Work, patient_id: UUID, *, by: UUID | None = None, from_at: datetime | None = None,
-               to_at: datetime | None = None, before: int | None = None, size: int = 100) -> tuple[EntryCard, ...]:  # fmt: skip
+def who_looked(
+    work: Work,
+    patient_id: UUID,
+    *,
+    by: UUID | None = None,
+    from_at: datetime | None = None,
+    to_at: datetime | None = None,
+    before: int | None = None,
+    size: int = 100,
+) -> tuple[EntryCard, ...]:
     """Every act about one patient, newest first, or only one person's in a while; `before`: the last number shown."""
     with work.reading(Permission.AUDIT_READ, Subject.patient(patient_id)):
         query = select(AuditEntry).where(AuditEntry.patient_id == str(patient_id))
@@ -153,10 +161,21 @@ def take_out(
 
 def _taken(card: EntryCard) -> tuple[str, ...]:
     return (
-        str(card.seq), say_time(card.at), card.by, " ".join(card.roles), card.done, card.outcome, card.about,
-        card.details, f"{card.channel} {card.address}".strip(), card.at.isoformat(timespec="seconds"), card.act,
-        card.subject_kind, card.subject_id, json.dumps(card.facts, ensure_ascii=False),
-    )  # fmt: skip
+        str(card.seq),
+        say_time(card.at),
+        card.by,
+        " ".join(card.roles),
+        card.done,
+        card.outcome,
+        card.about,
+        card.details,
+        f"{card.channel} {card.address}".strip(),
+        card.at.isoformat(timespec="seconds"),
+        card.act,
+        card.subject_kind,
+        card.subject_id,
+        json.dumps(card.facts, ensure_ascii=False),
+    )
 
 
 def verify_chain(work: Work, *, checkpoint: str = "") -> Verdict:
@@ -217,6 +236,18 @@ def _card(entry: AuditEntry, event: dict[str, Any], names: dict[str, str]) -> En
     if entry.subject_kind == "request" and kind in KINDS:
         # What a request is about, and why a record is closed, as their pages say it.
         names |= {kind: KINDS[kind].label.lower()} | {k: words.lower() for k, words in BLOCKS.items()}
-    return EntryCard(entry.seq, entry.at, event["name"], tuple(event["roles"]), channel, address, entry.act,
-                     entry.outcome, entry.subject_kind, entry.subject_id, entry.patient_id, event["facts"],
-                     names)  # fmt: skip
+    return EntryCard(
+        entry.seq,
+        entry.at,
+        event["name"],
+        tuple(event["roles"]),
+        channel,
+        address,
+        entry.act,
+        entry.outcome,
+        entry.subject_kind,
+        entry.subject_id,
+        entry.patient_id,
+        event["facts"],
+        names,
+    )

@@ -127,9 +127,11 @@ def open_remittance(work: Work, remittance_id: UUID) -> RemittanceCard:
     with work.reading(Permission.BILLING_SEE, Subject("remittance", str(remittance_id))):
         row = work.get(Remittance, remittance_id)
         query = (
-            select(RemittanceLine, Claim.study_id).outerjoin(Claim, Claim.id == RemittanceLine.claim_id)
-            .where(RemittanceLine.remittance_id == row.id).order_by(RemittanceLine.id)
-        )  # fmt: skip
+            select(RemittanceLine, Claim.study_id)
+            .outerjoin(Claim, Claim.id == RemittanceLine.claim_id)
+            .where(RemittanceLine.remittance_id == row.id)
+            .order_by(RemittanceLine.id)
+        )
         return _card(row, tuple(_line_card(line, study) for line, study in work.db.execute(query)))
 
 
@@ -137,9 +139,10 @@ def suspense(work: Work, *, page: int = 1, size: int = 50) -> tuple[tuple[Suspen
     """Posted lines whose claim nobody knows yet, oldest first; how many in all."""
     with work.look(Permission.BILLING_SEE):
         query = (
-            select(RemittanceLine, Remittance).join(Remittance, Remittance.id == RemittanceLine.remittance_id)
+            select(RemittanceLine, Remittance)
+            .join(Remittance, Remittance.id == RemittanceLine.remittance_id)
             .where(RemittanceLine.claim_id.is_(None), Remittance.posted_at.is_not(None))
-        )  # fmt: skip
+        )
         total = work.db.scalar(
             select(func.count()).select_from(query.with_only_columns(RemittanceLine.id).subquery())
         )
@@ -155,9 +158,12 @@ def surpluses(work: Work, *, size: int = 100) -> tuple[Surplus, ...]:
     with work.look(Permission.BILLING_SEE):
         cents = -func.sum(Posting.cents)
         query = (
-            select(Claim.study_id, Claim.number, cents).join(Posting, Posting.claim_id == Claim.id)
-            .where(Posting.account == "surplus").group_by(Claim.study_id, Claim.number).having(cents != 0)
-        )  # fmt: skip
+            select(Claim.study_id, Claim.number, cents)
+            .join(Posting, Posting.claim_id == Claim.id)
+            .where(Posting.account == "surplus")
+            .group_by(Claim.study_id, Claim.number)
+            .having(cents != 0)
+        )
         rows = work.db.execute(query.order_by(cents.desc(), Claim.number).limit(size))
         return tuple(Surplus(study, number, int(much)) for study, number, much in rows)
 
@@ -207,9 +213,13 @@ def post(work: Work, remittance_id: UUID) -> None:
         payment = work.get(Remittance, remittance_id, lock=True)
         if payment.posted_at is not None:
             raise Refused("This payment is posted already.")
-        lines = list(work.db.scalars(
-            select(RemittanceLine).where(RemittanceLine.remittance_id == payment.id).order_by(RemittanceLine.id)
-        ))  # fmt: skip
+        lines = list(
+            work.db.scalars(
+                select(RemittanceLine)
+                .where(RemittanceLine.remittance_id == payment.id)
+                .order_by(RemittanceLine.id)
+            )
+        )
         if sum(line.paid_cents for line in lines) != payment.total_cents:
             raise Refused(UNEVEN)
         payment.posted_at = work.now()
@@ -315,8 +325,10 @@ def _read(work: Work, content: bytes) -> RemittancesRead:
 def _not_ours(work: Work, paid: Paid) -> str:
     if is_ours(work, paid.practice_no):
         return ""
-    return (f"Remittance {paid.id} pays practice {paid.practice_no}, which is not this practice: nothing of it is posted "
-            "here. Ask the payer whose money it is.")  # fmt: skip
+    return (
+        f"Remittance {paid.id} pays practice {paid.practice_no}, which is not this practice: nothing of it is posted "
+        "here. Ask the payer whose money it is."
+    )
 
 
 def _hear(work: Work, paid: Paid) -> bool:
@@ -327,8 +339,13 @@ def _hear(work: Work, paid: Paid) -> bool:
     if not work.db.scalars(select(ClaimEvent.id).where(ClaimEvent.source_key == key)).first():
         reasons = [asdict(Reason("Information", "Other", "PAYMENT", why))]
         raw = base64.b64encode(write_remittances([paid])).decode()
-        ledger.happened(work, None, "unread", {"claim": f"payment {paid.id[:60]}", "reasons": reasons, "raw": raw},
-                        source_key=key)  # fmt: skip
+        ledger.happened(
+            work,
+            None,
+            "unread",
+            {"claim": f"payment {paid.id[:60]}", "reasons": reasons, "raw": raw},
+            source_key=key,
+        )
     return False
 
 
@@ -341,8 +358,14 @@ def _take(work: Work, paid: Paid) -> bool:
     """Keep one payment unless it is kept already."""
     if _known(work, paid):
         return False
-    row = Remittance(id=work.new_id(), number=paid.id, payer=paid.payer,
-                     paid_on=paid.paid_on, total_cents=paid.total_cents, received_at=work.now())  # fmt: skip
+    row = Remittance(
+        id=work.new_id(),
+        number=paid.id,
+        payer=paid.payer,
+        paid_on=paid.paid_on,
+        total_cents=paid.total_cents,
+        received_at=work.now(),
+    )
     work.db.add(row)
     work.db.flush()
     numbers = {line.claim_number for line in paid.lines}
@@ -351,13 +374,23 @@ def _take(work: Work, paid: Paid) -> bool:
     # Whose money it is does not depend on whose patients the clerk sees who reads the file.
     claims = dict(work.db.execute(sent.execution_options(the_gates_own=True)).all())
     for line in paid.lines:
-        work.db.add(RemittanceLine(
-            id=work.new_id(), remittance_id=row.id, claim_id=claims.get(line.claim_number),
-            claim_number=line.claim_number, line_number=line.number, tracer=line.tracer,
-            status=line.status, submitted_cents=line.money.submitted_cents, calculated_cents=line.money.calculated_cents,
-            levy_cents=line.money.levy_cents, co_payment_cents=line.money.co_payment_cents, paid_cents=line.paid_cents,
-            reasons=[asdict(r) for r in line.reasons],
-        ))  # fmt: skip
+        work.db.add(
+            RemittanceLine(
+                id=work.new_id(),
+                remittance_id=row.id,
+                claim_id=claims.get(line.claim_number),
+                claim_number=line.claim_number,
+                line_number=line.number,
+                tracer=line.tracer,
+                status=line.status,
+                submitted_cents=line.money.submitted_cents,
+                calculated_cents=line.money.calculated_cents,
+                levy_cents=line.money.levy_cents,
+                co_payment_cents=line.money.co_payment_cents,
+                paid_cents=line.paid_cents,
+                reasons=[asdict(r) for r in line.reasons],
+            )
+        )
     work.db.flush()
     return True
 
@@ -367,9 +400,12 @@ def _rejected_cents(line: RemittanceLine) -> int:
 
 
 def _sides(work: Work, claim: Claim, line: RemittanceLine) -> dict[str, int]:
-    return coding.payment(submitted_cents=line.submitted_cents, paid_cents=line.paid_cents,
-                          owed_cents=ledger.balance_of(work, claim)["scheme"],
-                          refused_cents=_rejected_cents(line))  # fmt: skip
+    return coding.payment(
+        submitted_cents=line.submitted_cents,
+        paid_cents=line.paid_cents,
+        owed_cents=ledger.balance_of(work, claim)["scheme"],
+        refused_cents=_rejected_cents(line),
+    )
 
 
 def _post_line(work: Work, payment: Remittance, line: RemittanceLine) -> Claim | None:
@@ -401,13 +437,31 @@ def _note_paid(work: Work, claim: Claim) -> None:
 def _line_card(x: RemittanceLine, study: UUID | None) -> RemittanceLineCard:
     rejected = _rejected_cents(x)
     return RemittanceLineCard(
-        x.id, x.claim_number, study, x.line_number, x.status, x.submitted_cents,
-        x.submitted_cents - x.calculated_cents - rejected, x.levy_cents, x.co_payment_cents, rejected, x.paid_cents,
+        x.id,
+        x.claim_number,
+        study,
+        x.line_number,
+        x.status,
+        x.submitted_cents,
+        x.submitted_cents - x.calculated_cents - rejected,
+        x.levy_cents,
+        x.co_payment_cents,
+        rejected,
+        x.paid_cents,
         coding.reasons(x.reasons),
-    )  # fmt: skip
+    )
 
 
 def _card(r: Remittance, lines: tuple[RemittanceLineCard, ...]) -> RemittanceCard:
     uneven = bool(lines) and sum(line.paid_cents for line in lines) != r.total_cents
-    return RemittanceCard(r.id, r.number, r.payer, r.paid_on, r.total_cents, r.received_at, r.posted_at, lines,
-                          UNEVEN if uneven else "")  # fmt: skip
+    return RemittanceCard(
+        r.id,
+        r.number,
+        r.payer,
+        r.paid_on,
+        r.total_cents,
+        r.received_at,
+        r.posted_at,
+        lines,
+        UNEVEN if uneven else "",
+    )

@@ -273,9 +273,14 @@ def signed_report(work: Work, study: Study) -> SignedReport:
         called_at((signer.name, signer.registration), signer.former_names, version.at) if signer else ("", "")
     )
     return SignedReport(
-        _card(work, version), workflow.card_of(work, study), name, registration, sections(version.text), is_intact(work, study, version),
+        _card(work, version),
+        workflow.card_of(work, study),
+        name,
+        registration,
+        sections(version.text),
+        is_intact(work, study, version),
         version.image_digest == study.image_digest,
-    )  # fmt: skip
+    )
 
 
 def is_intact(work: Work, study: Study, version: ReportVersion) -> bool:
@@ -302,9 +307,10 @@ def digest_of(work: Work, study: Study, version: ReportVersion) -> str:
     patient = work.db.scalars(select(Patient).where(Patient.id == study.patient_id)).one()
     # A link holder sees one version only; the digest of the one before it is no secret, and the signature covers it.
     previous = work.db.scalars(
-        select(ReportVersion.digest).where(ReportVersion.id == version.previous_id)
+        select(ReportVersion.digest)
+        .where(ReportVersion.id == version.previous_id)
         .execution_options(the_gates_own=True)
-    ).one_or_none()  # fmt: skip
+    ).one_or_none()
     fields = {
         "format": "sorg-report-1",
         "study": str(study.id),
@@ -345,10 +351,19 @@ def _add_version(work: Work, study: Study, text: str, *, kind: str, based_on: UU
         work.db.scalar(select(func.max(ReportVersion.number)).where(ReportVersion.study_id == study.id)) or 0
     ) + 1
     version = ReportVersion(
-        id=work.new_id(), study_id=study.id, number=number, kind=kind, text=text, author_id=work.actor.person,
-        at=work.now(), previous_id=based_on, image_digest=study.image_digest, digest="", signature="",
+        id=work.new_id(),
+        study_id=study.id,
+        number=number,
+        kind=kind,
+        text=text,
+        author_id=work.actor.person,
+        at=work.now(),
+        previous_id=based_on,
+        image_digest=study.image_digest,
+        digest="",
+        signature="",
         origin=work.house.origin,
-    )  # fmt: skip
+    )
     with work.db.no_autoflush:
         version.digest = digest_of(work, study, version)
     if kind == "signed":
@@ -399,8 +414,11 @@ def _require_lease(work: Work, study: Study) -> None:
 
 
 def _versions(work: Work, study_id: UUID) -> list[ReportVersion]:
-    return list(work.db.scalars(select(ReportVersion).where(ReportVersion.study_id == study_id)
-                                .order_by(ReportVersion.number)))  # fmt: skip
+    return list(
+        work.db.scalars(
+            select(ReportVersion).where(ReportVersion.study_id == study_id).order_by(ReportVersion.number)
+        )
+    )
 
 
 def _own_text_before(texts: list[ReportVersion], radiologist_id: UUID | None) -> ReportVersion | None:

@@ -111,8 +111,14 @@ def actor_of(work: Work, *, token: str, channel: str, address: str = "") -> Acto
         roles = frozenset(Role(r) for r in person.roles)
         if bool(roles & set(OUTSIDE)) != (channel == GATEWAY):
             return None  # What somebody is may change while they are signed in; a session stays at its door.
-        bounds = Bounds(Scope(person.scope) if person.scope else None, frozenset(person.sites), person.patient_id,
-                        person.referrer_id, session.is_away, is_keyless(work, session, person))  # fmt: skip
+        bounds = Bounds(
+            Scope(person.scope) if person.scope else None,
+            frozenset(person.sites),
+            person.patient_id,
+            person.referrer_id,
+            session.is_away,
+            is_keyless(work, session, person),
+        )
         return Actor(str(person.id), person.name, roles, channel, address, session.id, bounds=bounds)
 
 
@@ -257,10 +263,17 @@ def my_half_sign_ins(work: Work, *, size: int = 5) -> tuple[HalfSignIn, ...]:
     Its owner alone can tell a password that somebody else knows from a phone that was not at hand.
     """
     with work.look(Permission.ACCOUNT_SELF):
-        query = select(SignInSession).where(
-            SignInSession.person_id == work.actor.person, SignInSession.stage == "password",
-            SignInSession.ended_why != "exchanged", SignInSession.ends_at <= work.now(),
-        ).order_by(SignInSession.begun_at.desc()).limit(size)  # fmt: skip
+        query = (
+            select(SignInSession)
+            .where(
+                SignInSession.person_id == work.actor.person,
+                SignInSession.stage == "password",
+                SignInSession.ended_why != "exchanged",
+                SignInSession.ends_at <= work.now(),
+            )
+            .order_by(SignInSession.begun_at.desc())
+            .limit(size)
+        )
         return tuple(HalfSignIn(s.begun_at, s.from_address, s.channel) for s in work.db.scalars(query))
 
 
@@ -281,8 +294,17 @@ def _sign_ins(work: Work, person_id: UUID, size: int) -> tuple[SignIn, ...]:
 # For sibling verbs inside their own gate --------------------------------------------------------------------------
 
 
-def new_session(work: Work, person: Person, *, stage: str, lasts: timedelta, method: str = "", reason: str = "",
-                 is_away: bool = False, key: SecurityKey | None = None) -> str:  # fmt: skip
+def new_session(
+    work: Work,
+    person: Person,
+    *,
+    stage: str,
+    lasts: timedelta,
+    method: str = "",
+    reason: str = "",
+    is_away: bool = False,
+    key: SecurityKey | None = None,
+) -> str:
     """Begin one; its token is told this once. stage: "password" after the first half, "open" after the second."""
     token, now = new_token(work), work.now()
     work.db.add(
@@ -301,7 +323,7 @@ def new_session(work: Work, person: Person, *, stage: str, lasts: timedelta, met
             reason=reason,
             ended_why="",
             key_id=key.id if key else None,
-        )  # fmt: skip
+        )
     )
     return token
 
@@ -357,14 +379,32 @@ def _news(work: Work, person: Person, entry: Entry | None) -> str:
 
 
 def _open_sessions(work: Work, person_id: UUID | None) -> tuple[SessionCard, ...]:
-    query = select(SignInSession, Person.name).join(Person, Person.id == SignInSession.person_id).where(
-        SignInSession.ended_at.is_(None), SignInSession.stage == "open", SignInSession.ends_at > work.now(),
-        SignInSession.seen_at > work.now() - work.rule("session_idle"))  # fmt: skip
+    query = (
+        select(SignInSession, Person.name)
+        .join(Person, Person.id == SignInSession.person_id)
+        .where(
+            SignInSession.ended_at.is_(None),
+            SignInSession.stage == "open",
+            SignInSession.ends_at > work.now(),
+            SignInSession.seen_at > work.now() - work.rule("session_idle"),
+        )
+    )
     if person_id:
         query = query.where(SignInSession.person_id == person_id)
     rows = work.db.execute(query.order_by(SignInSession.begun_at.desc()).limit(200))
     return tuple(
-        SessionCard(s.id, s.person_id, name, s.from_address, s.channel, s.method, s.is_away, s.begun_at, s.seen_at, s.ends_at,
-                    s.id == work.actor.session)
+        SessionCard(
+            s.id,
+            s.person_id,
+            name,
+            s.from_address,
+            s.channel,
+            s.method,
+            s.is_away,
+            s.begun_at,
+            s.seen_at,
+            s.ends_at,
+            s.id == work.actor.session,
+        )
         for s, name in rows
-    )  # fmt: skip
+    )

@@ -32,7 +32,7 @@ from core.store.model import (
     Share,
     ShareInstance,
     Study,
-)  # fmt: skip
+)
 from core.store.model.base import UtcTime
 from core.store.work import Actor, Reach, Subject, Work
 from core.tokens import hash_token, new_token
@@ -162,10 +162,18 @@ def mint(work: Work, study_id: UUID, *, lasts: timedelta | None, note: str = "")
         images = [i.id for s in image_set_of(work, study).series for i in s.instances]
         token, now = new_token(work), work.now()
         share = Share(
-            id=work.new_id(), token_hash=hash_token(token), study_id=study_id, patient_id=study.patient_id,
-            version_id=version_id, signed_by=signed_by, note=note.strip(), minted_by=work.actor.person, minted_at=now,
-            expires_at=now + span, wrong_answers=0,
-        )  # fmt: skip
+            id=work.new_id(),
+            token_hash=hash_token(token),
+            study_id=study_id,
+            patient_id=study.patient_id,
+            version_id=version_id,
+            signed_by=signed_by,
+            note=note.strip(),
+            minted_by=work.actor.person,
+            minted_at=now,
+            expires_at=now + span,
+            wrong_answers=0,
+        )
         work.db.add(share)
         work.db.flush()
         work.db.add_all(
@@ -193,10 +201,14 @@ def shares(
         total = work.db.scalar(select(func.count()).select_from(Share).where(*mine)) or 0
         found = work.db.execute(
             select(Share, Patient, Study, Person.name)
-            .join(Patient, Patient.id == Share.patient_id).join(Study, Study.id == Share.study_id)
-            .join(Person, Person.id == Share.minted_by).where(*mine)
-            .order_by(Share.minted_at.desc(), Share.id.desc()).limit(size).offset(rows_before(page, size))
-        ).all()  # fmt: skip
+            .join(Patient, Patient.id == Share.patient_id)
+            .join(Study, Study.id == Share.study_id)
+            .join(Person, Person.id == Share.minted_by)
+            .where(*mine)
+            .order_by(Share.minted_at.desc(), Share.id.desc())
+            .limit(size)
+            .offset(rows_before(page, size))
+        ).all()
         looks = _looks(work, [share for share, *_ in found])
         counts = _image_counts(work, [share.id for share, *_ in found])
         return tuple(
@@ -293,8 +305,15 @@ def open_shared(work: Work) -> SharedStudy:
             work.get(ReportVersion, reach.version_id),
         )
         images = _only_listed(work, share.id, image_set_of(work, work.get(Study, reach.study_id)))
-        return SharedStudy(share.id, images, version.at, share.signed_by, version.text, sections(version.text),
-                           share.expires_at)  # fmt: skip
+        return SharedStudy(
+            share.id,
+            images,
+            version.at,
+            share.signed_by,
+            version.text,
+            sections(version.text),
+            share.expires_at,
+        )
 
 
 def shared_report_pdf(work: Work) -> bytes:
@@ -331,9 +350,11 @@ def _report_to_share(work: Work, study: Study) -> tuple[str, UUID]:
 
 def _agreed(work: Work, patient_id: UUID) -> bool:
     newest = work.db.scalars(
-        select(Consent.given).where(Consent.patient_id == patient_id, Consent.purpose == "share")
-        .order_by(Consent.recorded_at.desc(), Consent.id.desc()).limit(1)
-    ).first()  # fmt: skip
+        select(Consent.given)
+        .where(Consent.patient_id == patient_id, Consent.purpose == "share")
+        .order_by(Consent.recorded_at.desc(), Consent.id.desc())
+        .limit(1)
+    ).first()
     return bool(newest)
 
 
@@ -466,31 +487,58 @@ def _looks(work: Work, found: list[Share]) -> dict[str, tuple[int, datetime]]:
         return {}
     rows = work.db.execute(
         select(AuditEntry.subject_id, func.count(), func.max(AuditEntry.at))
-        .where(AuditEntry.patient_id.in_({str(s.patient_id) for s in found}), AuditEntry.subject_kind == "share",
-               AuditEntry.act == Permission.SHARED_VIEW, AuditEntry.outcome == "done")
+        .where(
+            AuditEntry.patient_id.in_({str(s.patient_id) for s in found}),
+            AuditEntry.subject_kind == "share",
+            AuditEntry.act == Permission.SHARED_VIEW,
+            AuditEntry.outcome == "done",
+        )
         .group_by(AuditEntry.subject_id)
-    )  # fmt: skip
+    )
     return {share_id: (count, last) for share_id, count, last in rows}
 
 
 def _image_counts(work: Work, share_ids: list[UUID]) -> dict[UUID, int]:
     rows = work.db.execute(
         select(ShareInstance.share_id, func.count())
-        .where(ShareInstance.share_id.in_(share_ids)).group_by(ShareInstance.share_id)
-    )  # fmt: skip
+        .where(ShareInstance.share_id.in_(share_ids))
+        .group_by(ShareInstance.share_id)
+    )
     return {share_id: count for share_id, count in rows}
 
 
-def _card(work: Work, share: Share, patient: Patient, study: Study, minter: str,
-          looked: tuple[int, datetime] | None, images: int) -> ShareCard:  # fmt: skip
+def _card(
+    work: Work,
+    share: Share,
+    patient: Patient,
+    study: Study,
+    minter: str,
+    looked: tuple[int, datetime] | None,
+    images: int,
+) -> ShareCard:
     state = _state(work, share)
     if state is LinkState.USED and share.left_at:
         state = LinkState.LEFT
     revoker = work.db.get(Person, share.revoked_by) if share.revoked_by else None
     ended = share.revoked_at or share.closed_at or share.left_at
     return ShareCard(
-        share.id, study.id, patient.id, f"{patient.family_name}, {patient.given_names}", study.accession,
-        study.description, state, share.note, minter, share.minted_at, share.expires_at, share.opened_at,
-        share.opened_with, *(looked or (0, None)), images, share.wrong_answers, work.rule("share_wrong_answers"),
-        ended, revoker.name if revoker else "",
-    )  # fmt: skip
+        share.id,
+        study.id,
+        patient.id,
+        f"{patient.family_name}, {patient.given_names}",
+        study.accession,
+        study.description,
+        state,
+        share.note,
+        minter,
+        share.minted_at,
+        share.expires_at,
+        share.opened_at,
+        share.opened_with,
+        *(looked or (0, None)),
+        images,
+        share.wrong_answers,
+        work.rule("share_wrong_answers"),
+        ended,
+        revoker.name if revoker else "",
+    )

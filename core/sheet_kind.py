@@ -62,8 +62,12 @@ def _roles_or_texts_problems(work: Work, person: Person, item: Payload) -> tuple
     if person.is_break_glass:
         return (SEALED,)
     problems = people.scope_problems(item.get("scope", ""), tuple(item.get("sites", ())))
-    problems += people.role_problems(work, tuple(item["roles"]), person.patient_id and str(person.patient_id),
-                                     person.referrer_id and str(person.referrer_id))  # fmt: skip
+    problems += people.role_problems(
+        work,
+        tuple(item["roles"]),
+        person.patient_id and str(person.patient_id),
+        person.referrer_id and str(person.referrer_id),
+    )
     problems += correction_problems(person, item)
     if person.directory != "local" and sorted(item["roles"]) != sorted(person.roles):
         problems += (
@@ -107,8 +111,10 @@ def _import_apply(work: Work, row: ChangeRequest) -> Payload:
 def _import_fill(work: Work, payload: Payload) -> Payload:
     known = _imported_people(work, payload)
     plain = {"scope": "", "sites": []} | dict.fromkeys(LENGTHS, "")
-    rows = [{**(_imported(known[str(item["person_id"])]) if item.get("person_id") else plain), **tidied(item)}
-            for item in payload["rows"]]  # fmt: skip
+    rows = [
+        {**(_imported(known[str(item["person_id"])]) if item.get("person_id") else plain), **tidied(item)}
+        for item in payload["rows"]
+    ]
     return {**payload, "rows": rows}
 
 

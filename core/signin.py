@@ -302,8 +302,14 @@ def _look_for(work: Work, login: str) -> _Seen:
         and not away_rests(work, person)
         and not strays
     )
-    return _Seen(person.id, person.login, person.directory, person.password_hash,
-                 _away_verifier(work, person) if cached and person.is_active else "", rests)  # fmt: skip
+    return _Seen(
+        person.id,
+        person.login,
+        person.directory,
+        person.password_hash,
+        _away_verifier(work, person) if cached and person.is_active else "",
+        rests,
+    )
 
 
 def _by_any_spelling(work: Work, login: str) -> Person | None:
@@ -379,8 +385,14 @@ def _ask_directory(work: Work, login: str, password: str) -> _Word:
         # It said no a moment ago; what it said before that opens nothing.
         return _Word("refused", entry.state, entry, is_counted=True)
     if answer.verdict is Verdict.RIGHT:
-        return _Word("right", answer.reason, entry, accounts.new_verifier(password), is_counted=True,
-                     in_reserve=counted == IN_RESERVE)  # fmt: skip
+        return _Word(
+            "right",
+            answer.reason,
+            entry,
+            accounts.new_verifier(password),
+            is_counted=True,
+            in_reserve=counted == IN_RESERVE,
+        )
     if answer.verdict is Verdict.HELD:
         return _Word("rests", answer.reason, entry, is_counted=True)
     outcome = "refused" if answer.verdict is Verdict.REFUSED else "wrong"
@@ -487,8 +499,13 @@ def _why_not_linked(work: Work, key: str, entry: Entry | None, *, made_earlier: 
         return "linked to another person"
     person = _by_entry(work, entry, lock=True)
     if person is not None and person.sso_id not in (None, key):
-        raise_alert(work, "guessing", f"A second identity at single sign-on came with the directory's id of {person.name}. It was "
-                    "refused. If it is theirs, ask for a new second factor: that takes the first one away.", about=person.id)  # fmt: skip
+        raise_alert(
+            work,
+            "guessing",
+            f"A second identity at single sign-on came with the directory's id of {person.name}. It was "
+            "refused. If it is theirs, ask for a new second factor: that takes the first one away.",
+            about=person.id,
+        )
         return "directory id of somebody else"
     return ""
 
@@ -516,8 +533,12 @@ def _newcomer(work: Work, entry: Entry | None, *, directory: str = "directory") 
     """Somebody of the directory comes for the first time: their groups say what they are."""
     if entry is None:
         raise WrongAnswer(WRONG)
-    account = {"login": entry.login, "name": readable(entry.name, other=entry.login[:120]), "roles": list(roles_for(work, entry.groups)),
-               "email": entry.email[:120]}  # fmt: skip
+    account = {
+        "login": entry.login,
+        "name": readable(entry.name, other=entry.login[:120]),
+        "roles": list(roles_for(work, entry.groups)),
+        "email": entry.email[:120],
+    }
     person = new_person(work, account, directory=directory, directory_id=entry.id)
     tell_of_admin(work, person)
     return person
@@ -581,14 +602,30 @@ def _second(work: Work, token: str, facts: dict[str, Any], reason: str) -> tuple
     return session, person
 
 
-def _exchange(work: Work, session: SignInSession, person: Person, *, method: str, facts: dict[str, Any],
-              reason: str, key: SecurityKey | None = None) -> str:  # fmt: skip
+def _exchange(
+    work: Work,
+    session: SignInSession,
+    person: Person,
+    *,
+    method: str,
+    facts: dict[str, Any],
+    reason: str,
+    key: SecurityKey | None = None,
+) -> str:
     session.ended_at, session.ended_why = work.now(), "exchanged"
     return _open(work, person, method=method, facts=facts, reason=reason, is_away=session.is_away, key=key)
 
 
-def _open(work: Work, person: Person, *, method: str, facts: dict[str, Any], reason: str = "",
-          is_away: bool = False, key: SecurityKey | None = None) -> str:  # fmt: skip
+def _open(
+    work: Work,
+    person: Person,
+    *,
+    method: str,
+    facts: dict[str, Any],
+    reason: str = "",
+    is_away: bool = False,
+    key: SecurityKey | None = None,
+) -> str:
     """The session itself: a token that was never seen before."""
     facts["method"] = method
     person.last_sign_in_at = work.now()
@@ -601,5 +638,13 @@ def _open(work: Work, person: Person, *, method: str, facts: dict[str, Any], rea
         raise_alert(
             work, "break-glass", f"The sealed account {person.login} was used: {reason}", about=person.id
         )
-    return new_session(work, person, stage="open", lasts=lasts, method=method, reason=reason if person.is_break_glass else "",
-                       is_away=is_away, key=key)  # fmt: skip
+    return new_session(
+        work,
+        person,
+        stage="open",
+        lasts=lasts,
+        method=method,
+        reason=reason if person.is_break_glass else "",
+        is_away=is_away,
+        key=key,
+    )

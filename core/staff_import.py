@@ -175,12 +175,19 @@ def _held_against(row: PlannedRow, account: _Account | None) -> PlannedRow:
             row, "This is a patient's or a referring doctor's account: no sheet changes it.", "login"
         )
     if account.directory != "local" and any(change.field in ("name", "email") for change in row.changes):
-        return _refused(row, f"Their name and e-mail come from the directory: change them there, and write '{account.known.name}' and "
-                        f"'{account.known.email}' here.", "name")  # fmt: skip
+        return _refused(
+            row,
+            f"Their name and e-mail come from the directory: change them there, and write '{account.known.name}' and "
+            f"'{account.known.email}' here.",
+            "name",
+        )
     if account.directory != "local" and any(change.field == "roles" for change in row.changes):
         kept = "; ".join(sorted(account.known.roles))
-        return _refused(row, f"Their roles come from their groups in the directory: change the groups, and write '{kept}' here.",
-                        "roles")  # fmt: skip
+        return _refused(
+            row,
+            f"Their roles come from their groups in the directory: change the groups, and write '{kept}' here.",
+            "roles",
+        )
     return row
 
 
@@ -188,8 +195,12 @@ def _not_twice(row: PlannedRow, had_it: Known | None) -> PlannedRow:
     """A list that still has the login of before would give one person a second account."""
     if row.what != "new" or had_it is None:
         return row
-    return _refused(row, f"{had_it.name} signed in as '{row.login}' before, and signs in as '{had_it.login}' now: write that. Is it "
-                    "somebody else, who shall have this login? Add them under People.", "login")  # fmt: skip
+    return _refused(
+        row,
+        f"{had_it.name} signed in as '{row.login}' before, and signs in as '{had_it.login}' now: write that. Is it "
+        "somebody else, who shall have this login? Add them under People.",
+        "login",
+    )
 
 
 def _keep_an_admin(rows: tuple[PlannedRow, ...], accounts: Mapping[str, _Account]) -> tuple[PlannedRow, ...]:
@@ -221,9 +232,17 @@ def _wanted(row: PlannedRow, accounts: Mapping[str, _Account]) -> dict[str, Any]
     """The row as the request keeps it; of somebody known with every field, so that all of it is approved."""
     wanted = row.wanted
     assert wanted is not None
-    said = {"line": row.line, "login": wanted.login, "name": wanted.name, "roles": list(wanted.roles),
-            "registration": wanted.registration, "practice_number": wanted.practice_number, "email": wanted.email,
-            "scope": wanted.scope, "sites": list(wanted.sites)}  # fmt: skip
+    said = {
+        "line": row.line,
+        "login": wanted.login,
+        "name": wanted.name,
+        "roles": list(wanted.roles),
+        "registration": wanted.registration,
+        "practice_number": wanted.practice_number,
+        "email": wanted.email,
+        "scope": wanted.scope,
+        "sites": list(wanted.sites),
+    }
     account = accounts.get(wanted.login)
     return said | {"person_id": str(account.id)} if account else said
 
@@ -245,5 +264,9 @@ def _waiting(work: Work, request_id: UUID) -> list[tuple[Person, bool]]:
         and item["login"] in made
         and standing_of(work, made[item["login"]]) == "waits"
     ]
-    slips = set(work.db.scalars(select(Activation.person_id).where(Activation.used_at.is_(None), Activation.ends_at > work.now())))  # fmt: skip
+    slips = set(
+        work.db.scalars(
+            select(Activation.person_id).where(Activation.used_at.is_(None), Activation.ends_at > work.now())
+        )
+    )
     return [(p, p.id in slips) for p in new if str(p.id) != work.actor.id]

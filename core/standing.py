@@ -64,9 +64,10 @@ def _doubtful(work: Work, admins: list[Person]) -> set[UUID]:
     if not checked_at:
         return found
     query = select(ChangeRequest).where(
-        ChangeRequest.person_id.in_(list(checked_at)), ChangeRequest.kind.in_(("directory-account", "directory-groups")),
+        ChangeRequest.person_id.in_(list(checked_at)),
+        ChangeRequest.kind.in_(("directory-account", "directory-groups")),
         ChangeRequest.state.in_(("carrying", "done")),
-    )  # fmt: skip
+    )
     for row in work.db.scalars(query):
         # Leaving any group counts until the directory was asked again: which of them gives what may change meanwhile.
         takes = row.payload.get("enabled") is False or bool(row.payload.get("remove"))
@@ -102,20 +103,26 @@ def asked_for_by_me(work: Work, *people: Person) -> frozenset[UUID]:
     if not others:
         return frozenset()
     kinds = ("add-person", "set-roles", "import", *_RESETS)
-    asked = list(work.db.scalars(
-        select(ChangeRequest).where(ChangeRequest.asked_by == me, ChangeRequest.state == "done", ChangeRequest.kind.in_(kinds))
-    ))  # fmt: skip
+    asked = list(
+        work.db.scalars(
+            select(ChangeRequest).where(
+                ChangeRequest.asked_by == me, ChangeRequest.state == "done", ChangeRequest.kind.in_(kinds)
+            )
+        )
+    )
     wanted = {
-        whom for row in asked for item in row.payload.get("rows", [row.payload]) if Role.ADMIN in item.get("roles", ())
+        whom
+        for row in asked
+        for item in row.payload.get("rows", [row.payload])
+        if Role.ADMIN in item.get("roles", ())
         for whom in (row.person_id, fold_login(item.get("login", "")))
-    }  # fmt: skip
+    }
     reset = {row.person_id for row in asked if row.kind in _RESETS}
     wanted |= {p.id for p in admins if p.id in reset and _has_neither_half(p)}
     # A sheet knows its people by their logins, and somebody may have been given another one since.
     return frozenset(
-        p.id for p in admins
-        if others - {p.id} and wanted & {p.id, p.login, *former_logins(p.former_names)}
-    )  # fmt: skip
+        p.id for p in admins if others - {p.id} and wanted & {p.id, p.login, *former_logins(p.former_names)}
+    )
 
 
 def _has_neither_half(p: Person) -> bool:

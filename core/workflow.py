@@ -139,13 +139,24 @@ def book(work: Work, booking: Booking) -> UUID:
             raise Refused("Please mend what is marked.", problems=problems)
         now = work.now()
         study = Study(
-            id=work.new_id(), patient_id=booking.patient_id, referrer_id=booking.referrer_id,
-            accession=f"{work.house.origin}{work.number('accession'):08d}", study_uid=new_study_uid(work),
-            examination=booking.examination, description=booking.description, modality=booking.modality,
-            clinical_history=tidy(booking.clinical_history), urgency=booking.urgency,
-            place_of_service=booking.place_of_service, booked_for_at=booking.booked_for_at, status=Status.BOOKED,
-            status_at=now, image_count=0, image_digest="", attached_instance="",
-        )  # fmt: skip
+            id=work.new_id(),
+            patient_id=booking.patient_id,
+            referrer_id=booking.referrer_id,
+            accession=f"{work.house.origin}{work.number('accession'):08d}",
+            study_uid=new_study_uid(work),
+            examination=booking.examination,
+            description=booking.description,
+            modality=booking.modality,
+            clinical_history=tidy(booking.clinical_history),
+            urgency=booking.urgency,
+            place_of_service=booking.place_of_service,
+            booked_for_at=booking.booked_for_at,
+            status=Status.BOOKED,
+            status_at=now,
+            image_count=0,
+            image_digest="",
+            attached_instance="",
+        )
         work.db.add(study)
         work.db.flush()
         _remember(work, study, "book", "", Status.BOOKED)
@@ -199,10 +210,18 @@ def take_out(work: Work, filters: Filters = Filters(), *, code: str = "") -> byt
 
 def _taken(row: BoardRow) -> tuple[str, ...]:
     return (
-        LOOKS[row.status].label, URGENCIES.get(row.urgency, row.urgency), say_time(row.booked_for_at), row.patient,
-        say_day(row.born_on), row.file_number, row.accession, row.description, row.modality, row.referrer,
+        LOOKS[row.status].label,
+        URGENCIES.get(row.urgency, row.urgency),
+        say_time(row.booked_for_at),
+        row.patient,
+        say_day(row.born_on),
+        row.file_number,
+        row.accession,
+        row.description,
+        row.modality,
+        row.referrer,
         row.radiologist,
-    )  # fmt: skip
+    )
 
 
 def open_study(work: Work, study_id: UUID) -> StudyCard:
@@ -240,16 +259,22 @@ def move(work: Work, study: Study, step: str) -> None:
     before, study.status, study.status_at = study.status, row.after, work.now()
     _remember(work, study, step, before, row.after)
     for kind in row.starts:
-        work.errand(kind, key=f"{kind}:{study.id}:{study.signed_version_id}", study=str(study.id),
-                    version=str(study.signed_version_id))  # fmt: skip
+        work.errand(
+            kind,
+            key=f"{kind}:{study.id}:{study.signed_version_id}",
+            study=str(study.id),
+            version=str(study.signed_version_id),
+        )
     work.db.flush()
 
 
 def _consent_recorded(work: Work, study: Study) -> str | None:
     newest = work.db.scalars(
-        select(Consent.given).where(Consent.patient_id == study.patient_id, Consent.purpose == "examination")
-        .order_by(Consent.recorded_at.desc(), Consent.id.desc()).limit(1)
-    ).first()  # fmt: skip
+        select(Consent.given)
+        .where(Consent.patient_id == study.patient_id, Consent.purpose == "examination")
+        .order_by(Consent.recorded_at.desc(), Consent.id.desc())
+        .limit(1)
+    ).first()
     return (
         None if newest else "Record the patient's consent to the examination first (on the patient's page)."
     )
@@ -346,17 +371,30 @@ def card_of(work: Work, study: Study) -> StudyCard:
     """The card, for verbs inside their own gate."""
     row = work.db.execute(_rows().where(Study.id == study.id)).one()
     events = work.db.execute(
-        select(StudyEvent, Person.name).outerjoin(Person, Person.id == StudyEvent.by)
-        .where(StudyEvent.study_id == study.id).order_by(StudyEvent.at, StudyEvent.id)
-    )  # fmt: skip
+        select(StudyEvent, Person.name)
+        .outerjoin(Person, Person.id == StudyEvent.by)
+        .where(StudyEvent.study_id == study.id)
+        .order_by(StudyEvent.at, StudyEvent.id)
+    )
     moves = tuple(Move(e.step, e.before, e.after, e.at, name or "Sorg") for e, name in events)
     held = bool(study.lease_until and study.lease_until > work.now())
     return StudyCard(
-        _board_row(row), study.clinical_history, study.place_of_service, study.study_uid, study.orthanc_id,
-        study.image_digest, study.radiologist_id, study.lease_by if held else None,
-        name_of(work, study.lease_by) if held else "", study.lease_until if held else None, study.current_version_id,
-        study.signed_version_id, study.attached_instance, moves, offers(Status(study.status), work.may),
-    )  # fmt: skip
+        _board_row(row),
+        study.clinical_history,
+        study.place_of_service,
+        study.study_uid,
+        study.orthanc_id,
+        study.image_digest,
+        study.radiologist_id,
+        study.lease_by if held else None,
+        name_of(work, study.lease_by) if held else "",
+        study.lease_until if held else None,
+        study.current_version_id,
+        study.signed_version_id,
+        study.attached_instance,
+        moves,
+        offers(Status(study.status), work.may),
+    )
 
 
 def name_of(work: Work, person_id: UUID | None) -> str:
@@ -384,8 +422,11 @@ def _booking_problems(b: Booking) -> tuple[Problem, ...]:
     if not (b.place_of_service.isascii() and b.place_of_service.isdigit() and len(b.place_of_service) == 2):
         problems.append(Problem("no-place", "The place of service has two digits.", "place_of_service"))
     if len(b.clinical_history) > _LONGEST_HISTORY:
-        problems.append(Problem("history-long", "The clinical history is longer than 10 000 characters.",
-                                "clinical_history"))  # fmt: skip
+        problems.append(
+            Problem(
+                "history-long", "The clinical history is longer than 10 000 characters.", "clinical_history"
+            )
+        )
     return tuple(problems)
 
 
@@ -473,5 +514,15 @@ def _board_row(row: Row) -> BoardRow:
 
 def _remember(work: Work, study: Study, step: str, before: str, after: str) -> None:
     by = UUID(int=0) if work.actor.id == "system" else work.actor.person
-    work.db.add(StudyEvent(id=work.new_id(), origin=work.house.origin, study_id=study.id, step=step, before=before,
-                           after=after, at=work.now(), by=by))  # fmt: skip
+    work.db.add(
+        StudyEvent(
+            id=work.new_id(),
+            origin=work.house.origin,
+            study_id=study.id,
+            step=step,
+            before=before,
+            after=after,
+            at=work.now(),
+            by=by,
+        )
+    )

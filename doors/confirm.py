@@ -32,9 +32,16 @@ class ConfirmDesk:
     """A code or a key, and back. confirm, nothing: the two pages; unknown: the sentence for a purpose that is none."""
 
     def __init__(
-        self, manners: Manners, *, at: str, sign_in: str, purposes: dict[str, str], unknown: str,
-        confirm: Callable[..., str], nothing: Callable[..., str],
-    ) -> None:  # fmt: skip
+        self,
+        manners: Manners,
+        *,
+        at: str,
+        sign_in: str,
+        purposes: dict[str, str],
+        unknown: str,
+        confirm: Callable[..., str],
+        nothing: Callable[..., str],
+    ) -> None:
         self.manners, self.at, self._sign_in = manners, at, sign_in
         self._purposes, self._unknown = purposes, unknown
         self._confirm, self._nothing = confirm, nothing
@@ -88,9 +95,12 @@ class ConfirmDesk:
         wish = self.manners.local_path(said.get("next"))
         try:
             await self.manners.person(
-                request, factors.prove_by_key, purpose=said["purpose"], answer=said.get("answer"),
+                request,
+                factors.prove_by_key,
+                purpose=said["purpose"],
+                answer=said.get("answer"),
                 origin=self.manners.origin(request),
-            )  # fmt: skip
+            )
             return await self.manners.rotate(request, self.manners.go(wish))
         except Denied as error:
             return self.manners.no(error.sentence, status=403, go=self.manners.with_next(self._sign_in, wish))

@@ -289,9 +289,14 @@ class Manners(ABC):
     ) -> None:
         """A cookie that no script reads and no other site's link sends."""
         answer.set_cookie(
-            name, value, path=path or self.cookies.path, max_age=max_age, httponly=True, samesite="strict",
+            name,
+            value,
+            path=path or self.cookies.path,
+            max_age=max_age,
+            httponly=True,
+            samesite="strict",
             secure=self.https,
-        )  # fmt: skip
+        )
 
     def drop(self, answer: Response, name: str, *, path: str = "") -> None:
         """Forget a cookie; named whole, since a browser under HTTPS ignores anything less."""

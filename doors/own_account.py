@@ -102,9 +102,15 @@ class AccountDesk:
         mine = await self.manners.person(request, factors.mine)
         elsewhere = len(await self.manners.person(request, sessions.my_sessions)) - 1 if done or said else 0
         return await self.manners.show(
-            request, self.pages.keys, mine=mine, done=done, said=said, elsewhere=elsewhere, status=status,
+            request,
+            self.pages.keys,
+            mine=mine,
+            done=done,
+            said=said,
+            elsewhere=elsewhere,
+            status=status,
             why_no_keys=self.manners.why_no_keys(request),
-        )  # fmt: skip
+        )
 
     async def new_key(self, request: Request) -> Response:
         if self.manners.why_no_keys(request):
@@ -123,9 +129,12 @@ class AccountDesk:
     async def take_key(self, request: Request) -> Response:
         said = await self.manners.said(request)
         answer = await self._of_key(
-            request, factors.finish_key, lambda _: self.manners.go(f"{self.at.keys}?done=added"),
-            answer=said.get("answer"), name=str(said.get("name", ""))[:60],
-        )  # fmt: skip
+            request,
+            factors.finish_key,
+            lambda _: self.manners.go(f"{self.at.keys}?done=added"),
+            answer=said.get("answer"),
+            name=str(said.get("name", ""))[:60],
+        )
         # The key was touched in this session, and may have opened more than was open before.
         if answer.status_code >= 400:
             return answer

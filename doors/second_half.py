@@ -24,9 +24,16 @@ class SecondHalfDesk:
     """
 
     def __init__(
-        self, manners: Manners, *, at: str, key_at: str, begin: str, begin_again: BeginAgain,
-        code: Callable[..., str], recovery: Callable[..., str],
-    ) -> None:  # fmt: skip
+        self,
+        manners: Manners,
+        *,
+        at: str,
+        key_at: str,
+        begin: str,
+        begin_again: BeginAgain,
+        code: Callable[..., str],
+        recovery: Callable[..., str],
+    ) -> None:
         self.manners, self.at, self.key_at, self.begin = manners, at, key_at, begin
         self._begin_page, self._code, self._recovery = begin_again, code, recovery
 
@@ -100,12 +107,20 @@ class SecondHalfDesk:
             return self.manners.welcome(self.manners.go(wish), token)
 
         return await self._of_key(
-            request, signin.check_key, enter,
-            answer=said.get("answer"), reason=str(said.get("reason", ""))[:300],
-        )  # fmt: skip
+            request,
+            signin.check_key,
+            enter,
+            answer=said.get("answer"),
+            reason=str(said.get("reason", ""))[:300],
+        )
 
-    async def _of_key(self, request: Request, verb: Callable[..., Any], then: Callable[[Any], Awaitable[Response]],
-                      **how: Any) -> Response:  # fmt: skip
+    async def _of_key(
+        self,
+        request: Request,
+        verb: Callable[..., Any],
+        then: Callable[[Any], Awaitable[Response]],
+        **how: Any,
+    ) -> Response:
         if sentence := self.manners.why_no_keys(request):
             return self.manners.no(sentence, status=400)
         try:
@@ -127,13 +142,26 @@ class SecondHalfDesk:
         return await self.manners.stranger(request, signin.second_half, token=self._first(request))
 
     async def _page(
-        self, request: Request, half: SecondHalf, *said: str, next: str, use: str, reason: str = "", status: int = 200
-    ) -> Response:  # fmt: skip
+        self,
+        request: Request,
+        half: SecondHalf,
+        *said: str,
+        next: str,
+        use: str,
+        reason: str = "",
+        status: int = 200,
+    ) -> Response:
         draw = self._recovery if use == "recovery" and half.recovery else self._code
         return await self.manners.show(
-            request, draw, status=status, half=half, said=said, next=next, reason=reason,
+            request,
+            draw,
+            status=status,
+            half=half,
+            said=said,
+            next=next,
+            reason=reason,
             why_no_keys=self.manners.why_no_keys(request),
-        )  # fmt: skip
+        )
 
     async def _begin_again(
         self, request: Request, error: SorgError, *, next: str, status: int = 401

@@ -140,9 +140,12 @@ class SlipDesk:
             return self.manners.onward(f"{self.at}/password")
         try:
             codes = await self.manners.stranger(
-                request, activation.finish, slip=self._slip(request), code=form.get("code", "")[:12],
+                request,
+                activation.finish,
+                slip=self._slip(request),
+                code=form.get("code", "")[:12],
                 box=self.manners.held(request, self._chosen_cookie, longest=_LONGEST_BOX),
-            )  # fmt: skip
+            )
         except Away:
             return await self._app_page(request, form, view, self.pages.away, status=503)
         except WrongAnswer as error:

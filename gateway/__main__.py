@@ -24,11 +24,19 @@ def main() -> None:
     for sentence in settings.unencrypted(chosen):
         print(sentence, file=sys.stderr)
     app = create(
-        house, images, https=chosen.https, listens=(chosen.gateway_host, chosen.gateway_port),
+        house,
+        images,
+        https=chosen.https,
+        listens=(chosen.gateway_host, chosen.gateway_port),
         origins=settings.gateway_origins(chosen),
-    )  # fmt: skip
-    uvicorn.run(app, host=chosen.gateway_host, port=chosen.gateway_port, forwarded_allow_ips=settings.proxies(chosen),
-                **SERVER)  # fmt: skip
+    )
+    uvicorn.run(
+        app,
+        host=chosen.gateway_host,
+        port=chosen.gateway_port,
+        forwarded_allow_ips=settings.proxies(chosen),
+        **SERVER,
+    )
 
 
 if __name__ == "__main__":

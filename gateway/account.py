@@ -80,9 +80,14 @@ class Accounts:
             chosen_cookie=prefix + CHOSEN,
         )
         second = SecondHalfDesk(
-            self.manners, at=f"{HERE}/code", key_at=f"{HERE}/code/key", begin=HERE, begin_again=self._sign_in_page,
-            code=pages.code, recovery=pages.recovery,
-        )  # fmt: skip
+            self.manners,
+            at=f"{HERE}/code",
+            key_at=f"{HERE}/code/key",
+            begin=HERE,
+            begin_again=self._sign_in_page,
+            code=pages.code,
+            recovery=pages.recovery,
+        )
         calmly = self.manners.calmly
         return [
             *calmly(
@@ -161,8 +166,14 @@ class Accounts:
             return self._out(request)
         number = int(page[:6]) if page.isascii() and page.isdigit() else 1
         mine: OwnStudies = self.desk.ask(own_studies.my_studies, search=search, page=number, by=actor)
-        return self.manners.drawn(request, pages.studies, mine=mine, name=actor.name, search=search,
-                          is_referrer=Role.REFERRER in actor.roles)  # fmt: skip
+        return self.manners.drawn(
+            request,
+            pages.studies,
+            mine=mine,
+            name=actor.name,
+            search=search,
+            is_referrer=Role.REFERRER in actor.roles,
+        )
 
     async def to_view(self, request: Request) -> Response:
         return self.manners.onward(f"{STUDIES}/{request.path_params['id']}/view/")
@@ -179,8 +190,16 @@ class Accounts:
     def _manifest(self, request: Request, actor: Actor) -> Response:
         study: OpenedStudy = self.desk.ask(own_studies.open_own_study, _id(request), by=actor)
         holder = "referrer" if study.is_referrer else "patient"
-        return JSONResponse(manifest_of(study.images, self.desk.front_door(request), signed_at=study.signed_at,
-                                        signed_by=study.signed_by, text=study.text, holder=holder))  # fmt: skip
+        return JSONResponse(
+            manifest_of(
+                study.images,
+                self.desk.front_door(request),
+                signed_at=study.signed_at,
+                signed_by=study.signed_by,
+                text=study.text,
+                holder=holder,
+            )
+        )
 
     async def image(self, request: Request) -> Response:
         return await self.desk.in_thread(self._with_account, request, self._image)

@@ -41,9 +41,16 @@ def hidden(**values: str) -> str:
 
 
 def key_form(
-    token: str, *, button: str, options: str, answer: str, fields: str = "", makes: bool = False, either: bool = False,
+    token: str,
+    *,
+    button: str,
+    options: str,
+    answer: str,
+    fields: str = "",
+    makes: bool = False,
+    either: bool = False,
     **kept: str,
-) -> str:  # fmt: skip
+) -> str:
     """The button that a finger or a face answers; the script shows it where the browser can. either: a code follows."""
     inside = (
         f"{hidden(token=token, **kept)}{fields}<button>{icon('finger')}<span>{escape(button)}</span></button>"

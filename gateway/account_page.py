@@ -79,18 +79,32 @@ def sign_in(practice: FrontDoor, *, form: str, login: str = "", said: tuple[str,
     return frame.page(practice, "Sign in", body)
 
 
-def code(practice: FrontDoor, *, form: str, half: SecondHalf, said: tuple[str, ...] = (), why_no_keys: str = "",
-         next: str = "", reason: str = "") -> str:  # fmt: skip
+def code(
+    practice: FrontDoor,
+    *,
+    form: str,
+    half: SecondHalf,
+    said: tuple[str, ...] = (),
+    why_no_keys: str = "",
+    next: str = "",
+    reason: str = "",
+) -> str:
     """The second question: a finger or face where there is a key, the code of the app, or paper."""
     if not (half.code or half.recovery or half.key):
         return _not_set_up(practice)
     by_key, wish = half.key and not why_no_keys, next if next.startswith("/account/me") else ""
     key = (
-        frame.key_form(form, button="Use fingerprint or face", options="/account/code/key/options", answer="/account/code/key",
-                       either=half.code, next=wish)
+        frame.key_form(
+            form,
+            button="Use fingerprint or face",
+            options="/account/code/key/options",
+            answer="/account/code/key",
+            either=half.code,
+            next=wish,
+        )
         if by_key
         else ""
-    )  # fmt: skip
+    )
     fields = frame.six_digits(
         "The app on your phone shows it beside the word Sorg. It changes every half minute.", focus=not by_key
     )
@@ -107,8 +121,16 @@ def code(practice: FrontDoor, *, form: str, half: SecondHalf, said: tuple[str, .
     return frame.page(practice, "One more step", body, script=by_key)
 
 
-def recovery(practice: FrontDoor, *, form: str, half: SecondHalf, said: tuple[str, ...] = (), why_no_keys: str = "",
-             next: str = "", reason: str = "") -> str:  # fmt: skip
+def recovery(
+    practice: FrontDoor,
+    *,
+    form: str,
+    half: SecondHalf,
+    said: tuple[str, ...] = (),
+    why_no_keys: str = "",
+    next: str = "",
+    reason: str = "",
+) -> str:
     """The second question, answered from paper."""
     wish = next if next.startswith("/account/me") else ""
     fields = frame.code_from_paper(
@@ -216,9 +238,13 @@ def password(practice: FrontDoor, *, form: str, view: SlipView, said: tuple[str,
         intro = f"Good day, {escape(view.name)}. Your name for signing in is <strong>{escape(view.login)}</strong>."
         help = f"""At least {SHORTEST} characters. A few words that only you put together are best. Nobody at the practice
 ever sees it."""
-        fields = known + frame.new_password(
-            "password", "Your new password", help=help, focus=True, shortest=SHORTEST, longest=LONGEST
-        ) + frame.new_password("again", "The same once more", shortest=SHORTEST, longest=LONGEST)  # fmt: skip
+        fields = (
+            known
+            + frame.new_password(
+                "password", "Your new password", help=help, focus=True, shortest=SHORTEST, longest=LONGEST
+            )
+            + frame.new_password("again", "The same once more", shortest=SHORTEST, longest=LONGEST)
+        )
     else:
         intro = f"Good day, {escape(view.name)}. Show that it is you: with the password that you have."
         fields = f"""{known}<label for="password">Password</label>
@@ -274,8 +300,15 @@ keep your bank card.</p>
 # The list -------------------------------------------------------------------------------------------------------
 
 
-def studies(practice: FrontDoor, *, form: str, mine: OwnStudies, name: str, search: str = "",
-            is_referrer: bool = False) -> str:  # fmt: skip
+def studies(
+    practice: FrontDoor,
+    *,
+    form: str,
+    mine: OwnStudies,
+    name: str,
+    search: str = "",
+    is_referrer: bool = False,
+) -> str:
     """A patient's own signed studies, or a doctor's referrals; newest first."""
     title = "Your referrals" if is_referrer else "Your examinations"
     if not mine.all:

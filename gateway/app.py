@@ -59,8 +59,15 @@ SERVER = {
 class Gateway(Desk):
     """The routes of a link, and what is around both doors."""
 
-    def __init__(self, house: House, images: Images, *, https: bool = False, origins: tuple[str, ...] = (),
-                 clock: Callable[[], float] = time.monotonic) -> None:  # fmt: skip
+    def __init__(
+        self,
+        house: House,
+        images: Images,
+        *,
+        https: bool = False,
+        origins: tuple[str, ...] = (),
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         super().__init__(house, images, https=https, origins=origins)
         self.by_address = Buckets(size=10, seconds_each=6, clock=clock)
         self.by_all = Buckets(size=60, seconds_each=1, clock=clock)
@@ -110,8 +117,13 @@ class Gateway(Desk):
     def _redeem(self, request: Request, token: str, said: landing.Answer, view: LinkView) -> Response:
         agent = request.headers.get("user-agent", "")
         try:
-            opened = self.ask(sharing.redeem, token, born_on=said.born_on or local_day(self.house.clock()),
-                               agent=agent, by=self.stranger(request))  # fmt: skip
+            opened = self.ask(
+                sharing.redeem,
+                token,
+                born_on=said.born_on or local_day(self.house.clock()),
+                agent=agent,
+                by=self.stranger(request),
+            )
         except WrongAnswer as wrong:
             view = self.ask(sharing.look_at, token, by=self.stranger(request))
             if view.state is LinkState.WAITING:
@@ -140,8 +152,15 @@ class Gateway(Desk):
         return onward
 
     def _set_cookie(self, answer: Response, name: str, value: str, *, path: str, seconds: int) -> None:
-        answer.set_cookie(name, value, max_age=max(0, seconds), path=path, httponly=True, samesite="strict",
-                          secure=self.https)  # fmt: skip
+        answer.set_cookie(
+            name,
+            value,
+            max_age=max(0, seconds),
+            path=path,
+            httponly=True,
+            samesite="strict",
+            secure=self.https,
+        )
 
     # What the link opens. Every request asks the database again: nothing about a permission is remembered here.
 
@@ -151,8 +170,16 @@ class Gateway(Desk):
     def _manifest(self, actor: Actor) -> Response:
         study = self.ask(sharing.open_shared, by=actor)
         practice = self.ask(sharing.front_door, by=nobody(channel="gateway", address=actor.address))
-        return JSONResponse(manifest_of(study.images, practice, signed_at=study.signed_at, signed_by=study.signed_by,
-                                        text=study.text, until=study.until))  # fmt: skip
+        return JSONResponse(
+            manifest_of(
+                study.images,
+                practice,
+                signed_at=study.signed_at,
+                signed_by=study.signed_by,
+                text=study.text,
+                until=study.until,
+            )
+        )
 
     async def report(self, request: Request) -> Response:
         return await self.in_thread(self._with_visit, request, self._report)
@@ -237,16 +264,26 @@ class Gateway(Desk):
     async def nothing_here(self, request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)
         sentences = {404: "There is nothing at this address.", 405: "This address does not take that."}
-        return sentence_of(sentences.get(error.status_code, "This cannot be done here."), error.status_code,
-                         dict(error.headers or {}))  # fmt: skip
+        return sentence_of(
+            sentences.get(error.status_code, "This cannot be done here."),
+            error.status_code,
+            dict(error.headers or {}),
+        )
 
     async def nobody_there(self, request: Request, error: Exception) -> Response:
         """They left in the middle of their form; nobody reads this."""
         return Response(status_code=400)
 
 
-def create(house: House, images: Images, *, https: bool = False, listens: tuple[str, int] | None = None,
-           origins: tuple[str, ...] = (), clock: Callable[[], float] = time.monotonic) -> Starlette:  # fmt: skip
+def create(
+    house: House,
+    images: Images,
+    *,
+    https: bool = False,
+    listens: tuple[str, int] | None = None,
+    origins: tuple[str, ...] = (),
+    clock: Callable[[], float] = time.monotonic,
+) -> Starlette:
     """The gateway of one practice. `listens`: its own address and port, when a proxy stands before it.
 
     origins: where the practice says that it is, for passkeys.
@@ -270,14 +307,20 @@ def create(house: House, images: Images, *, https: bool = False, listens: tuple[
             Route("/view/{path:path}", ViewerFiles().serve),
             *accounts.routes(),
             Route("/health", gateway.health),
-            Route("/robots.txt", lambda request: Response("User-agent: *\nDisallow: /\n", media_type="text/plain")),
+            Route(
+                "/robots.txt",
+                lambda request: Response("User-agent: *\nDisallow: /\n", media_type="text/plain"),
+            ),
         ],
         exception_handlers={
-            Refused: gateway.refused, Outside: gateway.away, Unfit: gateway.away, HTTPException: gateway.nothing_here,
+            Refused: gateway.refused,
+            Outside: gateway.away,
+            Unfit: gateway.away,
+            HTTPException: gateway.nothing_here,
             ClientDisconnect: gateway.nobody_there,
         },
         middleware=[Middleware(FrontGuard, hosts=frozenset(hosts), https=https)],
-    )  # fmt: skip
+    )
 
 
 def _seat(token: str) -> str:

@@ -60,8 +60,16 @@ class Desk:
         return StreamingResponse(fetched.pieces, media_type="application/dicom", headers=size)
 
 
-def manifest_of(images: ImageSet, practice: FrontDoor, *, signed_at: datetime, signed_by: str, text: str,
-                until: datetime | None = None, holder: str = "link") -> dict[str, Any]:  # fmt: skip
+def manifest_of(
+    images: ImageSet,
+    practice: FrontDoor,
+    *,
+    signed_at: datetime,
+    signed_by: str,
+    text: str,
+    until: datetime | None = None,
+    holder: str = "link",
+) -> dict[str, Any]:
     """What the viewer reads (viewer/src/api.ts). holder: link, patient or referrer."""
     return {
         "study": {

@@ -42,9 +42,13 @@ class OrthancImages:
         if auth:
             headers |= urllib3.make_headers(basic_auth=":".join(auth))
         self._pool = urllib3.connection_from_url(
-            url, maxsize=connections, block=False, headers=headers, timeout=Timeout(connect=3, read=30),
+            url,
+            maxsize=connections,
+            block=False,
+            headers=headers,
+            timeout=Timeout(connect=3, read=30),
             retries=Retry(total=1, connect=0, read=1, status=0, other=1, redirect=0, backoff_factor=0),
-        )  # fmt: skip
+        )
 
     def fetch(self, instance_id: str) -> Fetched:
         """Begin to fetch one image. Raises Away or Missing in words for the patient."""

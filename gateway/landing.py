@@ -72,15 +72,19 @@ ENDINGS = {
 }  # fmt: skip
 BUSY = Ending("clock", "warn", "Too many tries just now", "Please wait a minute, then open your link again.")
 AWAY = Ending(
-    "clock", "warn", "We cannot open your images just now",
+    "clock",
+    "warn",
+    "We cannot open your images just now",
     "The practice's computer has a fault. Nothing is lost, and your link was not used up: try again in a few minutes.",
-)  # fmt: skip
+)
 TOO_LONG_OPEN = (
     "Please type it once more: the page had been open for a while, or your browser refused our cookie."
 )
 
 
-def question(view: LinkView, *, path: str, form_token: str, said: str = "", typed: tuple[str, str, str] = ("", "", "")) -> str:  # fmt: skip
+def question(
+    view: LinkView, *, path: str, form_token: str, said: str = "", typed: tuple[str, str, str] = ("", "", "")
+) -> str:
     """The fresh page, or the same page after an answer that did not fit (`said`)."""
     fields = "".join(
         f'<div><label for="{name}">{label}</label><input id="{name}" name="{name}" inputmode="numeric" '

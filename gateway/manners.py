@@ -58,9 +58,13 @@ class AccountManners(Manners):
     @property
     def cookies(self) -> Cookies:
         return Cookies(
-            self.prefix + SESSION, self.prefix + HALF, f"{HERE}/code", self.prefix + FORM, path=HERE,
+            self.prefix + SESSION,
+            self.prefix + HALF,
+            f"{HERE}/code",
+            self.prefix + FORM,
+            path=HERE,
             form_lasts_s=FORM_LASTS_S,
-        )  # fmt: skip
+        )
 
     @property
     def not_done(self) -> Callable[..., str]:

@@ -32,9 +32,14 @@ class OwnAccount(AccountDesk):
 
     def routes(self) -> list[Route]:
         confirm = ConfirmDesk(
-            self.manners, at=pages.CONFIRM, sign_in=HERE, purposes=pages.PURPOSES, unknown=pages.UNKNOWN,
-            confirm=pages.confirm, nothing=pages.nothing,
-        )  # fmt: skip
+            self.manners,
+            at=pages.CONFIRM,
+            sign_in=HERE,
+            purposes=pages.PURPOSES,
+            unknown=pages.UNKNOWN,
+            confirm=pages.confirm,
+            nothing=pages.nothing,
+        )
         return [Route(pages.ME, self.me, methods=["GET"]), *super().routes(), *confirm.routes()]
 
     async def me(self, request: Request) -> Response:
@@ -43,11 +48,18 @@ class OwnAccount(AccountDesk):
     async def sessions_page(self, request: Request, *said: str, status: int = 200) -> Response:
         ask = self.manners.person
         return await self.manners.show(
-            request, pages.me, status=status, said=said, done=self._done(request), name=request.scope["actor"].name,
-            mine=await ask(request, factors.mine), open_now=await ask(request, sessions.my_sessions),
+            request,
+            pages.me,
+            status=status,
+            said=said,
+            done=self._done(request),
+            name=request.scope["actor"].name,
+            mine=await ask(request, factors.mine),
+            open_now=await ask(request, sessions.my_sessions),
             lately=await ask(request, sessions.my_sign_ins, size=_LATELY),
-            kept=await ask(request, activation.who_keeps_my_password), why_no_keys=self.manners.why_no_keys(request),
-        )  # fmt: skip
+            kept=await ask(request, activation.who_keeps_my_password),
+            why_no_keys=self.manners.why_no_keys(request),
+        )
 
     def ended(self, named: str) -> Response:
         return self.manners.onward(f"{pages.ME}?done={'one' if named else 'ended'}")

@@ -50,19 +50,39 @@ _BACK = frame.again(ME, "Back to my account")
 
 
 def me(
-    practice: FrontDoor, *, form: str, name: str, mine: Factors, open_now: tuple[SessionCard, ...], lately: tuple[SignIn, ...],
-    kept: str, why_no_keys: str, done: str = "", said: tuple[str, ...] = (),
-) -> str:  # fmt: skip
+    practice: FrontDoor,
+    *,
+    form: str,
+    name: str,
+    mine: Factors,
+    open_now: tuple[SessionCard, ...],
+    lately: tuple[SignIn, ...],
+    kept: str,
+    why_no_keys: str,
+    done: str = "",
+    said: tuple[str, ...] = (),
+) -> str:
     """How I sign in, and where I am signed in."""
     few = mine.recovery_codes <= 3
     rows = (
-        _row("finger", "Fingerprint or face", _keys_in_words(mine, why_no_keys), KEYS, "" if why_no_keys and not mine.keys else
-             "Look" if mine.keys else "Set up"),
+        _row(
+            "finger",
+            "Fingerprint or face",
+            _keys_in_words(mine, why_no_keys),
+            KEYS,
+            "" if why_no_keys and not mine.keys else "Look" if mine.keys else "Set up",
+        ),
         _row("device", "App with six digits", "in use" if mine.code else "not set up", APP, "New phone"),
-        _row("paper", "Codes on paper", f"{mine.recovery_codes} left" if mine.recovery_codes else "none left", RECOVERY,
-             "New codes", warns=few),
+        _row(
+            "paper",
+            "Codes on paper",
+            f"{mine.recovery_codes} left" if mine.recovery_codes else "none left",
+            RECOVERY,
+            "New codes",
+            warns=few,
+        ),
         _row("lock", "Password", kept or "only you know it", PASSWORD, "" if kept else "Change it"),
-    )  # fmt: skip
+    )
     body = f"""<h1>My account</h1><p class="soft">{escape(name)}</p>{frame.done(done)}{frame.said(*said)}
 <h2>How you sign in</h2><ul class="rows">{"".join(rows)}</ul>
 <h2>Where you are signed in</h2><ul class="rows">{"".join(_session(one, form) for one in open_now)}</ul>
@@ -115,17 +135,31 @@ def _sign_in(one: SignIn) -> str:
 
 
 def confirm(
-    practice: FrontDoor, *, form: str, purpose: str, next: str, mine: Factors, no_code: str, why_no_keys: str,
+    practice: FrontDoor,
+    *,
+    form: str,
+    purpose: str,
+    next: str,
+    mine: Factors,
+    no_code: str,
+    why_no_keys: str,
     said: tuple[str, ...] = (),
-) -> str:  # fmt: skip
+) -> str:
     """Once more, before something changes."""
     by_key = bool(mine.keys) and not why_no_keys
     key = (
-        frame.key_form(form, button="Use fingerprint or face", options=f"{CONFIRM}/key/options", answer=f"{CONFIRM}/key",
-                       either=mine.code, purpose=purpose, next=next)
+        frame.key_form(
+            form,
+            button="Use fingerprint or face",
+            options=f"{CONFIRM}/key/options",
+            answer=f"{CONFIRM}/key",
+            either=mine.code,
+            purpose=purpose,
+            next=next,
+        )
         if by_key
         else ""
-    )  # fmt: skip
+    )
     asked = frame.six_digits("The app on your phone shows it. Each code works once.", focus=not by_key)
     typed = frame.form(
         CONFIRM, form, asked, button="Confirm", look="quiet" if by_key else "", purpose=purpose, next=next
@@ -148,9 +182,15 @@ def nothing(practice: FrontDoor, *, form: str, next: str) -> str:
 
 
 def keys(
-    practice: FrontDoor, *, form: str, mine: Factors, done: str, why_no_keys: str, elsewhere: int = 0,
+    practice: FrontDoor,
+    *,
+    form: str,
+    mine: Factors,
+    done: str,
+    why_no_keys: str,
+    elsewhere: int = 0,
     said: tuple[str, ...] = (),
-) -> str:  # fmt: skip
+) -> str:
     """What is set up, and the way to one more."""
     rows = "".join(_key(key) for key in mine.keys)
     listed = f'<ul class="rows">{rows}</ul>' if rows else ""
@@ -272,11 +312,13 @@ your bank card, and throw the old one away.</p>{frame.ten_codes(codes)}<a class=
 def password(practice: FrontDoor, *, form: str, said: tuple[str, ...] = ()) -> str:
     """The password of now, and a new one twice."""
     help = f"At least {SHORTEST} characters. A few words that only you put together are best. Nobody at the practice ever sees it."
-    fields = f"""<label for="password">Your password now</label>
+    fields = (
+        f"""<label for="password">Your password now</label>
 <input id="password" name="password" class="text" type="password" autocomplete="current-password" required
- maxlength="{LONGEST}" autofocus>""" + frame.new_password(
-        "new", "Your new password", shortest=SHORTEST, longest=LONGEST, help=help
-    ) + frame.new_password("again", "The new one once more", shortest=SHORTEST, longest=LONGEST)  # fmt: skip
+ maxlength="{LONGEST}" autofocus>"""
+        + frame.new_password("new", "Your new password", shortest=SHORTEST, longest=LONGEST, help=help)
+        + frame.new_password("again", "The new one once more", shortest=SHORTEST, longest=LONGEST)
+    )
     body = f"""<div class="sign">{icon("lock")}</div><h1>A new password</h1>
 <p class="soft">Everywhere else where you are signed in, you are signed out by it.</p>{frame.said(*said)}
 {frame.form(PASSWORD, form, fields, button="Change my password")}{_BACK}"""

@@ -115,17 +115,36 @@ def run(*, json_file: Path | None, keep: Path | None, say: Callable[[str], Any])
 def _chain(told: Run) -> None:
     with ExitStack() as stack:
         home = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="sorg-demo-")))
-        settings = read(home=home, orthanc_url="", database_url="", passphrase_file=None, orthanc_password_file=None,
-                        orthanc_http_port=free_port(), orthanc_dicom_port=free_port(), gateway_port=free_port(),
-                        gateway_host="127.0.0.1", gateway_url="", quiet_seconds=0, switch="simulator", https=False)  # fmt: skip
+        settings = read(
+            home=home,
+            orthanc_url="",
+            database_url="",
+            passphrase_file=None,
+            orthanc_password_file=None,
+            orthanc_http_port=free_port(),
+            orthanc_dicom_port=free_port(),
+            gateway_port=free_port(),
+            gateway_host="127.0.0.1",
+            gateway_url="",
+            quiet_seconds=0,
+            switch="simulator",
+            https=False,
+        )
         with told.stage("found") as left:
             opening.found(settings)
             house = opening.open_house(settings, upgrade=True)
             stack.callback(house.engine.dispose)
             cast = demo_practice.found(house, home)
-            child = stack.enter_context(OrthancChild(
-                home / "orthanc", http_port=settings.orthanc_http_port, dicom_port=settings.orthanc_dicom_port,
-                user=settings.orthanc_user, password=opening.orthanc_password(settings), aet=settings.orthanc_aet))  # fmt: skip
+            child = stack.enter_context(
+                OrthancChild(
+                    home / "orthanc",
+                    http_port=settings.orthanc_http_port,
+                    dicom_port=settings.orthanc_dicom_port,
+                    user=settings.orthanc_user,
+                    password=opening.orthanc_password(settings),
+                    aet=settings.orthanc_aet,
+                )
+            )
             stack.enter_context(_gateway(settings))
             left["orthanc"] = house.ports.orthanc.system().version
         story = Story(house, cast, child.dicom_port, settings.orthanc_aet)
@@ -279,8 +298,17 @@ def _open_in_browser(url: str, case: demo_people.Case) -> tuple[bytes, int, str]
 @contextmanager
 def _gateway(settings: Settings) -> Iterator[None]:
     """The patients' gateway as a process of its own, on this machine only."""
-    named = {f"SORG_{k.upper()}": str(getattr(settings, k)) for k in
-             ("home", "gateway_port", "gateway_host", "orthanc_http_port", "orthanc_user", "quiet_seconds")}  # fmt: skip
+    named = {
+        f"SORG_{k.upper()}": str(getattr(settings, k))
+        for k in (
+            "home",
+            "gateway_port",
+            "gateway_host",
+            "orthanc_http_port",
+            "orthanc_user",
+            "quiet_seconds",
+        )
+    }
     clean = {k: v for k, v in os.environ.items() if not k.startswith("SORG_")}
     process = subprocess.Popen([sys.executable, "-m", "gateway"], env=clean | named)
     try:

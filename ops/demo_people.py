@@ -74,10 +74,18 @@ class Case:
 def _member(family: str, given: str, born_on: date, sex: str, membership: str, **more: str) -> Particulars:
     initials = "".join(word[0] for word in given.replace("-", " ").split())
     return Particulars(
-        family_name=family, given_names=given, born_on=born_on, sex=sex, membership_number=membership,
-        scheme_code=more.pop("scheme_code", "ubuntu-demo"), scheme_option="Classic", dependant_code="00",
-        member_surname=family, member_initials=initials, **more,
-    )  # fmt: skip
+        family_name=family,
+        given_names=given,
+        born_on=born_on,
+        sex=sex,
+        membership_number=membership,
+        scheme_code=more.pop("scheme_code", "ubuntu-demo"),
+        scheme_option="Classic",
+        dependant_code="00",
+        member_surname=family,
+        member_initials=initials,
+        **more,
+    )
 
 
 CASES = (

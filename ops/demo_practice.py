@@ -34,15 +34,28 @@ def found(house: House, home: Path) -> Cast:
         password = new_password()
         with house.work(founder) as work:
             welcome = people.add_person(
-                work, login=member.login, name=member.name, roles=(member.role,), password=password,
-                registration=member.registration, practice_number=member.practice_number,
-            )  # fmt: skip
+                work,
+                login=member.login,
+                name=member.name,
+                roles=(member.role,),
+                password=password,
+                registration=member.registration,
+                practice_number=member.practice_number,
+            )
         cast.actors[member.login] = Actor(
             str(welcome.person.id), member.name, frozenset({member.role}), "demo"
         )
         cast.secrets[member.login] = welcome.secret
-        notes.append({"id": str(welcome.person.id), "login": member.login, "name": member.name, "role": member.role,
-                      "password": password, "secret": welcome.secret})  # fmt: skip
+        notes.append(
+            {
+                "id": str(welcome.person.id),
+                "login": member.login,
+                "name": member.name,
+                "role": member.role,
+                "password": password,
+                "secret": welcome.secret,
+            }
+        )
     _write(home, notes)
     return cast
 
@@ -57,10 +70,25 @@ def open_accounts(house: House, home: Path, *, patient_id: UUID, referrer_id: UU
     ):
         password = new_password()
         with house.work(system("command line")) as work:
-            made = people.add_person(work, login=login, name=name, roles=(role,), password=password,
-                                     patient_id=patient, referrer_id=referrer)  # fmt: skip
-        notes.append({"id": str(made.person.id), "login": login, "name": name, "role": role, "password": password,
-                      "secret": made.secret})  # fmt: skip
+            made = people.add_person(
+                work,
+                login=login,
+                name=name,
+                roles=(role,),
+                password=password,
+                patient_id=patient,
+                referrer_id=referrer,
+            )
+        notes.append(
+            {
+                "id": str(made.person.id),
+                "login": login,
+                "name": name,
+                "role": role,
+                "password": password,
+                "secret": made.secret,
+            }
+        )
     _write(home, notes)
 
 

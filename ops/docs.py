@@ -28,10 +28,17 @@ _NOTE = "<!-- Written by `make docs` from the code; a test holds the two togethe
 def study_life() -> str:
     """The steps as a diagram and a table, and the statuses as the board shows them."""
     moves = [
-        (f"`{name}`", row.label, _listed(LOOKS[s].label for s in Status if s in row.before), LOOKS[row.after].label,
-         f"`{row.may}`", _listed(row.needs), _listed(row.starts))
+        (
+            f"`{name}`",
+            row.label,
+            _listed(LOOKS[s].label for s in Status if s in row.before),
+            LOOKS[row.after].label,
+            f"`{row.may}`",
+            _listed(row.needs),
+            _listed(row.starts),
+        )
         for name, row in STEPS.items()
-    ]  # fmt: skip
+    ]
     looks = [(f"`{s}`", look.label, look.help, f"`{look.report_status}`") for s, look in LOOKS.items()]
     return _page(
         "The life of a study",
@@ -78,10 +85,13 @@ def _quoted(permissions: frozenset[Permission]) -> str:
 def settings() -> str:
     """Every setting with its default."""
     rows = [
-        (f"`SORG_{name.upper()}`", f"`{field.default}`" if field.default not in ("", None) else "–",
-         str(field.description))
+        (
+            f"`SORG_{name.upper()}`",
+            f"`{field.default}`" if field.default not in ("", None) else "–",
+            str(field.description),
+        )
         for name, field in Settings.model_fields.items()
-    ]  # fmt: skip
+    ]
     return _page(
         "Settings",
         "A setting is an environment variable, or a line `NAME=value` in the file that `SORG_SETTINGS` names; the "

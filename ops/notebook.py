@@ -139,8 +139,14 @@ class _History:
             for number in range(1, count + 1):
                 login = f"{role}{number}"
                 with self.house.work(system()) as work:
-                    hired = people.add_person(work, login=login, name=f"Invented {role} {number}", roles=(role,),
-                                              password=secrets.token_urlsafe(), registration="MP 0000000")  # fmt: skip
+                    hired = people.add_person(
+                        work,
+                        login=login,
+                        name=f"Invented {role} {number}",
+                        roles=(role,),
+                        password=secrets.token_urlsafe(),
+                        registration="MP 0000000",
+                    )
                 actor = Actor(str(hired.person.id), hired.person.name, frozenset({Role(role)}))
                 self.crew.setdefault(role, []).append((actor, hired.secret))
 
@@ -165,15 +171,37 @@ class _History:
         cast = {role: self.dice.choice(members) for role, members in self.crew.items()}
         if not self.known or self.dice.random() < 0.8:
             born_on = date(1935, 1, 1) + timedelta(days=self.dice.randint(0, 85 * 365))
-            self.known.append(self._do(cast["reception"], patients.register, patients.Particulars(
-                family_name="Invented", given_names=f"Patient {'ABCDEFGHIJ'[len(self.known) % 10]}", born_on=born_on,
-                sex=self.dice.choice("FM"), scheme_code=self.dice.choice(("", "1125", "1598")),
-                membership_number=f"{number:08d}")))  # fmt: skip
-            self._do(cast["reception"], patients.record_consent, self.known[-1], purpose="examination", given=True,
-                     how="signed")  # fmt: skip
+            self.known.append(
+                self._do(
+                    cast["reception"],
+                    patients.register,
+                    patients.Particulars(
+                        family_name="Invented",
+                        given_names=f"Patient {'ABCDEFGHIJ'[len(self.known) % 10]}",
+                        born_on=born_on,
+                        sex=self.dice.choice("FM"),
+                        scheme_code=self.dice.choice(("", "1125", "1598")),
+                        membership_number=f"{number:08d}",
+                    ),
+                )
+            )
+            self._do(
+                cast["reception"],
+                patients.record_consent,
+                self.known[-1],
+                purpose="examination",
+                given=True,
+                how="signed",
+            )
         patient, examination = self.dice.choice(self.known[-5:]), MIX[modality][0]
-        booking = workflow.Booking(patient, examination, examination, modality, self.clock.at + timedelta(days=1),
-                                   urgency="urgent" if self.dice.random() < 0.1 else "routine")  # fmt: skip
+        booking = workflow.Booking(
+            patient,
+            examination,
+            examination,
+            modality,
+            self.clock.at + timedelta(days=1),
+            urgency="urgent" if self.dice.random() < 0.1 else "routine",
+        )
         self.studies[number] = (self._do(cast["reception"], workflow.book, booking), modality, cast)
 
     def _move(self, number: int, step: str) -> str:
@@ -182,9 +210,17 @@ class _History:
             step = "cancel"
         if step == "answer":
             step = "refuse" if self.dice.random() < 0.12 else "settle"
-        desk = {"begin": "radiologist", "pass_on": "radiologist", "sign": "radiologist", "refuse": "system",
-                "receive": "system", "take": "transcriptionist", "pass_back": "transcriptionist", "claim": "billing",
-                "settle": "billing"}.get(step, "reception")  # fmt: skip
+        desk = {
+            "begin": "radiologist",
+            "pass_on": "radiologist",
+            "sign": "radiologist",
+            "refuse": "system",
+            "receive": "system",
+            "take": "transcriptionist",
+            "pass_back": "transcriptionist",
+            "claim": "billing",
+            "settle": "billing",
+        }.get(step, "reception")
         who = cast[desk]
         if step == "receive":
             self._receive(study)

@@ -47,10 +47,16 @@ def open_house(settings: Settings, *, ports: Ports | None = None, upgrade: bool 
     else:
         migrate.require_current(engine)
     return House(
-        engine=engine, keys=keyring, blobs=Blobs(settings.home / "blobs", keyring["blobs"], dice=secrets.token_bytes),
-        clock=lambda: datetime.now(UTC), new_id=uuid6.uuid7, dice=secrets.token_bytes, origin=settings.origin,
-        ports=ports or open_ports(settings), rules=rules(settings),
-    )  # fmt: skip
+        engine=engine,
+        keys=keyring,
+        blobs=Blobs(settings.home / "blobs", keyring["blobs"], dice=secrets.token_bytes),
+        clock=lambda: datetime.now(UTC),
+        new_id=uuid6.uuid7,
+        dice=secrets.token_bytes,
+        origin=settings.origin,
+        ports=ports or open_ports(settings),
+        rules=rules(settings),
+    )
 
 
 def open_ports(settings: Settings) -> Ports:
@@ -147,10 +153,16 @@ def open_identity_provider(settings: Settings) -> IdentityProvider | None:
             raise Unfit("SORG_OIDC_CLIENT_SECRET_FILE is empty.")
     accepted = (value.strip() for value in settings.oidc_second_factor.split(","))
     return OidcProvider(
-        settings.oidc_issuer, client_id=settings.oidc_client_id, client_secret=secret,
-        now=lambda: datetime.now(UTC), dice=secrets.token_bytes, groups_claim=settings.oidc_groups_claim,
-        directory_claim=settings.oidc_directory_id, second_factor=tuple(filter(None, accepted)), ca_file=settings.oidc_ca_file,
-    )  # fmt: skip
+        settings.oidc_issuer,
+        client_id=settings.oidc_client_id,
+        client_secret=secret,
+        now=lambda: datetime.now(UTC),
+        dice=secrets.token_bytes,
+        groups_claim=settings.oidc_groups_claim,
+        directory_claim=settings.oidc_directory_id,
+        second_factor=tuple(filter(None, accepted)),
+        ca_file=settings.oidc_ca_file,
+    )
 
 
 def orthanc_address(settings: Settings) -> str:

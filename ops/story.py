@@ -85,21 +85,34 @@ class Story:
         """The order with its accession number."""
         chosen = examinations()[case.examination]
         booking = workflow.Booking(
-            patient_id=patient, examination=chosen.key, description=chosen.name, modality=chosen.modality,
-            booked_for_at=at, referrer_id=self.referrers[referrer % len(self.referrers)],
-            clinical_history=case.history, urgency=case.urgency,
-        )  # fmt: skip
+            patient_id=patient,
+            examination=chosen.key,
+            description=chosen.name,
+            modality=chosen.modality,
+            booked_for_at=at,
+            referrer_id=self.referrers[referrer % len(self.referrers)],
+            clinical_history=case.history,
+            urgency=case.urgency,
+        )
         return self.do("reception", workflow.book, booking)
 
     def scan(self, case: Case, study: UUID, **changes: Any) -> int:
         """The scanner sends the images by C-STORE; how many."""
         card = self.do("radiographer", workflow.open_study, study)
         identity = Identity(
-            patient_id=card.row.file_number, patient_name=person_name(case.patient.family_name, case.patient.given_names),
-            birth_on=case.patient.born_on, sex=case.patient.sex, accession=card.row.accession, study_uid=card.study_uid,
-        )  # fmt: skip
-        images = demo_images.make(case.images, replace(identity, **changes), taken_at=self.house.clock(),
-                                  description=card.row.description)  # fmt: skip
+            patient_id=card.row.file_number,
+            patient_name=person_name(case.patient.family_name, case.patient.given_names),
+            birth_on=case.patient.born_on,
+            sex=case.patient.sex,
+            accession=card.row.accession,
+            study_uid=card.study_uid,
+        )
+        images = demo_images.make(
+            case.images,
+            replace(identity, **changes),
+            taken_at=self.house.clock(),
+            description=card.row.description,
+        )
         self._send(images)
         return len(images)
 
@@ -131,8 +144,14 @@ class Story:
     def sign(self, study: UUID, *, radiologist: str = "radiologist", code: str | None = None) -> UUID:
         """The radiologist proof-reads the marked-up difference and signs with a fresh code."""
         reading = self.do(radiologist, reporting.proof_read, study)
-        return self.do(radiologist, reporting.sign, study, text=reading.after.text, based_on=reading.after.id,
-                       code=code or self.code(radiologist))  # fmt: skip
+        return self.do(
+            radiologist,
+            reporting.sign,
+            study,
+            text=reading.after.text,
+            based_on=reading.after.id,
+            code=code or self.code(radiologist),
+        )
 
     def load_tables(self) -> None:
         """The starter codes and the demo's prices, both marked as what they are."""

@@ -95,9 +95,13 @@ class Child:
         log = os.open(self.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
         try:
             return subprocess.Popen(
-                self.part.command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, preexec_fn=with_us,
+                self.part.command,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                preexec_fn=with_us,
                 start_new_session=True,  # Ctrl-C is for us; we then stop everything in our own order.
-            )  # fmt: skip
+            )
         finally:
             os.close(log)
 
@@ -122,8 +126,9 @@ class Child:
 class Supervisor:
     """Starts the parts in `settings` and keeps them running until `stopping` is set."""
 
-    def __init__(self, settings: Settings, *, runs: Sequence[Part] | None = None,
-                 say: Callable[[str], object] = print) -> None:  # fmt: skip
+    def __init__(
+        self, settings: Settings, *, runs: Sequence[Part] | None = None, say: Callable[[str], object] = print
+    ) -> None:
         self.settings, self.say = settings, say
         self.stopping = threading.Event()
         folder = settings.home / "logs"
@@ -212,10 +217,15 @@ def _require_free(part: Part) -> None:
 def orthanc_child(settings: Settings) -> OrthancChild:
     """Our own Orthanc as the settings describe it."""
     return OrthancChild(
-        settings.home / "orthanc", http_port=settings.orthanc_http_port, dicom_port=settings.orthanc_dicom_port,
-        user=settings.orthanc_user, password=opening.orthanc_password(settings), aet=settings.orthanc_aet,
-        dicom_address=settings.dicom_address, modalities=modalities(settings),
-    )  # fmt: skip
+        settings.home / "orthanc",
+        http_port=settings.orthanc_http_port,
+        dicom_port=settings.orthanc_dicom_port,
+        user=settings.orthanc_user,
+        password=opening.orthanc_password(settings),
+        aet=settings.orthanc_aet,
+        dicom_address=settings.dicom_address,
+        modalities=modalities(settings),
+    )
 
 
 @contextmanager
@@ -229,8 +239,13 @@ def one_practice(home: Path) -> Iterator[None]:
         yield
 
 
-def run_practice(settings: Settings, *, when_ready: Callable[[], object] = lambda: None,
-                 say: Callable[[str], object] = print, runs: Sequence[Part] | None = None) -> None:  # fmt: skip
+def run_practice(
+    settings: Settings,
+    *,
+    when_ready: Callable[[], object] = lambda: None,
+    say: Callable[[str], object] = print,
+    runs: Sequence[Part] | None = None,
+) -> None:
     """Open the practice in SORG_HOME and keep it open until Ctrl-C or SIGTERM. Unfit says why it cannot open."""
     with ExitStack() as stack:
         stack.enter_context(one_practice(settings.home))

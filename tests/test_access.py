@@ -65,16 +65,32 @@ EMERGENCY = "Unconscious, brought in by ambulance."
 
 def test_each_role_has_the_scope_that_the_decision_page_names():
     assert {
-        "admin": "all", "manager": "all", "reception": "site", "radiographer": "site", "radiologist": "site",
-        "transcriptionist": "site", "billing": "site", "analyst": "none", "patient": "own", "referrer": "referrer",
-        "system": "all", "nobody": "none",
-    } == {str(role): str(scope) for role, scope in SCOPES.items()}  # fmt: skip
+        "admin": "all",
+        "manager": "all",
+        "reception": "site",
+        "radiographer": "site",
+        "radiologist": "site",
+        "transcriptionist": "site",
+        "billing": "site",
+        "analyst": "none",
+        "patient": "own",
+        "referrer": "referrer",
+        "system": "all",
+        "nobody": "none",
+    } == {str(role): str(scope) for role, scope in SCOPES.items()}
 
 
 def test_whole_tables_are_for_counting_overseeing_and_whoever_has_not_signed_in_yet():
     assert {
-        "sign-in", "share-open", "insight-see", "analyse", "audit-read", "glass-break", "glass-review", "access-see",
-    } == {str(p) for p in UNNAMED}  # fmt: skip
+        "sign-in",
+        "share-open",
+        "insight-see",
+        "analyse",
+        "audit-read",
+        "glass-break",
+        "glass-review",
+        "access-see",
+    } == {str(p) for p in UNNAMED}
 
 
 def test_the_widest_scope_of_the_roles_that_carry_the_permission_is_in_force():
@@ -146,10 +162,13 @@ def test_a_table_that_points_to_a_patient_is_not_the_practices_own_without_a_rea
     }
     assert {
         "AuditEntry",  # the trail
-        "PatientGrant", "PatientBlock", "GlassBreak", "ChangeRequest",  # who has which access
+        "PatientGrant",
+        "PatientBlock",
+        "GlassBreak",
+        "ChangeRequest",  # who has which access
         "RemittanceLine",  # a payer's paper must add up
         "Person",  # whose account it is
-    } == pointing  # fmt: skip
+    } == pointing
 
 
 def test_nothing_is_narrowed_where_everything_is_seen():
@@ -182,8 +201,9 @@ class World:
 
 
 STAFF_SETS = [frozenset({r}) for r in STAFF] + [
-    frozenset({Role.RADIOLOGIST, Role.MANAGER}), frozenset({Role.ANALYST, Role.BILLING}),
-]  # fmt: skip
+    frozenset({Role.RADIOLOGIST, Role.MANAGER}),
+    frozenset({Role.ANALYST, Role.BILLING}),
+]
 OTHER_SETS = [frozenset({r}) for r in Role if r not in STAFF] + [frozenset({Role.ADMIN, Role.PATIENT})]
 
 
@@ -197,9 +217,16 @@ def wishes(seed: int) -> SimpleNamespace:
 
     def study() -> dict:
         return {
-            "patient": few(), "site": dice.choice(SITES), "referrer": maybe(), "radiologist": maybe(), "lease": maybe(),
-            "moved": maybe(), "versions": few(), "signed": dice.random() < 0.6, "claim": dice.random() < 0.5,
-        }  # fmt: skip
+            "patient": few(),
+            "site": dice.choice(SITES),
+            "referrer": maybe(),
+            "radiologist": maybe(),
+            "lease": maybe(),
+            "moved": maybe(),
+            "versions": few(),
+            "signed": dice.random() < 0.6,
+            "claim": dice.random() < 0.5,
+        }
 
     def fence() -> tuple:
         kind = dice.choice(["own", "vip", "everybody", "grant", "glass"])
@@ -213,16 +240,23 @@ def wishes(seed: int) -> SimpleNamespace:
 
     def viewer() -> dict:
         return {
-            "who": few(), "roles": dice.choice(STAFF_SETS if dice.random() < 0.7 else OTHER_SETS), "permission": few() * 17 + few(),
+            "who": few(),
+            "roles": dice.choice(STAFF_SETS if dice.random() < 0.7 else OTHER_SETS),
+            "permission": few() * 17 + few(),
             "scope": dice.choice([None, None, None, *OVERRIDES, Scope.ASSIGNED, Scope.OWN, Scope.LINK]),
-            "sites": frozenset(dice.sample(SITES, dice.choice([0, 1, 1, 2]))), "patient": maybe(), "referrer": maybe(),
-            "link": few() if dice.random() < 0.4 else None, "fences": [fence() for _ in range(dice.choice([0, 1, 2, 3, 4]))],
-        }  # fmt: skip
+            "sites": frozenset(dice.sample(SITES, dice.choice([0, 1, 1, 2]))),
+            "patient": maybe(),
+            "referrer": maybe(),
+            "link": few() if dice.random() < 0.4 else None,
+            "fences": [fence() for _ in range(dice.choice([0, 1, 2, 3, 4]))],
+        }
 
     return SimpleNamespace(
-        patients=[dice.choice(SITES) for _ in range(3)], studies=[study() for _ in range(4)],
-        loose=[dice.choice(SITES) for _ in range(2)], viewers=[viewer() for _ in range(8)],
-    )  # fmt: skip
+        patients=[dice.choice(SITES) for _ in range(3)],
+        studies=[study() for _ in range(4)],
+        loose=[dice.choice(SITES) for _ in range(2)],
+        viewers=[viewer() for _ in range(8)],
+    )
 
 
 def build(test: TestHouse, wish) -> World:
@@ -231,33 +265,86 @@ def build(test: TestHouse, wish) -> World:
     world = World()
     for site in wish.patients:
         number = uuid4().hex[:12]
-        world.patients.append(Patient(
-            id=uuid4(), origin=site, file_number=number, family_name="Nkosi", given_names="T", search_text=number,
-            identity_kind="none", born_on=THANDO.born_on, sex="F", registered_at=now))  # fmt: skip
+        world.patients.append(
+            Patient(
+                id=uuid4(),
+                origin=site,
+                file_number=number,
+                family_name="Nkosi",
+                given_names="T",
+                search_text=number,
+                identity_kind="none",
+                born_on=THANDO.born_on,
+                sex="F",
+                registered_at=now,
+            )
+        )
     world.referrers = [Referrer(id=uuid4(), origin="01", name="Dr", is_active=True) for _ in range(3)]
     for w in wish.studies:
         study = Study(
-            id=uuid4(), origin=w["site"], patient_id=world.patients[w["patient"]].id, accession=uuid4().hex[:16],
-            referrer_id=None if w["referrer"] is None else world.referrers[w["referrer"]].id, study_uid=uuid4().hex,
-            examination="ct", description="CT", modality="CT", booked_for_at=now, status="booked", status_at=now,
+            id=uuid4(),
+            origin=w["site"],
+            patient_id=world.patients[w["patient"]].id,
+            accession=uuid4().hex[:16],
+            referrer_id=None if w["referrer"] is None else world.referrers[w["referrer"]].id,
+            study_uid=uuid4().hex,
+            examination="ct",
+            description="CT",
+            modality="CT",
+            booked_for_at=now,
+            status="booked",
+            status_at=now,
             radiologist_id=None if w["radiologist"] is None else people[w["radiologist"]],
             lease_by=None if w["lease"] is None else people[w["lease"]],
-        )  # fmt: skip
+        )
         world.studies.append(study)
         if w["moved"] is not None:
-            world.events.append(StudyEvent(id=uuid4(), origin="01", study_id=study.id, step="book", before="", after="booked",
-                                           at=now, by=people[w["moved"]]))  # fmt: skip
+            world.events.append(
+                StudyEvent(
+                    id=uuid4(),
+                    origin="01",
+                    study_id=study.id,
+                    step="book",
+                    before="",
+                    after="booked",
+                    at=now,
+                    by=people[w["moved"]],
+                )
+            )
         versions = [
-            ReportVersion(id=uuid4(), origin="01", study_id=study.id, number=n, kind="draft", text="x", author_id=people[0],
-                          at=now, digest="", image_digest="", signature="") for n in range(w["versions"])
-        ]  # fmt: skip
+            ReportVersion(
+                id=uuid4(),
+                origin="01",
+                study_id=study.id,
+                number=n,
+                kind="draft",
+                text="x",
+                author_id=people[0],
+                at=now,
+                digest="",
+                image_digest="",
+                signature="",
+            )
+            for n in range(w["versions"])
+        ]
         world.versions += versions
         if versions and w["signed"]:
             study.signed_version_id = versions[-1].id
         world.instances.append(instance(world, study.origin, study.id, now))
         if w["claim"]:
-            world.claims.append(Claim(id=uuid4(), origin="01", study_id=study.id, patient_id=study.patient_id,
-                                      number=uuid4().hex[:20], scheme="1125", state="coding", coding={}, service_on=now.date()))  # fmt: skip
+            world.claims.append(
+                Claim(
+                    id=uuid4(),
+                    origin="01",
+                    study_id=study.id,
+                    patient_id=study.patient_id,
+                    number=uuid4().hex[:20],
+                    scheme="1125",
+                    state="coding",
+                    coding={},
+                    service_on=now.date(),
+                )
+            )
     world.instances += [
         instance(world, site, None, now, named=world.patients[n].file_number)
         for n, site in enumerate(wish.loose)
@@ -284,9 +371,27 @@ def build(test: TestHouse, wish) -> World:
 
 
 def instance(world: World, site: str, study_id: UUID | None, now, *, named: str = "") -> Instance:
-    arrival = Arrival(id=uuid4(), origin=site, state="seen", study_id=study_id, reasons=[], first_seen_at=now, last_change_at=now)  # fmt: skip
-    row = Instance(id=uuid4(), origin=site, arrival_id=arrival.id, study_id=study_id, orthanc_id=uuid4().hex, sop_uid=uuid4().hex,
-                   sop_class="x", series_uid="x", is_image=True, patient_number=named)  # fmt: skip
+    arrival = Arrival(
+        id=uuid4(),
+        origin=site,
+        state="seen",
+        study_id=study_id,
+        reasons=[],
+        first_seen_at=now,
+        last_change_at=now,
+    )
+    row = Instance(
+        id=uuid4(),
+        origin=site,
+        arrival_id=arrival.id,
+        study_id=study_id,
+        orthanc_id=uuid4().hex,
+        sop_uid=uuid4().hex,
+        sop_class="x",
+        series_uid="x",
+        is_image=True,
+        patient_number=named,
+    )
     row.arrival = arrival
     return row
 
@@ -310,12 +415,29 @@ def fenced(test: TestHouse, world: World, viewer, people):
                 ended = False
                 rows.append(GlassBreak(person_id=whom, reason="x", at=from_at, until_at=until_at, **common))
             else:
-                rows.append(PatientGrant(person_id=whom, why="x", from_at=from_at, until_at=until_at,
-                                         ended_at=now if ended else None, **common))  # fmt: skip
+                rows.append(
+                    PatientGrant(
+                        person_id=whom,
+                        why="x",
+                        from_at=from_at,
+                        until_at=until_at,
+                        ended_at=now if ended else None,
+                        **common,
+                    )
+                )
         else:
             means = "own" if kind == "own" else "block"
-            rows.append(PatientBlock(person_id=None if kind == "everybody" else whom, kind="own" if kind == "own" else "vip",
-                                     why="x", from_at=from_at, until_at=until_at, ended_at=now if ended else None, **common))  # fmt: skip
+            rows.append(
+                PatientBlock(
+                    person_id=None if kind == "everybody" else whom,
+                    kind="own" if kind == "own" else "vip",
+                    why="x",
+                    from_at=from_at,
+                    until_at=until_at,
+                    ended_at=now if ended else None,
+                    **common,
+                )
+            )
         if not ended:
             meaning.append(Fence(means, patient_id, from_at, until_at))
     engine = test.house.engine.execution_options(write=True)
@@ -340,10 +462,13 @@ def as_facts(world: World, row: Patient | Study, person: UUID | None) -> Facts:
     signed = [s for s in studies if s.signed_version_id]
     registered = {row.origin} if isinstance(row, Patient) else set()
     return Facts(
-        studies[0].patient_id if isinstance(row, Study) else row.id, row.id if isinstance(row, Study) else None,
-        frozenset({s.origin for s in studies} | registered), any(s.id in mine for s in studies),
-        frozenset(s.referrer_id for s in signed if s.referrer_id), bool(signed),
-    )  # fmt: skip
+        studies[0].patient_id if isinstance(row, Study) else row.id,
+        row.id if isinstance(row, Study) else None,
+        frozenset({s.origin for s in studies} | registered),
+        any(s.id in mine for s in studies),
+        frozenset(s.referrer_id for s in signed if s.referrer_id),
+        bool(signed),
+    )
 
 
 def expected(
@@ -383,15 +508,26 @@ def viewer_of(world: World, viewer, people) -> tuple[Actor, Permission]:
 
     roles = viewer["roles"]
     may = sorted(set().union(*(ROLES[r] for r in roles)))
-    bounds = Bounds(scope=viewer["scope"], sites=viewer["sites"], patient_id=pick(world.patients, viewer["patient"]),
-                    referrer_id=pick(world.referrers, viewer["referrer"]))  # fmt: skip
+    bounds = Bounds(
+        scope=viewer["scope"],
+        sites=viewer["sites"],
+        patient_id=pick(world.patients, viewer["patient"]),
+        referrer_id=pick(world.referrers, viewer["referrer"]),
+    )
     reach = None
     if viewer["link"] is not None and roles <= OUTSIDERS:
         study = world.studies[viewer["link"] % len(world.studies)]
         version = next((v.id for v in world.versions if v.study_id == study.id), uuid4())
         reach = Reach(uuid4(), study.id, study.patient_id, version)
     ids = {frozenset({Role.SYSTEM}): "system", frozenset({Role.NOBODY}): "nobody"}
-    actor = Actor("link:1" if reach else ids.get(roles, str(people[viewer["who"]])), "Somebody", roles, "test", reach=reach, bounds=bounds)  # fmt: skip
+    actor = Actor(
+        "link:1" if reach else ids.get(roles, str(people[viewer["who"]])),
+        "Somebody",
+        roles,
+        "test",
+        reach=reach,
+        bounds=bounds,
+    )
     may = [p for p in may if not (reach and p in BY_ACCOUNT)]
     return actor, may[viewer["permission"] % len(may)]
 
@@ -406,10 +542,20 @@ def compare(test: TestHouse, wish) -> None:
             own = None if outside else actor.bounds.patient_id
             whole = outside or permission in UNNAMED
             fences = OPEN_COUNTRY if whole else fences_at(meant, test.clock.at, own=own)
-            bounds = Bounds(scope, actor.bounds.sites or frozenset({"01"}), actor.bounds.patient_id, actor.bounds.referrer_id)  # fmt: skip
+            bounds = Bounds(
+                scope,
+                actor.bounds.sites or frozenset({"01"}),
+                actor.bounds.patient_id,
+                actor.bounds.referrer_id,
+            )
             wanted = expected(world, actor, scope, bounds, fences)
-            rows = {Patient: world.patients, Study: world.studies, ReportVersion: world.versions, Instance: world.instances,
-                    Claim: world.claims}  # fmt: skip
+            rows = {
+                Patient: world.patients,
+                Study: world.studies,
+                ReportVersion: world.versions,
+                Instance: world.instances,
+                Claim: world.claims,
+            }
             with test.house.work(actor) as work, work.look(permission):
                 seen = {
                     m: set(work.db.scalars(select(m.id).where(m.id.in_([r.id for r in of]))))
@@ -476,15 +622,28 @@ def person_of(test: TestHouse, role: str) -> UUID:
 def block(test: TestHouse, patient: UUID, role: str | None, *, kind: str = "vip", **wanted) -> UUID:
     whom = person_of(test, role) if role else None
     with test.does("system") as work, work.act(P.CHANGE_APPLY):
-        return access.add_block(work, patient_id=patient, person_id=whom, kind=kind, why="A well-known person.",
-                                request_id=None, **{"until_at": None} | wanted)  # fmt: skip
+        return access.add_block(
+            work,
+            patient_id=patient,
+            person_id=whom,
+            kind=kind,
+            why="A well-known person.",
+            request_id=None,
+            **{"until_at": None} | wanted,
+        )
 
 
 def grant(test: TestHouse, patient: UUID, role: str, **lasts: float) -> UUID:
     until = test.clock.at + timedelta(**lasts or {"days": 1})
     with test.does("system") as work, work.act(P.CHANGE_APPLY):
-        return access.add_grant(work, person_id=person_of(test, role), patient_id=patient, why="Second opinion asked for.",
-                                until_at=until, request_id=None)  # fmt: skip
+        return access.add_grant(
+            work,
+            person_id=person_of(test, role),
+            patient_id=patient,
+            why="Second opinion asked for.",
+            until_at=until,
+            request_id=None,
+        )
 
 
 def can_open(test: TestHouse, role: str, patient: UUID) -> bool:
@@ -614,8 +773,17 @@ def test_images_that_name_a_blocked_patient_are_hidden_before_they_are_matched(h
         number = work.get(Patient, patient).file_number
     with maintenance("test"), Session(house.house.engine.execution_options(write=True)) as db:
         for named in (number, "another"):
-            db.add(Arrival(id=uuid4(), origin="01", state="quarantined", reasons=[], patient_number=named,
-                           first_seen_at=house.clock.at, last_change_at=house.clock.at))  # fmt: skip
+            db.add(
+                Arrival(
+                    id=uuid4(),
+                    origin="01",
+                    state="quarantined",
+                    reasons=[],
+                    patient_number=named,
+                    first_seen_at=house.clock.at,
+                    last_change_at=house.clock.at,
+                )
+            )
         db.commit()
     assert ["another"] == [row.patient_number for row in house.do("radiologist", pacs.quarantine).rows]
     assert 2 == house.do("radiographer", pacs.quarantine).total
@@ -632,8 +800,19 @@ def test_images_that_name_a_blocked_patients_order_are_hidden_whatever_number_th
     }
     with maintenance("test"), Session(house.house.engine.execution_options(write=True)) as db:
         for name, columns in named.items():
-            db.add(Arrival(id=uuid4(), origin="01", state="quarantined", reasons=[], patient_number="another", patient_name=name,
-                           first_seen_at=house.clock.at, last_change_at=house.clock.at, **columns))  # fmt: skip
+            db.add(
+                Arrival(
+                    id=uuid4(),
+                    origin="01",
+                    state="quarantined",
+                    reasons=[],
+                    patient_number="another",
+                    patient_name=name,
+                    first_seen_at=house.clock.at,
+                    last_change_at=house.clock.at,
+                    **columns,
+                )
+            )
         db.commit()
     assert ["no"] == [row.patient_name for row in house.do("radiologist", pacs.quarantine).rows]
     assert 3 == house.do("radiographer", pacs.quarantine).total
@@ -649,8 +828,17 @@ def test_a_doctor_who_searches_finds_names_and_file_numbers_and_nothing_else(hou
             doctor = uuid4()
             db.add(Referrer(id=doctor, origin="01", name="Dr Moloi"))
             db.flush()
-        signed = ReportVersion(id=uuid4(), origin="01", study_id=study, number=1, kind="signed", text="x", at=house.clock.at,
-                               author_id=UUID(house.actors["radiologist"].id), digest="")  # fmt: skip
+        signed = ReportVersion(
+            id=uuid4(),
+            origin="01",
+            study_id=study,
+            number=1,
+            kind="signed",
+            text="x",
+            at=house.clock.at,
+            author_id=UUID(house.actors["radiologist"].id),
+            digest="",
+        )
         db.add(signed)
         db.flush()
         row = db.get_one(Study, study)
@@ -688,7 +876,12 @@ def test_everything_wrong_with_a_request_is_said_at_once(house):
     patient, _ = book_thando(house)
     block(house, patient, "reception", kind="own")
     day = (house.clock.at + timedelta(days=1)).isoformat()
-    good = {"person_id": str(person_of(house, "radiologist")), "patient_id": str(patient), "why": "A second opinion.", "until_at": day}  # fmt: skip
+    good = {
+        "person_id": str(person_of(house, "radiologist")),
+        "patient_id": str(patient),
+        "why": "A second opinion.",
+        "until_at": day,
+    }
     assert [] == problems(house, access.grant_problems, good)
     assert ["no-person", "no-patient", "why", "until"] == problems(house, access.grant_problems, {})
     assert ["until"] == problems(
@@ -723,8 +916,12 @@ def test_nobody_opens_their_own_record_to_themselves(house):
 def test_a_patient_whom_everybody_is_kept_out_of_can_be_opened_to_somebody(house):
     patient, _ = book_thando(house)
     block(house, patient, None)
-    wish = {"person_id": str(person_of(house, "radiologist")), "patient_id": str(patient), "why": "Asked to report her scan.",
-            "until_at": (house.clock.at + timedelta(days=1)).isoformat()}  # fmt: skip
+    wish = {
+        "person_id": str(person_of(house, "radiologist")),
+        "patient_id": str(patient),
+        "why": "Asked to report her scan.",
+        "until_at": (house.clock.at + timedelta(days=1)).isoformat(),
+    }
     assert [] == problems(house, access.grant_problems, wish)
     number = house.do("admin", access.access_of, patient).file_number
     assert patient == house.do("admin", access.look_up, number=number)
@@ -888,9 +1085,13 @@ def test_where_one_study_of_a_patient_stays_shut_there_is_a_glass_to_break(house
         db.commit()
     assert refused_as_open(house, narrow, number)
     booking = workflow.Booking(
-        patient_id=patient, examination="ct-brain", description="CT brain", modality="CT", booked_for_at=house.clock.at,
+        patient_id=patient,
+        examination="ct-brain",
+        description="CT brain",
+        modality="CT",
+        booked_for_at=house.clock.at,
         clinical_history="Again.",
-    )  # fmt: skip
+    )
     house.do("reception", workflow.book, booking)
     assert not refused_as_open(house, narrow, number)
 
@@ -1003,8 +1204,14 @@ def test_a_grant_counts_from_the_next_door_of_the_same_work(house):
     block(house, patient, "admin")
     with house.does("admin") as work:
         with work.act(P.PEOPLE_MANAGE):
-            access.add_grant(work, person_id=person_of(house, "admin"), patient_id=patient, why="A test of the gate.",
-                             until_at=house.clock.at + timedelta(hours=1), request_id=None)  # fmt: skip
+            access.add_grant(
+                work,
+                person_id=person_of(house, "admin"),
+                patient_id=patient,
+                why="A test of the gate.",
+                until_at=house.clock.at + timedelta(hours=1),
+                request_id=None,
+            )
         assert patient == patients.open_patient(work, patient).id
 
 
@@ -1017,8 +1224,17 @@ def test_an_account_of_an_outsider_adds_and_changes_nothing(house, role):
     )
     with pytest.raises(RuntimeError, match="tried to add"):
         with house.house.work(account) as work, work.act(P.SHARED_VIEW):
-            work.db.add(Consent(id=uuid4(), patient_id=patient, purpose="share", given=True, how="signed", recorded_by=person,
-                                recorded_at=house.clock.at))  # fmt: skip
+            work.db.add(
+                Consent(
+                    id=uuid4(),
+                    patient_id=patient,
+                    purpose="share",
+                    given=True,
+                    how="signed",
+                    recorded_by=person,
+                    recorded_at=house.clock.at,
+                )
+            )
     with pytest.raises(RuntimeError, match="tried to change"):
         with house.house.work(account) as work, work.act(P.SHARED_VIEW):
             work.get(Person, person).name = "Somebody else"
@@ -1029,9 +1245,10 @@ def test_an_account_sees_no_table_that_was_not_opened_to_it(house):
     account = Actor(str(person_of(house, "reception")), "An account", frozenset({Role.PATIENT}), "gateway")
     with house.house.work(account) as work, work.look(P.SHARED_VIEW):
         seen = {
-            mapper.class_.__name__ for mapper in Base.registry.mappers
+            mapper.class_.__name__
+            for mapper in Base.registry.mappers
             if work.db.execute(select(mapper.class_).limit(1)).first() is not None
-        }  # fmt: skip
+        }
     assert {"Person"} == seen  # its own row
 
 
@@ -1041,9 +1258,10 @@ def test_a_staff_member_with_scope_none_sees_the_practices_own_tables_only(house
     narrow = Actor(me.id, me.name, me.roles, bounds=Bounds(scope=Scope.NONE))
     with house.house.work(narrow) as work, work.look(P.PATIENT_FIND):
         seen = {
-            mapper.class_ for mapper in Base.registry.mappers
+            mapper.class_
+            for mapper in Base.registry.mappers
             if work.db.execute(select(mapper.class_).limit(1)).first() is not None
-        }  # fmt: skip
+        }
     assert {Person, AuditEntry, Referrer} <= seen
     assert all(CONCERNS[model] == PRACTICE for model in seen)
 

@@ -252,8 +252,16 @@ def test_without_a_session_there_is_nothing_to_look_after(me):
 @pytest.mark.parametrize("column", ["name", "login", "roles", "patient_id", "referrer_id", "scope", "sites", "is_active",
                                     "closes_at", "slip_sets_password", "directory", "is_break_glass", "email"])  # fmt: skip
 def test_nothing_of_the_account_itself_is_its_owners_to_write(me, column):
-    values = {"roles": ["admin"], "sites": ["02"], "is_active": False, "is_break_glass": True, "slip_sets_password": True,
-              "patient_id": uuid4(), "referrer_id": uuid4(), "closes_at": me.test.clock.at}  # fmt: skip
+    values = {
+        "roles": ["admin"],
+        "sites": ["02"],
+        "is_active": False,
+        "is_break_glass": True,
+        "slip_sets_password": True,
+        "patient_id": uuid4(),
+        "referrer_id": uuid4(),
+        "closes_at": me.test.clock.at,
+    }
     with pytest.raises(RuntimeError, match="tried to change"):
         with me.test.house.work(me.actor) as work, work.act(Permission.ACCOUNT_SELF, Subject("person")):
             setattr(work.get(Person, me.id), column, values.get(column, "other"))

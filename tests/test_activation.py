@@ -98,9 +98,13 @@ def test_a_slip_needs_its_password_first(shared_house):
 def test_a_weak_password_is_refused_with_its_reason_and_the_slip_stays(shared_house):
     guest = newcomer(shared_house)
     slip = slip_for(guest)
-    for weak, code in (("short", "password-length"), ("passwordpassword", "password-common"),
-                       ("Invented-2026", "password-name"), ("invented.INVENTED", "password-name"),
-                       ("good words but \ud800", "password-signs")):  # fmt: skip
+    for weak, code in (
+        ("short", "password-length"),
+        ("passwordpassword", "password-common"),
+        ("Invented-2026", "password-name"),
+        ("invented.INVENTED", "password-name"),
+        ("good words but \ud800", "password-signs"),
+    ):
         with pytest.raises(Refused) as refused:
             begin(guest, slip, weak)
         assert [code] == [p.code for p in refused.value.problems]

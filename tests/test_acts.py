@@ -41,18 +41,28 @@ def test_one_permission_of_several_acts_is_said_as_the_act_it_was(act, kind, fac
     ("facts", "said"),
     [
         ({"request": ID, "note": "", "verdict": "fine"}, "verdict: fine"),
-        ({"before": {"roles": ["patient"], "scope": ""}, "after": {"roles": ["patient", "admin"], "scope": ""}},
-         "roles: patient → patient and admin"),
-        ({"before": {}, "after": {"patient_id": ID, "kind": "vip", "why": "Well known"}},
-         "patient: P-000017, kind: vip, why: Well known"),
+        (
+            {
+                "before": {"roles": ["patient"], "scope": ""},
+                "after": {"roles": ["patient", "admin"], "scope": ""},
+            },
+            "roles: patient → patient and admin",
+        ),
+        (
+            {"before": {}, "after": {"patient_id": ID, "kind": "vip", "why": "Well known"}},
+            "patient: P-000017, kind: vip, why: Well known",
+        ),
         ({"before": ["billing"], "after": ["admin"]}, "roles: billing → admin"),
         ({"before": {"app": True}, "after": {"app": False}}, "app for codes: yes → no"),
-        ({"until": "2026-11-24T10:00:00+00:00", "cents": 12345}, "until: 24/11/2026 12:00, amount: R\xa0123.45"),
+        (
+            {"until": "2026-11-24T10:00:00+00:00", "cents": 12345},
+            "until: 24/11/2026 12:00, amount: R\xa0123.45",
+        ),
         ({"lines": [{"code": "a"}, {"code": "b"}], "digest": "ab" * 32}, "lines: 2"),
         ({"why": "Missing"}, "why: not there, or not theirs to see"),
         ({}, ""),
     ],
-)  # fmt: skip
+)
 def test_facts_are_said_without_ids_empty_values_and_code(facts, said) -> None:
     assert said == say_facts(
         "change-approve", facts=facts, names={ID: "P-000017"} if "before" in facts else {}

@@ -48,8 +48,17 @@ def live(
             test.clock.pass_(hours=hours)
             actor = test.actors[BY.get(step, "reception")]
             by = UUID(int=0) if actor.id == "system" else actor.person
-            work.db.add(StudyEvent(id=work.new_id(), study_id=study_id, step=step, before=study.status,
-                                   after=STEPS[step].after, at=test.clock.at, by=by))  # fmt: skip
+            work.db.add(
+                StudyEvent(
+                    id=work.new_id(),
+                    study_id=study_id,
+                    step=step,
+                    before=study.status,
+                    after=STEPS[step].after,
+                    at=test.clock.at,
+                    by=by,
+                )
+            )
             study.status, study.status_at = STEPS[step].after, test.clock.at
     return study_id
 
@@ -57,14 +66,33 @@ def live(
 def three_studies(test: TestHouse) -> None:
     """Two CTs and an ultrasound, with one report sent back, one claim refused, and one patient who never came."""
     live(
-        test, ("arrive", 24), ("receive", 1), ("begin", 2), ("pass_on", 0.5), ("take", 1), ("pass_back", 0.5),
-        ("return", 0.25), ("take", 1), ("pass_back", 0.25), ("sign", 0.5), ("claim", 24), ("refuse", 48),
-        ("claim", 12), ("settle", 96),
-    )  # fmt: skip
+        test,
+        ("arrive", 24),
+        ("receive", 1),
+        ("begin", 2),
+        ("pass_on", 0.5),
+        ("take", 1),
+        ("pass_back", 0.5),
+        ("return", 0.25),
+        ("take", 1),
+        ("pass_back", 0.25),
+        ("sign", 0.5),
+        ("claim", 24),
+        ("refuse", 48),
+        ("claim", 12),
+        ("settle", 96),
+    )
     live(
-        test, ("arrive", 48), ("receive", 2), ("begin", 4), ("pass_on", 1), ("take", 2), ("pass_back", 1),
-        ("sign", 1.5), family_name="Botha",
-    )  # fmt: skip
+        test,
+        ("arrive", 48),
+        ("receive", 2),
+        ("begin", 4),
+        ("pass_on", 1),
+        ("take", 2),
+        ("pass_back", 1),
+        ("sign", 1.5),
+        family_name="Botha",
+    )
     live(test, ("receive", 3), ("begin", 6), ("skip", 1.5), ("sign", 1), family_name="Naidoo", modality="US")
     live(test, ("cancel", 5), family_name="Dlamini", modality="US")
     test.clock.at = datetime(2026, 11, 24, 6, 30, tzinfo=UTC)
@@ -99,8 +127,16 @@ def test_each_stage_takes_what_was_worked_out_by_hand(either_house):
 def test_turnaround_by_modality_and_by_south_african_week(either_house):
     three_studies(either_house)
     # Sunday 8 November 23:30 UTC is Monday 9 November 01:30 in Johannesburg: the next week.
-    live(either_house, ("receive", 1), ("begin", 1), ("skip", 1), ("sign", 1), family_name="Zulu", modality="MR",
-         begins=datetime(2026, 11, 8, 19, 30, tzinfo=UTC))  # fmt: skip
+    live(
+        either_house,
+        ("receive", 1),
+        ("begin", 1),
+        ("skip", 1),
+        ("sign", 1),
+        family_name="Zulu",
+        modality="MR",
+        begins=datetime(2026, 11, 8, 19, 30, tzinfo=UTC),
+    )
     either_house.clock.at = datetime(2026, 11, 24, 6, 30, tzinfo=UTC)
     by_modality = ask(either_house, analytics.turnaround, NOVEMBER, by="modality", stages=(REPORT,))
     assert [("CT", 2, 7.75), ("MR", 1, 3.0), ("US", 1, 8.5)] == [
@@ -151,9 +187,21 @@ def test_the_backlog_is_what_came_in_less_what_went_on(either_house):
 def test_claims_are_counted_in_cents_by_state(either_house):
     study = live(either_house)
     with either_house.does("billing") as work, work.act(Permission.BILLING_CODE, Subject.study(study)):
-        work.db.add(Claim(id=work.new_id(), study_id=study, patient_id=work.get(Study, study).patient_id,
-                          report_version_id=None, number="C1", scheme="demo", state="sent", coding={},
-                          service_on=date(2026, 11, 2), total_cents=123_456, paid_cents=1))  # fmt: skip
+        work.db.add(
+            Claim(
+                id=work.new_id(),
+                study_id=study,
+                patient_id=work.get(Study, study).patient_id,
+                report_version_id=None,
+                number="C1",
+                scheme="demo",
+                state="sent",
+                coding={},
+                service_on=date(2026, 11, 2),
+                total_cents=123_456,
+                paid_cents=1,
+            )
+        )
     figures = either_house.do("manager", analytics.insight, NOVEMBER)
     assert (ClaimsStanding("sent", 1, 123_456, 1),) == figures.claims
     elsewhere = Period(NOVEMBER.from_on, NOVEMBER.to_on, "US")
@@ -204,10 +252,19 @@ def planted(test: TestHouse) -> list[str]:
     card = test.do("reception", workflow.open_study, study)
     staff = [word for actor in test.actors.values() for word in (actor.id, actor.name)]
     return [
-        *(str(v) for k, v in SECRET.items() if k not in ("identity_kind", "member_initials")), "1980-01-01", "van der Merwe",
-        "0140000123457", card.row.file_number, card.row.accession, card.study_uid, str(patient), patient.hex, str(study),
-        study.hex, *[s for s in staff if s not in ("system", "nobody", "Sorg")],
-    ]  # fmt: skip
+        *(str(v) for k, v in SECRET.items() if k not in ("identity_kind", "member_initials")),
+        "1980-01-01",
+        "van der Merwe",
+        "0140000123457",
+        card.row.file_number,
+        card.row.accession,
+        card.study_uid,
+        str(patient),
+        patient.hex,
+        str(study),
+        study.hex,
+        *[s for s in staff if s not in ("system", "nobody", "Sorg")],
+    ]
 
 
 def test_no_name_and_no_number_is_in_the_copies_or_in_their_files(either_house):
@@ -231,10 +288,10 @@ def test_no_name_and_no_number_is_in_the_copies_or_in_their_files(either_house):
 def test_every_column_that_leaves_is_on_this_list():
     assert {
         "moves": "at_utc since_utc study step before after staff role patient referrer modality examination urgency "
-                 "place_of_service sex age scheme",
+        "place_of_service sex age scheme",
         "audit": "at_utc staff role channel act outcome subject_kind subject patient",
         "claims": "service_on study patient modality scheme state tracking attempt total_cents paid_cents",
-    } == {name: " ".join(s.schema.names) for name, s in analytics.SOURCES.items()}  # fmt: skip
+    } == {name: " ".join(s.schema.names) for name, s in analytics.SOURCES.items()}
 
 
 def test_a_pseudonym_is_the_same_everywhere_and_differs_between_practices(house, tmp_path):

@@ -49,8 +49,11 @@ def test_what_a_scanner_writes_without_end_is_kept_as_far_as_our_columns_go():
 def test_an_arrival_is_described_by_its_first_image_and_not_by_our_own_report():
     told = arrivals.summary([REPORT, IMAGE])
     assert (2, 1, "CT", "Chest") == (
-        told["instance_count"], told["image_count"], told["modality"], told["description"],
-    )  # fmt: skip
+        told["instance_count"],
+        told["image_count"],
+        told["modality"],
+        told["description"],
+    )
     assert image_set_digest([IMAGE]) == told["digest"]
     assert {"instance_count": 0, "image_count": 0, "digest": ""} == arrivals.summary([])
 
@@ -119,8 +122,20 @@ def test_who_gives_images_to_an_order_by_hand_is_told_why_not(state, order, is_a
 
 def test_the_likeliest_order_stands_first_and_a_long_list_is_cut():
     def order(number: int, why: tuple[str, ...], *found: Problem) -> Candidate:
-        return Candidate(UUID(int=number), UUID(int=0), "", "", Status.WAITING, datetime(2026, 11, 24, tzinfo=UTC), "",
-                         "", date(1980, 2, 29), "F", why, found)  # fmt: skip
+        return Candidate(
+            UUID(int=number),
+            UUID(int=0),
+            "",
+            "",
+            Status.WAITING,
+            datetime(2026, 11, 24, tzinfo=UTC),
+            "",
+            "",
+            date(1980, 2, 29),
+            "F",
+            why,
+            found,
+        )
 
     stop, mild = Problem("a", "A."), Problem("b", "B.", stop=False)
     ranked = arrivals.closest(

@@ -102,8 +102,13 @@ print(blobs.get(UUID(int=1), kind="report", owner=UUID(int=9)))
 
 
 def test_a_disk_that_is_full_keeps_what_was_there_and_leaves_no_half_file(tmp_path):
-    done = subprocess.run([sys.executable, "-c", FULL_DISK, str(tmp_path / "blobs")], cwd=Path(__file__).parents[1],
-                          capture_output=True, text=True, timeout=60)  # fmt: skip
+    done = subprocess.run(
+        [sys.executable, "-c", FULL_DISK, str(tmp_path / "blobs")],
+        cwd=Path(__file__).parents[1],
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
     assert ["The disk refused to store a file (File too large). Nothing was changed.", "b'small'"] == (
         done.stdout.splitlines()
     ), done.stderr

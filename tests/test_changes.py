@@ -45,8 +45,16 @@ def tamper(test: TestHouse, model: type, row_id: UUID, **columns: Any) -> None:
 
 
 def new_account(login: str, **more: Any) -> dict[str, Any]:
-    return {"login": login, "name": "Nomsa Khumalo", "roles": ["reception"], "registration": "", "practice_number": "",
-            "email": "", "scope": "", "sites": []} | more  # fmt: skip
+    return {
+        "login": login,
+        "name": "Nomsa Khumalo",
+        "roles": ["reception"],
+        "registration": "",
+        "practice_number": "",
+        "email": "",
+        "scope": "",
+        "sites": [],
+    } | more
 
 
 @pytest.fixture
@@ -364,8 +372,16 @@ def test_the_last_admin_who_can_sign_in_stays_whichever_way_it_is_tried(house):
         ("reset-factor", {"person_id": me}),
         ("reset-password", {"person_id": me}),
         ("import", {"rows": [new_account("admin", person_id=me, roles=["manager"])]}),
-        ("import", {"rows": [new_account("fresh", roles=["admin"]), new_account("admin", person_id=me, roles=["billing"])]}),
-    ]  # fmt: skip
+        (
+            "import",
+            {
+                "rows": [
+                    new_account("fresh", roles=["admin"]),
+                    new_account("admin", person_id=me, roles=["billing"]),
+                ]
+            },
+        ),
+    ]
     b._actor = Actor(str(b.id), "b", frozenset({Role.ADMIN}), session=a.actor.session)
     for kind, payload in walk:
         request = ask(a, kind, **payload)
@@ -498,8 +514,11 @@ def test_only_what_somebody_can_decide_is_counted_as_theirs_to_decide(trio):
     )
     request = ask(a, "set-roles", person_id=str(guest.id), roles=["reception", "billing"])
     assert (theirs + 1, ours, manages, 0) == (
-        b.does(changes.waiting), a.does(changes.waiting), a.test.do("manager", changes.waiting), manages,
-    )  # fmt: skip
+        b.does(changes.waiting),
+        a.does(changes.waiting),
+        a.test.do("manager", changes.waiting),
+        manages,
+    )
     b.does(changes.refuse, request, remark="No")
     concerns_b = ask(a, "reset-factor", person_id=str(b.id))
     assert (theirs, a.test.do("admin", changes.waiting) > 0) == (b.does(changes.waiting), True)

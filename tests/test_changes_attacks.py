@@ -84,18 +84,33 @@ def test_a_sheet_shows_every_field_that_it_changes(trio):
     a, b, _ = trio
     doctor = hire(a.test, "radiologist", "billing")
     name = doctor.card().name
-    row = new_account(doctor.login, person_id=str(doctor.id), name=name, roles=["radiologist"], scope="all", sites=["01", "ZZ"],
-                      email="elsewhere@example.com", practice_number="0140000123457", registration="MP9")  # fmt: skip
+    row = new_account(
+        doctor.login,
+        person_id=str(doctor.id),
+        name=name,
+        roles=["radiologist"],
+        scope="all",
+        sites=["01", "ZZ"],
+        email="elsewhere@example.com",
+        practice_number="0140000123457",
+        registration="MP9",
+    )
     login = f"fresh.{doctor.login}"
     fresh = new_account(login, name="Fresh", roles=["billing"], scope="none", email="f@example.com")
     request = ask(a, "import", rows=[row, fresh])
     assert [
-        ("roles", "billing, radiologist", "radiologist"), ("registration", "", "MP9"),
-        ("practice number", "", "0140000123457"), ("email", "", "elsewhere@example.com"), ("scope", "", "all"),
+        ("roles", "billing, radiologist", "radiologist"),
+        ("registration", "", "MP9"),
+        ("practice number", "", "0140000123457"),
+        ("email", "", "elsewhere@example.com"),
+        ("scope", "", "all"),
         ("sites", "", "01, ZZ"),
-        ("account", "", "new"), ("name", "", "Fresh"), ("roles", "", "billing"), ("email", "", "f@example.com"),
+        ("account", "", "new"),
+        ("name", "", "Fresh"),
+        ("roles", "", "billing"),
+        ("email", "", "f@example.com"),
         ("scope", "", "none"),
-    ] == lines(b, request)  # fmt: skip
+    ] == lines(b, request)
     assert [doctor.login] * 6 + [login] * 5 == [x.of for x in b.does(changes.request, request).lines]
 
 
@@ -330,9 +345,12 @@ def test_wider_reach_ends_the_persons_sessions_and_narrower_does_not(trio):
         return guest.behind(token) is not None
 
     assert [True, False, False, True, True] == [
-        stays(scope="none", sites=["01"]), stays(scope="site"), stays(sites=["01", "02"]), stays(sites=["02"]),
+        stays(scope="none", sites=["01"]),
+        stays(scope="site"),
+        stays(sites=["01", "02"]),
+        stays(sites=["02"]),
         stays(scope="assigned"),
-    ]  # fmt: skip
+    ]
     token = guest.enters()
     approve(
         b, ask(a, "import", rows=[new_account(guest.login, person_id=who, roles=["billing"], scope="all")])

@@ -211,9 +211,17 @@ def test_every_problem_of_a_claim_is_told_at_once_each_with_its_line():
     )
     problems = check(claim, starter=True)
     assert {p.code for p in problems} >= {
-        "MEMBER_NUMBER", "MEMBER", "REFERRER", "REPORT", "CR0031", "CR0035", "PRICE_MISSING", "TRACER",
-        "ICD10_STARTER", "DUPLICATE_LINE",
-    }  # fmt: skip
+        "MEMBER_NUMBER",
+        "MEMBER",
+        "REFERRER",
+        "REPORT",
+        "CR0031",
+        "CR0035",
+        "PRICE_MISSING",
+        "TRACER",
+        "ICD10_STARTER",
+        "DUPLICATE_LINE",
+    }
     sentences = [p.sentence for p in problems]
     assert "Line 1: add a diagnosis: choose at least one ICD-10 code." in sentences
     assert "Line 2: a modifier line carries no diagnosis: remove its ICD-10 codes." in sentences

@@ -27,20 +27,29 @@ def line(status: str, cents: int | None = 100_00, *reasons: Reason, kind: str = 
     [
         ("Failed", (), [line("")], Outcome("rejected", "The claim failed at the switch: send it again.")),
         ("Failed", (UNKNOWN,), [line("")], Outcome("rejected", "Unknown member")),
-        ("Fully Processed", (), [line("Rejected", 1, UNKNOWN), line("Invalid")], Outcome("rejected", "Unknown member")),
         (
-            "Fully Processed", (), [line("Rejected")],
+            "Fully Processed",
+            (),
+            [line("Rejected", 1, UNKNOWN), line("Invalid")],
+            Outcome("rejected", "Unknown member"),
+        ),
+        (
+            "Fully Processed",
+            (),
+            [line("Rejected")],
             Outcome("rejected", "The scheme refused every line and gave no reason."),
         ),
         ("Fully Processed", (), [line("Approved"), line("Paid")], Outcome("answered", "")),
         (
-            "Fully Processed", (), [line("Approved"), line("Rejected", 1, UNKNOWN)],
+            "Fully Processed",
+            (),
+            [line("Approved"), line("Rejected", 1, UNKNOWN)],
             Outcome("answered", "In part: Unknown member"),
         ),
         ("Partly Processed", (), [line("Approved"), line("Pended")], Outcome("", "")),
         ("Partly Processed", (), [line("Rejected"), line("Pended")], Outcome("", "")),
     ],
-)  # fmt: skip
+)
 def test_what_an_answer_makes_of_a_claim(tracking, reasons, lines, becomes):
     assert becomes == claim_desk.outcome(tracking, reasons, lines)
 
@@ -54,10 +63,14 @@ def test_the_patient_may_be_charged_what_is_owed_and_no_longer_promised():
 @pytest.mark.parametrize(
     ("statuses", "granted"),
     [
-        ((), False), (("Rejected", "Invalid"), False), (("Pended", ""), False), (("Rejected", "Approved"), True),
-        (("Adjusted",), True), (("Paid",), True),
+        ((), False),
+        (("Rejected", "Invalid"), False),
+        (("Pended", ""), False),
+        (("Rejected", "Approved"), True),
+        (("Adjusted",), True),
+        (("Paid",), True),
     ],
-)  # fmt: skip
+)
 def test_something_was_approved_only_where_the_payer_grants_it(statuses, granted):
     assert granted == claim_desk.was_approved(statuses)
 

@@ -13,9 +13,12 @@ from core.rules.problems import Problem
 
 TEXT = st.text(max_size=12)
 LINES = st.builds(
-    CodedLine, TEXT, st.decimals(0, 999, places=2), st.lists(TEXT, max_size=3).map(tuple),
+    CodedLine,
+    TEXT,
+    st.decimals(0, 999, places=2),
+    st.lists(TEXT, max_size=3).map(tuple),
     st.lists(TEXT, max_size=4).map(tuple),
-)  # fmt: skip
+)
 CODINGS = st.builds(
     Coding, st.lists(LINES, max_size=4).map(tuple), st.lists(TEXT, max_size=3).map(tuple), TEXT, TEXT, TEXT,
     st.sampled_from(["", "private", "coida"]),

@@ -59,8 +59,14 @@ def send_password(client: httpx.Client, **changes: str) -> httpx.Response:
 
 def websocket(desk: Console, *, token: str | None, **how):
     headers = {"Cookie": f"{COOKIE}={token}"} if token is not None else {}
-    return connect(f"ws://127.0.0.1:{desk.port}/_stcore/stream", additional_headers=headers, subprotocols=["streamlit"],  # type: ignore[list-item]
-                   max_size=None, proxy=None, **how)  # fmt: skip
+    return connect(
+        f"ws://127.0.0.1:{desk.port}/_stcore/stream",
+        additional_headers=headers,
+        subprotocols=["streamlit"],  # type: ignore[list-item]
+        max_size=None,
+        proxy=None,
+        **how,
+    )
 
 
 def drawn(desk: Console, token: str, *, page: str = "", hash: str = "") -> tuple[list[str], list[str]]:
@@ -275,8 +281,10 @@ def test_name_password_and_code_open_the_page_that_was_asked_for(desk: Console) 
             "password": PASSWORD,
         }
         second = client.get(client.post("/login", data=fields).headers["location"])
-        answer = client.post("/login/code", data={"token": form_token(second), "next": "/patients?new=1",
-                                                  "code": desk.code_now("billing")})  # fmt: skip
+        answer = client.post(
+            "/login/code",
+            data={"token": form_token(second), "next": "/patients?new=1", "code": desk.code_now("billing")},
+        )
         assert (303, "/patients?new=1") == (answer.status_code, answer.headers["location"])
         cookie = next(c for c in answer.headers.get_list("set-cookie") if c.startswith(COOKIE + "="))
         assert "HttpOnly" in cookie and "SameSite=strict" in cookie and "Path=/" in cookie
@@ -321,8 +329,10 @@ def test_a_form_of_another_site_is_refused_though_it_knows_the_token(desk: Conso
 
 def test_a_password_of_four_megabytes_is_refused_unread(desk: Console) -> None:
     with socket.create_connection(("127.0.0.1", desk.port), timeout=20) as raw:
-        head = (f"POST /login HTTP/1.1\r\nHost: 127.0.0.1:{desk.port}\r\nContent-Type: {FORM}\r\n"
-                f"Content-Length: {4 * 1024 * 1024}\r\n\r\n")  # fmt: skip
+        head = (
+            f"POST /login HTTP/1.1\r\nHost: 127.0.0.1:{desk.port}\r\nContent-Type: {FORM}\r\n"
+            f"Content-Length: {4 * 1024 * 1024}\r\n\r\n"
+        )
         raw.sendall(head.encode() + b"password=" + b"x" * 1000)
         assert b" 413 " in raw.recv(2000).split(b"\r\n")[0]
 
@@ -339,8 +349,10 @@ def test_a_form_that_grows_without_saying_how_long_it_is_is_refused(desk: Consol
 
 
 def test_a_stranger_who_hangs_up_in_the_middle_of_a_form_leaves_no_page_in_the_log(desk: Console) -> None:
-    head = (f"POST /login HTTP/1.1\r\nHost: 127.0.0.1:{desk.port}\r\nContent-Type: {FORM}\r\n"
-            "Content-Length: 900\r\n\r\na=")  # fmt: skip
+    head = (
+        f"POST /login HTTP/1.1\r\nHost: 127.0.0.1:{desk.port}\r\nContent-Type: {FORM}\r\n"
+        "Content-Length: 900\r\n\r\na="
+    )
     for _ in range(20):
         with socket.create_connection(("127.0.0.1", desk.port), timeout=20) as raw:
             raw.sendall(head.encode())
@@ -369,8 +381,23 @@ def test_a_host_name_that_is_not_ours_is_refused(desk: Console, host: str) -> No
             assert client.get(path, headers={"host": host}).status_code in (400, 421)
 
 
-@pytest.mark.parametrize("wish", ["//evil.example", "https://evil.example", "/\\evil.example", "\\\\evil", "javascript:alert(1)",
-                                  "/\tboard", "/board\r\nSet-Cookie: a=b", "/login", "/logout", "", "board", "/" + "x" * 600])  # fmt: skip
+@pytest.mark.parametrize(
+    "wish",
+    [
+        "//evil.example",
+        "https://evil.example",
+        "/\\evil.example",
+        "\\\\evil",
+        "javascript:alert(1)",
+        "/\tboard",
+        "/board\r\nSet-Cookie: a=b",
+        "/login",
+        "/logout",
+        "",
+        "board",
+        "/" + "x" * 600,
+    ],
+)
 def test_no_address_leads_from_the_sign_in_to_another_place(desk: Console, wish: str) -> None:
     assert "/" == local_path(wish)
     with desk.http("reception") as client:
@@ -437,14 +464,34 @@ def test_health_says_that_it_lives_and_nothing_else(desk: Console) -> None:
 
 def test_every_answer_carries_its_policy(desk: Console) -> None:
     with desk.http("reception") as client:
-        for path in ("/login", "/board", "/health", "/static/nothing.js", "/activate", "/stepup", "/account/keys",
-                     "/account/nothing", "/login/nothing", "/stepup/key", "/logout"):  # fmt: skip
+        for path in (
+            "/login",
+            "/board",
+            "/health",
+            "/static/nothing.js",
+            "/activate",
+            "/stepup",
+            "/account/keys",
+            "/account/nothing",
+            "/login/nothing",
+            "/stepup/key",
+            "/logout",
+        ):
             headers = client.get(path).headers
             assert "frame-ancestors 'none'" in headers["content-security-policy"]
-            assert ("DENY", "nosniff", "same-origin", "same-origin", "camera=(), geolocation=(), microphone=(self)") == (
-                headers["x-frame-options"], headers["x-content-type-options"], headers["referrer-policy"],
-                headers["cross-origin-opener-policy"], headers["permissions-policy"],
-            )  # fmt: skip
+            assert (
+                "DENY",
+                "nosniff",
+                "same-origin",
+                "same-origin",
+                "camera=(), geolocation=(), microphone=(self)",
+            ) == (
+                headers["x-frame-options"],
+                headers["x-content-type-options"],
+                headers["referrer-policy"],
+                headers["cross-origin-opener-policy"],
+                headers["permissions-policy"],
+            )
             assert "unsafe-eval" not in headers["content-security-policy"].replace("wasm-unsafe-eval", "")
             assert not {"ws:", "wss:", "*"} & set(re.split("[ ;]", headers["content-security-policy"]))
             assert "strict-transport-security" not in headers  # Without HTTPS a browser would be locked out.
@@ -497,8 +544,12 @@ def test_signing_in_is_on_record_with_the_address_it_came_from(desk: Console) ->
 def test_the_last_hop_of_a_known_proxy_is_on_record_and_nobody_elses_word(
     desk: Console, by: str, counts: str
 ) -> None:
-    with httpx.Client(base_url=desk.url, timeout=30, transport=httpx.HTTPTransport(local_address=by),
-                      headers={"x-forwarded-for": "203.0.113.1, 192.0.2.7"}) as client:  # fmt: skip
+    with httpx.Client(
+        base_url=desk.url,
+        timeout=30,
+        transport=httpx.HTTPTransport(local_address=by),
+        headers={"x-forwarded-for": "203.0.113.1, 192.0.2.7"},
+    ) as client:
         send_password(client, login=f"nobody.{by}", password="not the password")
     newest = desk.test.do("admin", privacy.entries, size=5)
     assert counts == next(e for e in newest if e.act == "sign-in" and e.outcome == "refused").address

@@ -25,8 +25,11 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict]:
     folder = tmp_path_factory.mktemp("demo")
     sorg = Path(sys.executable).parent / "sorg"
     done = subprocess.run(
-        [sorg, "demo", "--keep", folder / "kept", "--json", folder / "demo.json"], capture_output=True, text=True, timeout=280
-    )  # fmt: skip
+        [sorg, "demo", "--keep", folder / "kept", "--json", folder / "demo.json"],
+        capture_output=True,
+        text=True,
+        timeout=280,
+    )
     assert (0, "") == (done.returncode, done.stderr), done.stdout[-900:] + done.stderr[-2000:]
     return folder / "kept", json.loads((folder / "demo.json").read_text())
 

@@ -61,8 +61,15 @@ def test_a_text_that_no_report_holds_is_not_kept() -> None:
 def test_a_tab_that_is_cleared_leaves_what_its_field_holds_with_the_version_it_is_based_on() -> None:
     drafts, base = Drafts(), uuid4()
     untouched = uuid4()
-    state = {PERSON: ME, f"start-{STUDY}": "saved", f"draft-{STUDY}": "typed", f"text-{STUDY}": "typed on", f"base-{STUDY}": base,
-             f"start-{untouched}": "saved", f"draft-{untouched}": "saved"}  # fmt: skip
+    state = {
+        PERSON: ME,
+        f"start-{STUDY}": "saved",
+        f"draft-{STUDY}": "typed",
+        f"text-{STUDY}": "typed on",
+        f"base-{STUDY}": base,
+        f"start-{untouched}": "saved",
+        f"draft-{untouched}": "saved",
+    }
     assert rescue(drafts, state, now=NOW)
     found = drafts.find(ME, STUDY, now=NOW)
     assert found and ("typed on", base, NOW) == (found.text, found.based_on, found.at)

@@ -299,10 +299,17 @@ def test_an_answer_sent_twice_finds_its_challenge_used(keyed):
 
 @pytest.mark.parametrize(
     "spoilt",
-    [{"challenge": "AAAA"}, {"rp_id": "evil.example"}, {"origin": "https://evil.example"},
-     {"origin": "https://sorg.example:444"}, {"origin": "http://sorg.example"}, {"flags": PRESENT}, {"flags": 0}],
+    [
+        {"challenge": "AAAA"},
+        {"rp_id": "evil.example"},
+        {"origin": "https://evil.example"},
+        {"origin": "https://sorg.example:444"},
+        {"origin": "http://sorg.example"},
+        {"flags": PRESENT},
+        {"flags": 0},
+    ],
     ids=str,
-)  # fmt: skip
+)
 def test_another_challenge_origin_or_name_and_an_unverified_touch_are_refused(guest, spoilt):
     key = SoftKey()
     call = {k: v for k, v in spoilt.items() if k in ("challenge", "rp_id")}

@@ -79,8 +79,17 @@ def dummy(annotation: object, name: str) -> object:
     """An argument of the right kind, naming nothing that exists."""
     if isinstance(annotation, types.UnionType) or typing.get_origin(annotation) is typing.Union:
         return dummy(typing.get_args(annotation)[0], name)
-    simple = {UUID: UUID(int=7), str: "arrive" if name == "step" else "x", int: 1, bool: True, bytes: b"x",
-              date: date(2026, 1, 1), datetime: datetime(2026, 1, 1, tzinfo=UTC), tuple: (), dict: {}}  # fmt: skip
+    simple = {
+        UUID: UUID(int=7),
+        str: "arrive" if name == "step" else "x",
+        int: 1,
+        bool: True,
+        bytes: b"x",
+        date: date(2026, 1, 1),
+        datetime: datetime(2026, 1, 1, tzinfo=UTC),
+        tuple: (),
+        dict: {},
+    }
     origin = typing.get_origin(annotation) or annotation
     if is_dataclass(origin):
         hints = typing.get_type_hints(origin)

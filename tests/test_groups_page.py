@@ -46,9 +46,17 @@ def test_where_no_group_gives_a_role_yet_the_way_on_is_one_that_is_open_now() ->
     [
         (False, False, "asked for by one admin and approved by another."),
         (False, True, "asked for by one admin and approved by another."),
-        (True, True, "asked for and approved by the only admin, and applied after a delay in which it can be stopped."),
-        (True, False, "asked for by one admin and approved by another; until there is a second one, it waits."),
+        (
+            True,
+            True,
+            "asked for and approved by the only admin, and applied after a delay in which it can be stopped.",
+        ),
+        (
+            True,
+            False,
+            "asked for by one admin and approved by another; until there is a second one, it waits.",
+        ),
     ],
-)  # fmt: skip
+)
 def test_the_requests_say_who_approves_in_this_practice(lonely: bool, by_oneself: bool, says: str) -> None:
     assert accounts.approving(lonely=lonely, by_oneself=by_oneself).endswith(says)

@@ -163,11 +163,19 @@ def test_the_official_workbook_is_read_with_its_lower_case_flag_its_datetimes_an
     assert table.codes == (
         icd10.Code("J18.9", "Something", "X", True, True),
         icd10.Code(
-            "J20.9", "Something", "X", True, True, ages="<=19", sex="F", status="D",
-            valid_from=date(2007, 9, 1), valid_until=date(2013, 5, 31),
+            "J20.9",
+            "Something",
+            "X",
+            True,
+            True,
+            ages="<=19",
+            sex="F",
+            status="D",
+            valid_from=date(2007, 9, 1),
+            valid_until=date(2013, 5, 31),
         ),
         icd10.Code("M8500/3", "Something", "M", True, False),
-    )  # fmt: skip
+    )
 
 
 def test_bad_rows_are_named_by_line_and_reason_and_the_good_ones_stay():
@@ -187,8 +195,15 @@ def test_bad_rows_are_named_by_line_and_reason_and_the_good_ones_stay():
     )
     assert [code.code for code in table.codes] == ["J18.9", "J20.2"]
     assert [(row.line, row.code) for row in table.refused] == [
-        (3, "J18.9"), (4, "189"), (5, "J18.0"), (6, "J18.1"), (7, "J18.2"), (8, "J18.8"), (9, "J20.0"), (10, "J20.1"),
-    ]  # fmt: skip
+        (3, "J18.9"),
+        (4, "189"),
+        (5, "J18.0"),
+        (6, "J18.1"),
+        (7, "J18.2"),
+        (8, "J18.8"),
+        (9, "J20.0"),
+        (10, "J20.1"),
+    ]
     assert all(row.reason.endswith(".") for row in table.refused)
 
 
@@ -252,8 +267,12 @@ def test_an_ill_shaped_code_says_why_and_offers_what_was_meant(typed, why, meant
 
 def test_lower_case_and_printed_signs_are_forgiven():
     assert [icd10.tidy(typed) for typed in (" r51", "m45.x9", "E10.2+", "N08.3*", "A18.0†")] == [
-        "R51", "M45.X9", "E10.2", "N08.3", "A18.0",
-    ]  # fmt: skip
+        "R51",
+        "M45.X9",
+        "E10.2",
+        "N08.3",
+        "A18.0",
+    ]
 
 
 @given(st.text(max_size=9))
@@ -299,7 +318,7 @@ RULES = [
     (10, ("M8500/3",), ["GSN0002", "MORPHOLOGY"], True),
     (11, ("U98.0",), ["CR0023"], False),
     (15, ("R51", "R51"), ["TWICE"], False),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize(("rule", "codes", "expected", "stops"), RULES)
@@ -354,8 +373,13 @@ def test_rule_9_ages_are_completed_years_on_the_day_of_service(ages, years_that_
 
 def test_every_problem_is_told_at_once():
     assert set(ids("N08.3", "S52.50", "O20.0", "R5I", "R99.9", "U98.0", patient_sex="M")) == {
-        "GSN0016", "GSN0006", "CR0019", "CR0002", "CR0001", "CR0023",
-    }  # fmt: skip
+        "GSN0016",
+        "GSN0006",
+        "CR0019",
+        "CR0002",
+        "CR0001",
+        "CR0023",
+    }
 
 
 def test_an_unknown_code_is_put_down_to_the_starter_set_while_only_that_is_loaded():

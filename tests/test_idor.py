@@ -69,7 +69,7 @@ def arguments_for(verb: Callable, ids: dict[str, UUID], booked: UUID) -> dict[st
         p.name: dummy(hints.get(p.name), p.name)
         for p in list(inspect.signature(verb).parameters.values())[1:]
         if p.default is p.empty or p.name in ids
-    } | {name: value for name, value in ids.items() if name != "booking"}  # fmt: skip
+    } | {name: value for name, value in ids.items() if name != "booking"}
     if "booking" in ids:
         arguments["booking"] = replace(arguments["booking"], patient_id=booked, referrer_id=None)
     return arguments
@@ -143,8 +143,17 @@ def fence(test: TestHouse, own: Rows, foreign: Rows, *, blocked: bool) -> None:
             for row in db.scalars(select(model)):
                 db.delete(row)
         for role in STAFF:
-            db.add(PatientGrant(id=uuid4(), origin="01", person_id=UUID(test.actors[role].id), patient_id=own.patient_id, why="x",
-                                from_at=now, until_at=now + timedelta(days=1)))  # fmt: skip
+            db.add(
+                PatientGrant(
+                    id=uuid4(),
+                    origin="01",
+                    person_id=UUID(test.actors[role].id),
+                    patient_id=own.patient_id,
+                    why="x",
+                    from_at=now,
+                    until_at=now + timedelta(days=1),
+                )
+            )
         if blocked:
             db.add(
                 PatientBlock(
@@ -255,8 +264,13 @@ def test_a_request_binds_no_account_to_a_patient_out_of_reach(practice, way):
     said = {
         (kind, what): asked(test, admin, kind, patient_id)
         for kind in (*ACCOUNTS, *OVERSEEN)
-        for what, patient_id in {"theirs": foreign.patient_id, "none": uuid4(), "study": own.study_id, "junk": "x"}.items()
-    }  # fmt: skip
+        for what, patient_id in {
+            "theirs": foreign.patient_id,
+            "none": uuid4(),
+            "study": own.study_id,
+            "junk": "x",
+        }.items()
+    }
     none = {kind: "There is no such patient." for kind in (*ACCOUNTS, "own-record")} | {
         kind: "Choose the patient." for kind in ("grant", "block")
     }

@@ -119,8 +119,13 @@ def practice(tmp_path_factory):
     }
     for column, role in (("pat", "patient"), ("ref", "referrer")):
         guest = hire(test, role, **{f"{role}_id": getattr(patient, f"{role}_id")})
-        actor = Actor(str(guest.id), "An account", frozenset({Role(role)}), "gateway",
-                      bounds=Bounds(patient_id=patient.patient_id, referrer_id=patient.referrer_id))  # fmt: skip
+        actor = Actor(
+            str(guest.id),
+            "An account",
+            frozenset({Role(role)}),
+            "gateway",
+            bounds=Bounds(patient_id=patient.patient_id, referrer_id=patient.referrer_id),
+        )
         callers[column] = caller(test, actor, guest.secret, patient)
     callers["sys"] = Caller(system(), theirs)
     yield test, theirs, callers
@@ -138,10 +143,24 @@ def rows_of(test: TestHouse, person: UUID, patient: Rows) -> Theirs:
     later = now + timedelta(hours=4)
     ids = Theirs(person, *(uuid4() for _ in range(9)))
     request = ChangeRequest(
-        id=ids.request_id, origin="01", kind="grant", person_id=person, patient_id=patient.patient_id, before={}, why="x",
-        payload={"person_id": str(person), "patient_id": str(patient.patient_id), "why": "x", "until_at": later.isoformat()},
-        asked_by=person, asked_at=now, ends_at=later, state="waiting",
-    )  # fmt: skip
+        id=ids.request_id,
+        origin="01",
+        kind="grant",
+        person_id=person,
+        patient_id=patient.patient_id,
+        before={},
+        why="x",
+        payload={
+            "person_id": str(person),
+            "patient_id": str(patient.patient_id),
+            "why": "x",
+            "until_at": later.isoformat(),
+        },
+        asked_by=person,
+        asked_at=now,
+        ends_at=later,
+        state="waiting",
+    )
     request.digest = digest_of(test.house, request)
     rows = [
         SignInSession(id=ids.session_id, token_hash=mark, person_id=person, stage="open", begun_at=now, seen_at=now, ends_at=later),

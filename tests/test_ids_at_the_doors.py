@@ -65,10 +65,18 @@ def doors(house) -> dict[str, tuple[Starlette, TestClient]]:
     )
     cookies = {"console": {COOKIE: signed_in(test, "radiologist")}, "gateway": {SESSION: seat}}
     return {
-        name: (app, TestClient(app, f"http://{name}.test", raise_server_exceptions=False, cookies=cookies[name],
-                               follow_redirects=True))
+        name: (
+            app,
+            TestClient(
+                app,
+                f"http://{name}.test",
+                raise_server_exceptions=False,
+                cookies=cookies[name],
+                follow_redirects=True,
+            ),
+        )
         for name, app in apps.items()
-    }  # fmt: skip
+    }
 
 
 THE_VIEWER = [f"/account/studies/{{id:uuid}}{end}" for end in ("", "/view", "/view/")]
@@ -94,11 +102,15 @@ def test_the_routes_with_an_id_are_these(doors):
     assert {
         "console": ["/images/{study:uuid}/instances/{instance:uuid}/file", "/images/{study:uuid}/manifest"],
         "gateway": [
-            "/account/studies/{id:uuid}", "/account/studies/{id:uuid}/instances/{image:uuid}/file",
-            "/account/studies/{id:uuid}/manifest", "/account/studies/{id:uuid}/report.pdf", "/account/studies/{id:uuid}/view",
-            "/account/studies/{id:uuid}/view/", "/share/instances/{id:uuid}/file",
+            "/account/studies/{id:uuid}",
+            "/account/studies/{id:uuid}/instances/{image:uuid}/file",
+            "/account/studies/{id:uuid}/manifest",
+            "/account/studies/{id:uuid}/report.pdf",
+            "/account/studies/{id:uuid}/view",
+            "/account/studies/{id:uuid}/view/",
+            "/share/instances/{id:uuid}/file",
         ],
-    } == {door: sorted(r.path for r in of_an_id(app)) for door, (app, _) in doors.items()}  # fmt: skip
+    } == {door: sorted(r.path for r in of_an_id(app)) for door, (app, _) in doors.items()}
 
 
 @pytest.mark.parametrize("door", ["console", "gateway"])

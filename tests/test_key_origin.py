@@ -156,10 +156,16 @@ def test_where_the_practice_has_named_no_address_the_browsers_own_counts(shared_
         ({}, ()),
         ({"console_names": "console.practice.example"}, ()),
         ({"https": True, "console_names": "10.1.0.5:8443, [::1], [::1]:8443"}, ()),
-        ({"https": True, "console_names": " Console.practice.example , 10.1.0.5"}, ("https://console.practice.example",)),
-        ({"https": True, "console_names": "a.example:443,b.example:8443"}, ("https://a.example", "https://b.example:8443")),
+        (
+            {"https": True, "console_names": " Console.practice.example , 10.1.0.5"},
+            ("https://console.practice.example",),
+        ),
+        (
+            {"https": True, "console_names": "a.example:443,b.example:8443"},
+            ("https://a.example", "https://b.example:8443"),
+        ),
     ],
-)  # fmt: skip
+)
 def test_the_console_is_where_its_names_and_ports_say(settings, expected):
     assert expected == console_origins(read(**settings))
 

@@ -334,10 +334,16 @@ def columns(test: TestHouse, rows: Rows) -> dict[str, Actor]:
     staff = [test.actors[role] for role in STAFF]
     link = Reach(rows.share_id, rows.study_id, rows.patient_id, rows.version_id, rows.referrer_id)
     outside = [
-        Actor(str(uuid4()), "An account", frozenset({role}), "gateway", session=uuid4(),
-              bounds=Bounds(patient_id=rows.patient_id, referrer_id=rows.referrer_id))
+        Actor(
+            str(uuid4()),
+            "An account",
+            frozenset({role}),
+            "gateway",
+            session=uuid4(),
+            bounds=Bounds(patient_id=rows.patient_id, referrer_id=rows.referrer_id),
+        )
         for role in (Role.PATIENT, Role.REFERRER)
-    ]  # fmt: skip
+    ]
     by_link = [
         Actor(f"link:{role}", "A link", frozenset({role}), "gateway", reach=link)
         for role in (Role.PATIENT, Role.REFERRER)

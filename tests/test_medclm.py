@@ -240,11 +240,18 @@ def claims(draw):
             )
         lines.append(
             ClaimLine(
-                number, kind, draw(st.sampled_from(["65130", "00093", "30110"])), draw(WORDS), draw(QUANTITIES),
-                draw(st.integers(-(10**9), 10**9)), draw(CODES) if kind == "tariff" else (), draw(IDS),
-                authorisation=draw(st.just("") | IDS), items=items,
+                number,
+                kind,
+                draw(st.sampled_from(["65130", "00093", "30110"])),
+                draw(WORDS),
+                draw(QUANTITIES),
+                draw(st.integers(-(10**9), 10**9)),
+                draw(CODES) if kind == "tariff" else (),
+                draw(IDS),
+                authorisation=draw(st.just("") | IDS),
+                items=items,
             )
-        )  # fmt: skip
+        )
     return Claim(
         number=draw(IDS),
         account_no=draw(IDS),
@@ -252,8 +259,13 @@ def claims(draw):
         scheme=Scheme(draw(WORDS), draw(IDS)),
         member=Member(draw(IDS), draw(WORDS), draw(WORDS)),
         patient=ClaimPatient(
-            draw(WORDS), draw(WORDS), draw(WORDS), draw(st.none() | st.dates(date(1900, 1, 1))),
-            draw(st.sampled_from("MFU")), draw(st.just("") | IDS), draw(st.just("") | IDS),
+            draw(WORDS),
+            draw(WORDS),
+            draw(WORDS),
+            draw(st.none() | st.dates(date(1900, 1, 1))),
+            draw(st.sampled_from("MFU")),
+            draw(st.just("") | IDS),
+            draw(st.just("") | IDS),
         ),
         treating=Provider(draw(PCNS), draw(WORDS)),
         referrer=Provider(draw(PCNS), draw(WORDS)),
@@ -267,7 +279,7 @@ def claims(draw):
         original_number=draw(IDS) if correction else "",
         lines=tuple(lines),
         notes=draw(WORDS),
-    )  # fmt: skip
+    )
 
 
 @given(

@@ -133,9 +133,11 @@ def test_a_practice_of_the_first_version_goes_on_with_every_row_it_had(engine):
     migrate.upgrade(engine)
     with db.maintenance("test"), engine.connect() as connection:
         found = connection.execute(
-            text("select s.token_hash, p.login, p.totp_step, p.scope, s.channel, p.sites from sign_in_session s "
-                 "join person p on p.id = s.person_id")
-        ).one()  # fmt: skip
+            text(
+                "select s.token_hash, p.login, p.totp_step, p.scope, s.channel, p.sites from sign_in_session s "
+                "join person p on p.id = s.person_id"
+            )
+        ).one()
         assert ("h", "zinhle", 7, "", "console") == tuple(found)[:5]
         assert 1 == connection.execute(text("select count(*) from patient")).scalar()
         if engine.dialect.name == "sqlite":

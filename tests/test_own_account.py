@@ -52,9 +52,15 @@ def test_a_proof_given_before_serves_and_a_mistyped_password_does_not_use_it_up(
         change(guest, old=NEW, new=PASSWORD, code="")
 
 
-@pytest.mark.parametrize(("new", "reason"), [
-    ("short", "12 to 256"), ("password1234", "Everybody tries"), (PASSWORD, "the password you have"), ("x" * 257, "12 to 256"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("new", "reason"),
+    [
+        ("short", "12 to 256"),
+        ("password1234", "Everybody tries"),
+        (PASSWORD, "the password you have"),
+        ("x" * 257, "12 to 256"),
+    ],
+)
 def test_a_password_that_is_none_is_refused_with_its_reason(guest, new, reason):
     with pytest.raises(Refused, match=reason):
         change(guest, new=new)

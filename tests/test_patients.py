@@ -44,16 +44,26 @@ def test_file_numbers_have_no_gap_where_somebody_was_refused(either_house):
 
 
 def test_a_south_african_id_is_kept_without_its_blanks(house):
-    card = house.do("reception", patients.open_patient,
-                    register(house, identity_kind="sa-id", identity_number="800101 0009 082"))  # fmt: skip
+    card = house.do(
+        "reception",
+        patients.open_patient,
+        register(house, identity_kind="sa-id", identity_number="800101 0009 082"),
+    )
     assert SA_ID == card.particulars.identity_number
 
 
 @pytest.mark.parametrize(
     ("number", "code"),
-    [("8001010009083", "identity-invalid"), ("80010100090", "identity-invalid"), ("8013010009087", "identity-invalid"),
-     ("ABCDEFGHIJKLM", "identity-invalid"), ("", "identity-empty"), (None, "identity-empty"), ("  ", "identity-empty")],
-)  # fmt: skip
+    [
+        ("8001010009083", "identity-invalid"),
+        ("80010100090", "identity-invalid"),
+        ("8013010009087", "identity-invalid"),
+        ("ABCDEFGHIJKLM", "identity-invalid"),
+        ("", "identity-empty"),
+        (None, "identity-empty"),
+        ("  ", "identity-empty"),
+    ],
+)
 def test_a_wrong_south_african_id_is_refused(house, number, code):
     assert [code] == problems(house, identity_kind="sa-id", identity_number=number)
 
@@ -105,11 +115,29 @@ def test_one_number_registered_twice_at_the_same_moment_has_one_file(either_hous
 
 
 def test_every_problem_is_told_at_once(house):
-    codes = problems(house, family_name="", given_names=" ", sex="X", email="nobody", scheme_code="1125",
-                     membership_number="", identity_kind="sa-id", identity_number="1", phone="0" * 31,
-                     born_on=date(2027, 1, 1))  # fmt: skip
-    assert ["too-long", "no-family-name", "no-given-names", "no-sex", "no-membership", "email", "identity-invalid",
-            "born-tomorrow"] == codes  # fmt: skip
+    codes = problems(
+        house,
+        family_name="",
+        given_names=" ",
+        sex="X",
+        email="nobody",
+        scheme_code="1125",
+        membership_number="",
+        identity_kind="sa-id",
+        identity_number="1",
+        phone="0" * 31,
+        born_on=date(2027, 1, 1),
+    )
+    assert [
+        "too-long",
+        "no-family-name",
+        "no-given-names",
+        "no-sex",
+        "no-membership",
+        "email",
+        "identity-invalid",
+        "born-tomorrow",
+    ] == codes
 
 
 @pytest.mark.parametrize(
@@ -136,21 +164,35 @@ def test_nobody_is_a_hundred_and_forty(house):
 
 
 def test_a_name_typed_in_parts_is_kept_in_one_spelling(house):
-    card = house.do("reception", patients.open_patient,
-                    register(house, family_name="  Nkosi-Mu\u0308ller ", given_names="Thando\u0302 \u00a0  Zanele"))  # fmt: skip
+    card = house.do(
+        "reception",
+        patients.open_patient,
+        register(house, family_name="  Nkosi-Mu\u0308ller ", given_names="Thando\u0302 \u00a0  Zanele"),
+    )
     assert ("Nkosi-Müller", "Thandô Zanele") == (card.particulars.family_name, card.particulars.given_names)
 
 
 @pytest.mark.parametrize(
     ("family", "search"),
     [
-        ("Nkosi-Müller", "muller"), ("Nkosi-Müller", "NKOSI"), ("Nkosi-Müller", "thando nkosi"),
-        ("Nkosi-Müller", "Müller Thandô"), ("Nkosi-Müller", "Mu\u0308ller"), ("van der Merwe", "van der merwe"),
-        ("van der Merwe", "merwe van"), ("O’Brien", "o'brien"), ("O'Brien", "obrien"), ("N'wamba", "nwamba"),
-        ("Ḓuvha", "duvha"), ("Sørensen", "sorensen"), ("Großmann", "grossmann"), ("Botha", "0825550101"),
-        ("Botha", "082 555"), ("Botha", "0100000"),
+        ("Nkosi-Müller", "muller"),
+        ("Nkosi-Müller", "NKOSI"),
+        ("Nkosi-Müller", "thando nkosi"),
+        ("Nkosi-Müller", "Müller Thandô"),
+        ("Nkosi-Müller", "Mu\u0308ller"),
+        ("van der Merwe", "van der merwe"),
+        ("van der Merwe", "merwe van"),
+        ("O’Brien", "o'brien"),
+        ("O'Brien", "obrien"),
+        ("N'wamba", "nwamba"),
+        ("Ḓuvha", "duvha"),
+        ("Sørensen", "sorensen"),
+        ("Großmann", "grossmann"),
+        ("Botha", "0825550101"),
+        ("Botha", "082 555"),
+        ("Botha", "0100000"),
     ],
-)  # fmt: skip
+)
 def test_a_patient_is_found_however_the_name_is_typed(either_house, family, search):
     register(either_house, family_name=family)
     assert [family] == found(either_house, search)
@@ -284,11 +326,25 @@ def test_particulars_hold_nothing_a_patient_row_does_not():
 def test_a_character_that_no_database_takes_is_refused_in_a_sentence_wherever_it_is_typed(either_house):
     patient, _ = book_thando(either_house)
     with pytest.raises(Refused, match="note holds a character"):
-        either_house.do("reception", patients.record_consent, patient, purpose="claim", given=True, how="signed",
-                        note="by\0post")  # fmt: skip
+        either_house.do(
+            "reception",
+            patients.record_consent,
+            patient,
+            purpose="claim",
+            given=True,
+            how="signed",
+            note="by\0post",
+        )
     with pytest.raises(Refused, match="holds a character"):
-        either_house.do("reception", patients.record_consent, patient, purpose="claim", given=True, how="signed",
-                        note="by\ud800post")  # fmt: skip
+        either_house.do(
+            "reception",
+            patients.record_consent,
+            patient,
+            purpose="claim",
+            given=True,
+            how="signed",
+            note="by\ud800post",
+        )
     assert {""} == {c.note for c in either_house.do("reception", patients.open_patient, patient).consents}
 
 
@@ -315,8 +371,13 @@ def test_a_referring_doctor_is_corrected_and_claims_read_the_new_number(either_h
         "email": "",
     }
     with pytest.raises(Refused) as refused:
-        either_house.do("reception", patients.correct_referrer, doctor, **right | {"practice_number": "0123457"},
-                        version=card.version)  # fmt: skip
+        either_house.do(
+            "reception",
+            patients.correct_referrer,
+            doctor,
+            **right | {"practice_number": "0123457"},
+            version=card.version,
+        )
     assert ["practice_number"] == [p.field for p in refused.value.problems]
     either_house.do("reception", patients.correct_referrer, doctor, **right, version=card.version)
     (mended,) = either_house.do("reception", patients.referrers)

@@ -59,9 +59,16 @@ def test_an_account_with_every_mistake_is_told_them_all_at_once(shared_house):
 
 @pytest.mark.parametrize(
     ("roles", "code"),
-    [((), "no-role"), (("system",), "role-unknown"), (("nobody",), "role-unknown"), (("patient", "billing"), "role-mixed"),
-     (("patient", "referrer"), "role-mixed"), (("patient",), "no-patient"), (("referrer",), "no-referrer")],
-)  # fmt: skip
+    [
+        ((), "no-role"),
+        (("system",), "role-unknown"),
+        (("nobody",), "role-unknown"),
+        (("patient", "billing"), "role-mixed"),
+        (("patient", "referrer"), "role-mixed"),
+        (("patient",), "no-patient"),
+        (("referrer",), "no-referrer"),
+    ],
+)
 def test_staff_roles_add_up_and_those_outside_stand_alone_with_their_own_record(shared_house, roles, code):
     with pytest.raises(Refused) as refused:
         found(shared_house, "someone", roles=roles)
@@ -180,8 +187,12 @@ def approve(guest: Guest, request: UUID) -> str:
 
 @pytest.mark.parametrize(
     ("kind", "more"),
-    [("reset-password", {}), ("directory-account", {"enabled": False}), ("directory-groups", {"remove": ["S-1-1"]})],
-)  # fmt: skip
+    [
+        ("reset-password", {}),
+        ("directory-account", {"enabled": False}),
+        ("directory-groups", {"remove": ["S-1-1"]}),
+    ],
+)
 def test_two_admins_of_the_directory_never_shut_out_each_other_by_requests_that_cross(
     two_of_the_directory, kind, more
 ):

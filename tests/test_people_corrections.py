@@ -66,8 +66,11 @@ def test_a_name_and_the_numbers_are_corrected_and_what_was_left_out_stays(either
     assert (name, "Dr Thandô Małecka") == (done["before"]["name"], done["after"]["name"])
     card = guest.card()
     assert ("Dr Thandô Małecka", "MP 0000001", PCNS, "before@practice.example") == (
-        card.name, card.registration, card.practice_number, card.email,
-    )  # fmt: skip
+        card.name,
+        card.registration,
+        card.practice_number,
+        card.email,
+    )
     assert "Dr Thandô Małecka" == guest.behind(guest.enters(channel="console"), channel="console").name
 
 
@@ -155,8 +158,13 @@ def test_what_was_signed_keeps_the_name_and_number_of_then(house):
     study = signed_study(house)
     for name in ("Dr Newly Married", "Dr Married Again"):
         house.clock.pass_(days=1)
-        request = house.do("admin", changes.ask, kind="person-details", why="Married",
-                           payload={"person_id": str(who), "name": name, "registration": "MP 9999999"})  # fmt: skip
+        request = house.do(
+            "admin",
+            changes.ask,
+            kind="person-details",
+            why="Married",
+            payload={"person_id": str(who), "name": name, "registration": "MP 9999999"},
+        )
         approve(second, request)
     signed = house.do("radiologist", reporting.read_signed, study)
     assert (before.name, before.registration, True) == (signed.signer, signed.registration, signed.is_intact)
@@ -188,11 +196,16 @@ def test_a_login_is_corrected_and_what_hung_on_the_old_one_ends_or_follows(eithe
     assert [("login", old, new)] == lines(b, request)
     assert "done" == approve(b, request)
     entry = newest(either_shared)[0]
-    assert (old, new, 1) == (entry.facts["before"]["login"], entry.facts["after"]["login"], entry.facts["after"]["sessions ended"])  # fmt: skip
+    assert (old, new, 1) == (
+        entry.facts["before"]["login"],
+        entry.facts["after"]["login"],
+        entry.facts["after"]["sessions ended"],
+    )
     assert f"signs in as: {old} → {new}" in entry.details
     assert (None, Over.LOGIN) == (
-        guest.behind(token, channel="console"), guest.asks(sessions.why_over, channel="console", token=token),
-    )  # fmt: skip
+        guest.behind(token, channel="console"),
+        guest.asks(sessions.why_over, channel="console", token=token),
+    )
     with pytest.raises(Denied):
         guest.asks(signin.check_code, channel="console", token=half, code=guest.code())
     with pytest.raises(WrongAnswer):
@@ -214,10 +227,21 @@ def guest_of(admin: Guest, login: str) -> UUID:
 
 @pytest.mark.parametrize(
     ("login", "code"),
-    [("{taken}", "login-taken"), ("{TAKEN}", "login-taken"), (" {taken} ", "login-taken"), ("\uff47{taken1}", "login-taken"),
-     ("gu\u0435st", "login-script"), ("gu\u200best", "login-unseen"), ("gu\u00ebst", "login-letters"), ("a b", "login-letters"),
-     ("", "login-letters"), ("x" * 65, "login-letters"), (["x"], "shape"), (None, "shape")],
-)  # fmt: skip
+    [
+        ("{taken}", "login-taken"),
+        ("{TAKEN}", "login-taken"),
+        (" {taken} ", "login-taken"),
+        ("\uff47{taken1}", "login-taken"),
+        ("gu\u0435st", "login-script"),
+        ("gu\u200best", "login-unseen"),
+        ("gu\u00ebst", "login-letters"),
+        ("a b", "login-letters"),
+        ("", "login-letters"),
+        ("x" * 65, "login-letters"),
+        (["x"], "shape"),
+        (None, "shape"),
+    ],
+)
 def test_a_login_that_is_taken_or_only_looks_like_one_is_nobodys_new_one(trio, login, code):
     a, b, guest = trio
     if isinstance(login, str):
@@ -234,7 +258,11 @@ def test_a_login_that_is_kept_elsewhere_is_changed_there(trio, kept, words):
     with pytest.raises(Refused) as refused:
         ask(a, "new-login", **about(guest), login=f"{guest.login}.new")
     (problem,) = refused.value.problems
-    assert ("login-kept", True, True) == (problem.code, words in problem.sentence, "from the next sign-in" in problem.sentence)  # fmt: skip
+    assert ("login-kept", True, True) == (
+        problem.code,
+        words in problem.sentence,
+        "from the next sign-in" in problem.sentence,
+    )
 
 
 def test_a_login_that_was_taken_while_its_correction_waited_is_not_given_twice(trio):
@@ -316,14 +344,20 @@ def test_a_staff_members_own_record_is_shut_to_them_at_once_and_open_once_it_is_
     assert f"{number}: Nkosi-Müller, Thandô, born" in shown.lines[1].after
     approve(b, request)
     entry = newest(house)[0]
-    assert (str(patient), None, str(patient)) == (entry.patient_id, entry.facts["before"]["patient_id"],
-                                                  entry.facts["after"]["patient_id"])  # fmt: skip
+    assert (str(patient), None, str(patient)) == (
+        entry.patient_id,
+        entry.facts["before"]["patient_id"],
+        entry.facts["after"]["patient_id"],
+    )
     assert (False, False) == sees()
     for found in (a.does(access.access_of, patient).rights, a.does(access.access_of_person, guest.id)):
         assert ("own", guest.id, number, True) == next(
             (r.what, r.person_id, r.file_number, r.stands) for r in found
         )
-    with pytest.raises(Denied, match="your own record"), house.house.work(guest.behind(token, channel="console")) as work:  # fmt: skip
+    with (
+        pytest.raises(Denied, match="your own record"),
+        house.house.work(guest.behind(token, channel="console")) as work,
+    ):
         access.break_glass(work, number=number, reason="An emergency in the ward", code=guest.code())
     assert ["why", "own-record"] == problems_of(a, "grant", **whose, until_at=until)
     assert ["same"] == problems_of(a, "own-record", **whose)

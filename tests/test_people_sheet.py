@@ -42,9 +42,18 @@ def read(text, name="staff.csv"):
 
 @pytest.mark.parametrize(
     ("typed", "folded"),
-    [("Sipho", "sipho"), (" SIPHO ", "sipho"), ("ｓｉｐｈｏ", "sipho"), ("\u00a0sipho\u3000", "sipho"),
-     ("t.nkosi-dube_2", "t.nkosi-dube_2"), ("STRASSE", "strasse"), ("straße", "strasse"), ("a", "a"), ("9" * 64, "9" * 64)],
-)  # fmt: skip
+    [
+        ("Sipho", "sipho"),
+        (" SIPHO ", "sipho"),
+        ("ｓｉｐｈｏ", "sipho"),
+        ("\u00a0sipho\u3000", "sipho"),
+        ("t.nkosi-dube_2", "t.nkosi-dube_2"),
+        ("STRASSE", "strasse"),
+        ("straße", "strasse"),
+        ("a", "a"),
+        ("9" * 64, "9" * 64),
+    ],
+)
 def test_spellings_of_one_login_are_one_login(typed, folded):
     assert (folded, None) == (fold_login(typed), problem_of(typed))
 
@@ -106,17 +115,28 @@ def test_what_is_no_login_is_refused(typed):
 
 
 def test_columns_are_found_by_their_names_in_any_case_order_and_common_wording():
-    (found,) = read("E-MAIL;pcns no;ROLES ;Full  Name;User name;hpcsa-number;SA ID\na@b.co.za;;admin;N;l;MP1;\n".replace("pcns no", "PCNS number")).rows  # fmt: skip
+    (found,) = read(
+        "E-MAIL;pcns no;ROLES ;Full  Name;User name;hpcsa-number;SA ID\na@b.co.za;;admin;N;l;MP1;\n".replace(
+            "pcns no", "PCNS number"
+        )
+    ).rows
     assert {
-        "email": "a@b.co.za", "practice_number": "", "roles": "admin", "name": "N", "login": "l", "registration": "MP1",
+        "email": "a@b.co.za",
+        "practice_number": "",
+        "roles": "admin",
+        "name": "N",
+        "login": "l",
+        "registration": "MP1",
         "id_number": "",
-    } == found.cells  # fmt: skip
+    } == found.cells
 
 
 def test_columns_that_are_not_known_are_told_once_and_left_out():
     sheet = read("login,name,,roles,Shoe size,\na,b,,admin,9,\nc,d,secret,admin,8,\n")
-    assert ["The column number 3, without a heading, is not known and is left out.",
-            "The column 'Shoe size' is not known and is left out."] == [p.sentence for p in sheet.problems]  # fmt: skip
+    assert [
+        "The column number 3, without a heading, is not known and is left out.",
+        "The column 'Shoe size' is not known and is left out.",
+    ] == [p.sentence for p in sheet.problems]
     assert {"login": "a", "name": "b", "roles": "admin"} == sheet.rows[0].cells
 
 
@@ -139,7 +159,9 @@ def test_a_sheet_that_cannot_be_used_as_a_whole_is_refused(text, words):
 def test_the_template_is_read_and_its_example_is_never_taken_over(kind):
     sheet = people_sheet.read_sheet(people_sheet.template(kind), name=f"template.{kind}")
     assert ((), set(people_sheet.COLUMNS)) == (sheet.problems, set(sheet.rows[0].cells))
-    assert [("refused", ("This is the template's example: delete the row.",))] == [(p.what, p.reasons) for p in plan(*sheet.rows)]  # fmt: skip
+    assert [("refused", ("This is the template's example: delete the row.",))] == [
+        (p.what, p.reasons) for p in plan(*sheet.rows)
+    ]
 
 
 def test_the_template_explains_every_column_on_its_second_sheet(tmp_path):
@@ -176,14 +198,34 @@ def test_a_column_that_is_absent_leaves_what_is_known_and_an_empty_cell_empties_
         Row(2, cells | {"email": "", "scope": ""}), existing=[SIPHO]
     )
     assert "unchanged" == absent.what
-    assert [("email", "sipho@practice.example", ""), ("scope", "site", "")] == [(c.field, c.before, c.after) for c in empty.changes]  # fmt: skip
+    assert [("email", "sipho@practice.example", ""), ("scope", "site", "")] == [
+        (c.field, c.before, c.after) for c in empty.changes
+    ]
 
 
 def test_every_reason_of_a_row_is_told_at_once():
     (planned,) = plan(
-        row(login="аdmin", name="", roles="boss", practice_number="123", email="x", id_number="1", sites="Durban", scope="everything")
-    )  # fmt: skip
-    assert ["login-script", "no-name", "PCNS", "email", "SA_ID", "role-unknown", "site-unknown", "scope-unknown"] == [p.code for p in planned.problems]  # fmt: skip
+        row(
+            login="аdmin",
+            name="",
+            roles="boss",
+            practice_number="123",
+            email="x",
+            id_number="1",
+            sites="Durban",
+            scope="everything",
+        )
+    )
+    assert [
+        "login-script",
+        "no-name",
+        "PCNS",
+        "email",
+        "SA_ID",
+        "role-unknown",
+        "site-unknown",
+        "scope-unknown",
+    ] == [p.code for p in planned.problems]
     assert [] == [reason for reason in planned.reasons if not reason.endswith((".", "?"))]
 
 
@@ -206,10 +248,20 @@ def test_names_of_people_are_taken_as_they_are(name):
 
 @pytest.mark.parametrize(
     ("name", "code"),
-    [("", "no-name"), ("  ", "no-name"), ("12345", "name-letters"), ("Thаndi", "name-script"), ("Siphο Dlamini", "name-script"),
-     ("=HYPERLINK(1)", "text-formula"), ("@Thandi", "text-formula"), ("+Thandi", "text-formula"), ("－Thandi", "text-formula"),
-     ("Thandi\nNkosi", "text-unseen"), ("x" * 121, "text-long")],
-)  # fmt: skip
+    [
+        ("", "no-name"),
+        ("  ", "no-name"),
+        ("12345", "name-letters"),
+        ("Thаndi", "name-script"),
+        ("Siphο Dlamini", "name-script"),
+        ("=HYPERLINK(1)", "text-formula"),
+        ("@Thandi", "text-formula"),
+        ("+Thandi", "text-formula"),
+        ("－Thandi", "text-formula"),
+        ("Thandi\nNkosi", "text-unseen"),
+        ("x" * 121, "text-long"),
+    ],
+)
 def test_what_is_no_name_is_refused(name, code):
     assert [code] == codes(name=name)
 
@@ -220,7 +272,9 @@ def test_the_same_name_typed_on_two_keyboards_is_the_same_name():
     assert "unchanged" == planned.what
 
 
-@pytest.mark.parametrize("typed", ["Admin;Radiologist", "radiologist, admin", "RADIOLOGIST ;; admin,admin", "admin\nradiologist"])  # fmt: skip
+@pytest.mark.parametrize(
+    "typed", ["Admin;Radiologist", "radiologist, admin", "RADIOLOGIST ;; admin,admin", "admin\nradiologist"]
+)
 def test_roles_are_parted_by_semicolons_or_commas_in_any_order_and_case(typed):
     (planned,) = plan(row(roles=typed))
     assert ("admin", "radiologist") == planned.wanted.roles
@@ -233,9 +287,15 @@ def test_only_roles_of_staff_can_be_given(role):
 
 @pytest.mark.parametrize(
     ("roles", "words"),
-    [("patient", "at the gateway"), ("referrer", "at the gateway"), ("radiolgist", "Is it radiologist?"),
-     ("system", "admin, manager"), ("", "at least one role"), ("аdmin", "There is no role")],
-)  # fmt: skip
+    [
+        ("patient", "at the gateway"),
+        ("referrer", "at the gateway"),
+        ("radiolgist", "Is it radiologist?"),
+        ("system", "admin, manager"),
+        ("", "at least one role"),
+        ("аdmin", "There is no role"),
+    ],
+)
 def test_a_role_that_cannot_be_given_is_refused_with_a_way_out(roles, words):
     (planned,) = plan(row(roles=roles))
     assert ("refused", True) == (planned.what, words in planned.reasons[0])
@@ -243,9 +303,17 @@ def test_a_role_that_cannot_be_given_is_refused_with_a_way_out(roles, words):
 
 @pytest.mark.parametrize(
     ("typed", "code"),
-    [("7503305044089", None), ("750330 5044 08 9", None), ("", None), ("7503305044088", "SA_ID"), ("A1234567", "SA_ID"),
-     ("9.2022E+12", "digits-lost"), ("7,50331E+12", "digits-lost"), ("101015800085", "zeros-lost")],
-)  # fmt: skip
+    [
+        ("7503305044089", None),
+        ("750330 5044 08 9", None),
+        ("", None),
+        ("7503305044088", "SA_ID"),
+        ("A1234567", "SA_ID"),
+        ("9.2022E+12", "digits-lost"),
+        ("7,50331E+12", "digits-lost"),
+        ("101015800085", "zeros-lost"),
+    ],
+)
 def test_id_numbers_are_checked_and_what_excel_did_to_them_is_said(typed, code):
     assert ([code] if code else []) == codes(id_number=typed)
 
@@ -318,7 +386,9 @@ def test_a_row_with_a_formula_is_refused_by_its_line():
 
 KNOWN = st.builds(
     Known,
-    st.from_regex(r"[a-z0-9]([a-z0-9._-]{0,10}[a-z0-9])?", fullmatch=True).filter(lambda login: login != "example.person"),
+    st.from_regex(r"[a-z0-9]([a-z0-9._-]{0,10}[a-z0-9])?", fullmatch=True).filter(
+        lambda login: login != "example.person"
+    ),
     st.from_regex(r"[A-ZÉŠ][a-zëô'-]{1,8}( (van )?[A-Z][a-zéü]{1,8}){0,2}", fullmatch=True),
     st.sets(st.sampled_from(STAFF), min_size=1, max_size=3).map(lambda roles: tuple(sorted(roles))),
     st.from_regex(r"(MP[0-9]{7})?", fullmatch=True),
@@ -326,7 +396,7 @@ KNOWN = st.builds(
     st.from_regex(r"([a-z0-9]{1,8}@[a-z]{1,8}\.co\.za)?", fullmatch=True),
     st.sets(st.sampled_from(["01", "02", "K9"])).map(lambda sites: tuple(sorted(sites))),
     st.sampled_from(["", "all", "site", "assigned", "none"]),
-)  # fmt: skip
+)
 STAFFS = st.lists(KNOWN, min_size=1, max_size=8, unique_by=lambda one: one.login)
 
 

@@ -33,8 +33,13 @@ def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
     chosen = Settings(home=home)
     opening.found(chosen)
     opening.open_house(chosen, upgrade=True).engine.dispose()
-    env = os.environ | {"SORG_HOME": str(home), "SORG_GATEWAY_PORT": str(port), "SORG_HTTPS": "true",
-                        "SORG_GATEWAY_URL": f"https://{NAME}", "SORG_PROXIES": PROXY}  # fmt: skip
+    env = os.environ | {
+        "SORG_HOME": str(home),
+        "SORG_GATEWAY_PORT": str(port),
+        "SORG_HTTPS": "true",
+        "SORG_GATEWAY_URL": f"https://{NAME}",
+        "SORG_PROXIES": PROXY,
+    }
     process = subprocess.Popen([sys.executable, "-m", "gateway"], env=env, cwd=home.parent)
     try:
         for _ in range(300):

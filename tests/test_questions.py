@@ -117,9 +117,20 @@ def test_the_broken_glasses_count_the_trail_once_and_each_its_own(practice) -> N
     for many in (FEW, MANY):
         empty(test, GlassBreak)
         test.clock.pass_(minutes=1)
-        gather(test, many, lambda work, n: GlassBreak(
-            id=work.new_id(), person_id=breaker.person, patient_id=files[n], reason="An emergency in the ward",
-            at=work.now(), until_at=work.now() + timedelta(hours=4), verdict="", note=""))  # fmt: skip
+        gather(
+            test,
+            many,
+            lambda work, n: GlassBreak(
+                id=work.new_id(),
+                person_id=breaker.person,
+                patient_id=files[n],
+                reason="An emergency in the ward",
+                at=work.now(),
+                until_at=work.now() + timedelta(hours=4),
+                verdict="",
+                note="",
+            ),
+        )
         test.clock.pass_(minutes=1)
         for n in range(0, many, 10):
             for who in (breaker, other):
@@ -143,12 +154,34 @@ def test_the_rights_of_one_person_or_patient_ask_as_much_for_fifty_as_for_one(pr
     told = []
     for many in (FEW, MANY):
         empty(test, PatientGrant)
-        gather(test, many, lambda work, n: PatientGrant(
-            id=work.new_id(), person_id=colleague.id, patient_id=files[n], why="Second opinion", from_at=work.now(),
-            until_at=work.now() + timedelta(days=3), ended_at=work.now(), ended_by=others[n]))  # fmt: skip
-        gather(test, many, lambda work, n: PatientGrant(
-            id=work.new_id(), person_id=others[n], patient_id=files[0], why="Second opinion", from_at=work.now(),
-            until_at=work.now() + timedelta(days=3), ended_at=work.now(), ended_by=others[n]))  # fmt: skip
+        gather(
+            test,
+            many,
+            lambda work, n: PatientGrant(
+                id=work.new_id(),
+                person_id=colleague.id,
+                patient_id=files[n],
+                why="Second opinion",
+                from_at=work.now(),
+                until_at=work.now() + timedelta(days=3),
+                ended_at=work.now(),
+                ended_by=others[n],
+            ),
+        )
+        gather(
+            test,
+            many,
+            lambda work, n: PatientGrant(
+                id=work.new_id(),
+                person_id=others[n],
+                patient_id=files[0],
+                why="Second opinion",
+                from_at=work.now(),
+                until_at=work.now() + timedelta(days=3),
+                ended_at=work.now(),
+                ended_by=others[n],
+            ),
+        )
         with test.does("admin") as work, work.act(Permission.PEOPLE_MANAGE):
             for person in others[:many]:
                 work.get(Person, person).patient_id = files[0]

@@ -159,8 +159,13 @@ def place(request: pytest.FixtureRequest, practice: TestHouse, monkeypatch: pyte
         url = practice.house.rules["gateway_url"].replace("127.0.0.1", "localhost")
         names = (AccountManners, SESSION, HALF, "form")
     kind, session, half, form = names
-    browser = TestClient(app, base_url=url, follow_redirects=False, headers={"accept": "text/html"},
-                         raise_server_exceptions=False)  # fmt: skip
+    browser = TestClient(
+        app,
+        base_url=url,
+        follow_redirects=False,
+        headers={"accept": "text/html"},
+        raise_server_exceptions=False,
+    )
     browser.cookies.set(session, guest.enters(channel=request.param))
     browser.cookies.set(half, guest.says(channel=request.param))
     place = Place(request.param, practice, kind, browser, guest, "/account", session, form, routes_of(app))

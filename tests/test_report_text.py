@@ -29,16 +29,24 @@ def test_a_text_does_not_differ_from_itself(text):
 def test_what_changed_is_marked_as_words_and_a_changed_phrase_in_one_piece():
     marks = differences("There is no fracture of the left wrist.", "No fracture is seen in the right wrist.")
     assert [
-        ("removed", "There is no fracture of"), ("added", "No fracture is seen in"), ("same", " the "),
-        ("removed", "left"), ("added", "right"), ("same", " wrist."),
-    ] == [(m.kind, m.text) for m in marks]  # fmt: skip
+        ("removed", "There is no fracture of"),
+        ("added", "No fracture is seen in"),
+        ("same", " the "),
+        ("removed", "left"),
+        ("added", "right"),
+        ("same", " wrist."),
+    ] == [(m.kind, m.text) for m in marks]
 
 
 @pytest.mark.timeout(60)
 def test_two_texts_of_the_longest_kind_with_nothing_in_common_are_compared():
     dice = random.Random(1)
-    texts = ["".join(dice.choice(("no ", "left ", "right ", f"word{dice.random()} ")) for _ in range(20_000))[:LONGEST]
-             for _ in range(2)]  # fmt: skip
+    texts = [
+        "".join(dice.choice(("no ", "left ", "right ", f"word{dice.random()} ")) for _ in range(20_000))[
+            :LONGEST
+        ]
+        for _ in range(2)
+    ]
     marks = differences(*texts)
     assert texts == [
         "".join(m.text for m in marks if m.kind in ("same", kind)) for kind in ("removed", "added")

@@ -23,8 +23,15 @@ def live(test: TestHouse) -> list[str]:
     patient, study = book_thando(
         test, identity_kind="sa-id", identity_number="8001010009082", email="thando@example.org"
     )
-    test.do("reception", patients.record_consent, patient, purpose="share", given=False, how="verbal",
-            note="Sy het gister self gebel.")  # fmt: skip
+    test.do(
+        "reception",
+        patients.record_consent,
+        patient,
+        purpose="share",
+        given=False,
+        how="verbal",
+        note="Sy het gister self gebel.",
+    )
     test.do("reception", patients.find, search="Nkosi-Müller 0825550101")
     test.do("reception", workflow.arrive, study)
     scan(test, study)

@@ -60,9 +60,15 @@ def test_a_session_says_why_it_is_over_to_whoever_holds_its_token_at_its_own_doo
     assert Over.UNSAID == guest.asks(sessions.why_over, token="nobody's")
     assert Over.UNSAID == guest.asks(sessions.why_over, token=guest.enters())  # it is not over
     for why, said in (
-        ("ended by an admin", Over.PRACTICE), ("new roles", Over.RIGHTS), ("wider reach", Over.RIGHTS), ("signs in under another name", Over.LOGIN), ("new app", Over.FACTOR),
-        ("password set anew", Over.PASSWORD), ("ended by its owner", Over.SELF), ("linked to the directory", Over.UNSAID),
-    ):  # fmt: skip
+        ("ended by an admin", Over.PRACTICE),
+        ("new roles", Over.RIGHTS),
+        ("wider reach", Over.RIGHTS),
+        ("signs in under another name", Over.LOGIN),
+        ("new app", Over.FACTOR),
+        ("password set anew", Over.PASSWORD),
+        ("ended by its owner", Over.SELF),
+        ("linked to the directory", Over.UNSAID),
+    ):
         assert said == _end(house.house, guest, guest.enters(), why), why
     token = guest.enters()
     assert Over.PRACTICE == _end(house.house, guest, token, "suspended")

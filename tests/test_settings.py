@@ -14,15 +14,22 @@ ROOT = Path(__file__).parents[1]
 
 def test_every_setting_is_described_and_listed():
     page = (ROOT / "docs" / "settings.md").read_text()
-    assert [] == [name for name, field in Settings.model_fields.items()
-                  if not field.description or f"`SORG_{name.upper()}`" not in page]  # fmt: skip
+    assert [] == [
+        name
+        for name, field in Settings.model_fields.items()
+        if not field.description or f"`SORG_{name.upper()}`" not in page
+    ]
 
 
 def test_without_any_setting_the_practice_is_local():
     found = read()
     assert (Path("var"), "", "127.0.0.1", "127.0.0.1", "simulator") == (
-        found.home, found.database_url, found.console_host, found.gateway_host, found.switch
-    )  # fmt: skip
+        found.home,
+        found.database_url,
+        found.console_host,
+        found.gateway_host,
+        found.switch,
+    )
 
 
 def test_a_setting_comes_from_the_environment(monkeypatch):
@@ -59,11 +66,13 @@ def test_every_wrong_setting_is_named_at_once(monkeypatch):
 @pytest.mark.parametrize(
     ("said", "meant"),
     [
-        ("", "http://127.0.0.1:8600"), ("https://images.practice.example", "https://images.practice.example"),
+        ("", "http://127.0.0.1:8600"),
+        ("https://images.practice.example", "https://images.practice.example"),
         (" https://Images.Practice.Example:443/ ", "https://images.practice.example"),
-        ("http://10.1.0.7:8600/", "http://10.1.0.7:8600"), ("http://[::1]:80", "http://[::1]"),
+        ("http://10.1.0.7:8600/", "http://10.1.0.7:8600"),
+        ("http://[::1]:80", "http://[::1]"),
     ],
-)  # fmt: skip
+)
 def test_the_gateways_address_is_kept_as_browsers_write_it(said, meant):
     assert meant == rules(read(gateway_url=said))["gateway_url"]
 

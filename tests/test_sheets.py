@@ -107,9 +107,12 @@ def test_a_cell_that_is_too_long_marks_its_row_by_column_and_line():
         (b"<?xml version='1.0'?><Workbook/>", "web page or XML"),
         (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + b"\0" * 600, r"old kind \(.xls\)"),
         (b"\x09\x08\x10\x00\x00\x06", r"old kind \(.xls\)"),
-        (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + "EncryptedPackage".encode("utf-16-le"), "locked with a password"),
+        (
+            b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + "EncryptedPackage".encode("utf-16-le"),
+            "locked with a password",
+        ),
     ],
-)  # fmt: skip
+)
 def test_a_file_that_cannot_be_read_as_a_whole_is_refused_with_a_sentence(data, words):
     with pytest.raises(Refused, match=words):
         read(data)
@@ -232,7 +235,9 @@ def test_the_first_sheet_that_is_shown_is_read_and_named():
 
 
 def test_macros_are_not_looked_at():
-    assert [("a", "")] == rows(package('<row r="2"><c r="A2" t="str"><v>a</v></c></row>', more=[("xl/vbaProject.bin", b"\0macro")]))  # fmt: skip
+    assert [("a", "")] == rows(
+        package('<row r="2"><c r="A2" t="str"><v>a</v></c></row>', more=[("xl/vbaProject.bin", b"\0macro")])
+    )
 
 
 def test_rows_that_excel_left_out_are_counted():
@@ -283,7 +288,10 @@ BIG = "<c/>" * 3_000_000
         (lambda: package('<row r="2"><c r="A2"><v>seven</v></c></row>'), "damaged"),
         (lambda: package('<row r="2"><c r="A2"><v>' + "9" * 9_000 + "</v></c></row>"), "damaged"),
         (lambda: package('<row r="99999999999"><c r="A99999999999"><v>1</v></c></row>'), "damaged"),
-        (lambda: package("".join(f'<row r="{at}"/>' for at in range(2, 100_003))), "rows, blank ones included"),
+        (
+            lambda: package("".join(f'<row r="{at}"/>' for at in range(2, 100_003))),
+            "rows, blank ones included",
+        ),
         (lambda: package('<row r="2"><c r="ZZZ2"><v>1</v></c></row>'), "at most 40"),
         (lambda: package('<row r="2"><c r="AO2"><v>1</v></c></row>'), "Row 2 has 41 columns"),
         (lambda: package(more=[("xl/workbook.bin", b"x")]), r"binary workbook \(.xlsb\)"),
@@ -291,7 +299,7 @@ BIG = "<c/>" * 3_000_000
         (lambda: locked(package()), "locked with a password"),
         (lambda: understated(package(more=[("bomb.xml", b"\0" * 4_000_000)])), "damaged"),
     ],
-)  # fmt: skip
+)
 def test_a_hostile_or_broken_workbook_is_refused_with_a_sentence_before_it_is_opened(data, words):
     with pytest.raises(Refused, match=words) as refused:
         read(data())
@@ -329,7 +337,11 @@ def test_many_cells_that_hold_nothing_are_refused_before_they_become_objects():
 
 
 def test_what_openpyxl_would_warn_about_is_not_printed_for_it_quotes_the_cell(recwarn):
-    book = workbook(("a",), (9202204720083,), change=lambda book: setattr(book.active["A2"], "number_format", "yyyy-mm-dd"))  # fmt: skip
+    book = workbook(
+        ("a",),
+        (9202204720083,),
+        change=lambda book: setattr(book.active["A2"], "number_format", "yyyy-mm-dd"),
+    )
     (row,) = read(book).rows
     assert ["cell-error"] == [p.code for p in row.problems]
     assert [] == [str(w.message) for w in recwarn if "9202204720083" in str(w.message)]

@@ -109,9 +109,21 @@ def test_the_second_half_is_answered_at_the_door_of_the_first(shared_house):
 
 @pytest.mark.parametrize(
     ("login", "said"),
-    [("", WRONG), ("nobody-here", PASSWORD), ("shut-out", PASSWORD), ("closed", PASSWORD), ("", ""), ("", "x" * 20_000_000),
-     ("radi\x00ologist", PASSWORD), ("x" * 100_000, "x"), ("", "\ud800"), ("\ud800", "x"), ("' or 1=1 --", "x"), ("*)(uid=*", "x")],
-)  # fmt: skip
+    [
+        ("", WRONG),
+        ("nobody-here", PASSWORD),
+        ("shut-out", PASSWORD),
+        ("closed", PASSWORD),
+        ("", ""),
+        ("", "x" * 20_000_000),
+        ("radi\x00ologist", PASSWORD),
+        ("x" * 100_000, "x"),
+        ("", "\ud800"),
+        ("\ud800", "x"),
+        ("' or 1=1 --", "x"),
+        ("*)(uid=*", "x"),
+    ],
+)
 def test_every_wrong_pair_gets_one_sentence(either_shared, login, said):
     guest = hire(either_shared)
     if login in ("shut-out", "closed"):

@@ -218,8 +218,20 @@ def test_a_first_half_that_is_over_leads_to_the_beginning(desk: Desk) -> None:
         )
 
 
-@pytest.mark.parametrize("path", ["/", "/stepup?for=factors", "/account/keys", "/account/app", "/account/recovery",
-                                  "/images/surprise", "/my_account", "/_stcore/stream", "/media/x.jpg"])  # fmt: skip
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/",
+        "/stepup?for=factors",
+        "/account/keys",
+        "/account/app",
+        "/account/recovery",
+        "/images/surprise",
+        "/my_account",
+        "/_stcore/stream",
+        "/media/x.jpg",
+    ],
+)
 def test_half_a_sign_in_opens_nothing(desk: Desk, path: str) -> None:
     with desk.half_way("admin") as browser:
         browser.cookies.set(COOKIE, browser.cookies[CODE], domain="localhost.local", path="/")
@@ -341,10 +353,14 @@ def test_known_unknown_and_shut_out_names_cannot_be_told_apart_by_time_or_answer
     assert 1 == len(set().union(*told.values())), told
 
 
-@pytest.mark.parametrize(("path", "fields"), [
-    ("/login", {"login": "billing", "password": "wrong"}), ("/login/code", {"code": "000000"}),
-    ("/activate", {"slip": "AAAAA-BBBBB"}),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("path", "fields"),
+    [
+        ("/login", {"login": "billing", "password": "wrong"}),
+        ("/login/code", {"code": "000000"}),
+        ("/activate", {"slip": "AAAAA-BBBBB"}),
+    ],
+)
 def test_every_refusal_at_the_door_takes_the_same_least_time(
     slow_desk: Desk, path: str, fields: dict
 ) -> None:
@@ -376,20 +392,39 @@ def posts() -> list[str]:
 
 def test_the_doors_that_take_something_are_these() -> None:
     assert [
-        "/account/app", "/account/keys", "/account/keys/options", "/account/keys/remove",
-        "/account/password", "/account/recovery", "/account/sessions/end", "/activate", "/activate/app", "/activate/password",
-        "/login", "/login/code", "/login/key", "/login/key/options", "/logout",
-        "/stepup", "/stepup/key", "/stepup/key/options",
-    ] == posts()  # fmt: skip
+        "/account/app",
+        "/account/keys",
+        "/account/keys/options",
+        "/account/keys/remove",
+        "/account/password",
+        "/account/recovery",
+        "/account/sessions/end",
+        "/activate",
+        "/activate/app",
+        "/activate/password",
+        "/login",
+        "/login/code",
+        "/login/key",
+        "/login/key/options",
+        "/logout",
+        "/stepup",
+        "/stepup/key",
+        "/stepup/key/options",
+    ] == posts()
 
 
 def test_nothing_of_another_site_or_name_is_taken(desk: Desk) -> None:
     elsewhere = [
-        ({"origin": "http://evil.example"}, 403), ({"origin": "null"}, 403), ({"origin": "http://[::1"}, 403),
-        ({"origin": f"{desk.url}.evil.example"}, 403), ({"sec-fetch-site": "cross-site"}, 403),
-        ({"sec-fetch-site": "same-site"}, 403), ({"host": "evil.example"}, 421),
-        ({"host": "localhost.evil.example"}, 421), ({"host": "evil.example", "origin": "http://evil.example"}, 421),
-    ]  # fmt: skip
+        ({"origin": "http://evil.example"}, 403),
+        ({"origin": "null"}, 403),
+        ({"origin": "http://[::1"}, 403),
+        ({"origin": f"{desk.url}.evil.example"}, 403),
+        ({"sec-fetch-site": "cross-site"}, 403),
+        ({"sec-fetch-site": "same-site"}, 403),
+        ({"host": "evil.example"}, 421),
+        ({"host": "localhost.evil.example"}, 421),
+        ({"host": "evil.example", "origin": "http://evil.example"}, 421),
+    ]
     with desk.of("billing") as browser:
         token = form_token(browser.get("/stepup?for=factors").text)
         for n, path in enumerate(posts()):
@@ -444,8 +479,21 @@ def test_more_than_sixty_four_kilobytes_are_not_read(desk: Desk, path: str) -> N
     assert 413 == answer.status_code
 
 
-@pytest.mark.parametrize("said", [b"", b"[]", b"1", b"{", b"\xff", b"[" * 50_000, b'{"answer": 1e999}', b'{"answer": {"id": ["x"]}}',
-                                  b'{"answer": {"id": "x", "response": []}}', b'{"answer": {"id": "\\ud800"}}'])  # fmt: skip
+@pytest.mark.parametrize(
+    "said",
+    [
+        b"",
+        b"[]",
+        b"1",
+        b"{",
+        b"\xff",
+        b"[" * 50_000,
+        b'{"answer": 1e999}',
+        b'{"answer": {"id": ["x"]}}',
+        b'{"answer": {"id": "x", "response": []}}',
+        b'{"answer": {"id": "\\ud800"}}',
+    ],
+)
 def test_what_is_no_answer_of_a_key_is_refused_calmly(desk: Desk, said: bytes) -> None:
     with desk.half_way("billing") as browser:
         token = form_token(browser.get("/login/code").text)
@@ -495,9 +543,20 @@ def test_only_the_pages_of_keys_run_a_script_and_only_ours(desk: Desk) -> None:
 
 def test_the_open_paths_are_these() -> None:
     assert {
-        "/login", "/login/code", "/login/key", "/login/key/options", "/login/keys.js", "/login/style.css", "/login/oidc",
-        "/login/oidc/back", "/activate", "/activate/password", "/activate/app", "/health", "/favicon.png",
-    } == OPEN  # fmt: skip
+        "/login",
+        "/login/code",
+        "/login/key",
+        "/login/key/options",
+        "/login/keys.js",
+        "/login/style.css",
+        "/login/oidc",
+        "/login/oidc/back",
+        "/activate",
+        "/activate/password",
+        "/activate/app",
+        "/health",
+        "/favicon.png",
+    } == OPEN
 
 
 def test_under_https_every_cookie_is_secure_and_the_sessions_is_bound_to_the_host(desk: Desk) -> None:
@@ -606,8 +665,11 @@ def test_a_slip_leads_to_a_password_an_app_and_ten_codes(desk: Desk) -> None:
         )
         shown = browser.get("/activate/password").text
         assert 'autocomplete="new-password"' in shown and "Lerato Botha" in shown
-        for password, again, said in ((NEW_PASSWORD, "another one", "not the same"), ("short", "short", "12 to 256"),
-                                      ("by.slip.by.slip", "by.slip.by.slip", "not a name")):  # fmt: skip
+        for password, again, said in (
+            (NEW_PASSWORD, "another one", "not the same"),
+            ("short", "short", "12 to 256"),
+            ("by.slip.by.slip", "by.slip.by.slip", "not a name"),
+        ):
             answer = send(browser, "/activate/password", password=password, again=again)
             assert 400 == answer.status_code and said in answer.text, answer.text
         answer = send(browser, "/activate/password", password=NEW_PASSWORD, again=NEW_PASSWORD)
@@ -687,8 +749,10 @@ def test_of_two_with_slips_in_one_browser_neither_chooses_the_others_password(de
         typed = {"login": "first.window", "password": NEW_PASSWORD, "again": NEW_PASSWORD}
         answer = browser.post("/activate/password", data={"token": form_token(window), **typed})
         assert (409, True, True) == (
-            answer.status_code, escape(ANOTHERS) in answer.text, "You will sign in as second.window" in answer.text,
-        )  # fmt: skip
+            answer.status_code,
+            escape(ANOTHERS) in answer.text,
+            "You will sign in as second.window" in answer.text,
+        )
     with desk.test.does("system") as work, work.look(Permission.SYSTEM_SEE):
         assert ["", ""] == [work.get(Person, person.id).password_hash for person in (mine, theirs)]
 
@@ -814,8 +878,10 @@ def test_a_key_is_not_made_without_a_fresh_proof_and_the_script_is_told_where_to
 @pytest.mark.parametrize("key", ["", "x", "01a20d2a-fd7a-7410-8fed-dd515956e9ff", "../../board"])
 def test_a_key_that_is_not_mine_is_not_taken_away(desk: Desk, key: str) -> None:
     with desk.of("billing") as browser:
-        for answer in (browser.get("/account/keys/remove", params={"key": key}),
-                       browser.post("/account/keys/remove", data={"key": key})):  # fmt: skip
+        for answer in (
+            browser.get("/account/keys/remove", params={"key": key}),
+            browser.post("/account/keys/remove", data={"key": key}),
+        ):
             assert (303, "/account/keys") == (answer.status_code, answer.headers["location"])
 
 
@@ -846,8 +912,10 @@ def test_a_new_password_is_typed_twice_beside_the_old_one_and_signs_out_everywhe
         assert 200 == done.status_code and "One other window was signed out" in done.text
         assert "Transcriptionist Person" == browser.get("/").text
         assert "/login" == elsewhere.get("/").headers["location"]
-        again = browser.post("/account/password", data={"token": form_token(shown), "password": NEW_PASSWORD,
-                                                        "new": PASSWORD, "again": PASSWORD})  # fmt: skip
+        again = browser.post(
+            "/account/password",
+            data={"token": form_token(shown), "password": NEW_PASSWORD, "new": PASSWORD, "again": PASSWORD},
+        )
         assert "/stepup?for=factors&next=%2Faccount%2Fpassword" == again.headers["location"]
 
 

@@ -27,7 +27,10 @@ def test_a_slip_is_one_page_with_everything_its_owner_needs():
 
 
 def test_many_slips_are_a_page_each_in_their_order():
-    assert [True] * 3 == [f"Number {n}" in page for n, page in enumerate(pages(*(replace(SLIP, name=f"Number {n}") for n in range(3))))]  # fmt: skip
+    assert [True] * 3 == [
+        f"Number {n}" in page
+        for n, page in enumerate(pages(*(replace(SLIP, name=f"Number {n}") for n in range(3))))
+    ]
 
 
 def test_who_has_a_password_proves_it_and_sets_none():

@@ -36,10 +36,15 @@ FHIR_STATUSES = {
 
 def test_the_table_is_the_one_written_by_hand():
     assert BY_HAND == {
-        name: (" ".join(s for s in Status if s in row.before), row.after, row.may, " ".join(row.needs),
-               " ".join(row.starts))
+        name: (
+            " ".join(s for s in Status if s in row.before),
+            row.after,
+            row.may,
+            " ".join(row.needs),
+            " ".join(row.starts),
+        )
         for name, row in STEPS.items()
-    }  # fmt: skip
+    }
 
 
 def test_every_status_is_reached_from_the_booking():

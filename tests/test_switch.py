@@ -80,8 +80,10 @@ def test_a_claim_is_answered_and_paid_to_the_cent(switch):
     assert (response.practice_no, response.claim_number) == ("0000000123456", "INV-1")
     assert response.tracking == "Fully Processed"
     assert [(a.number, a.tracer, a.status, a.money.approved_cents) for a in response.lines] == [
-        (1, "t1", "Approved", 54050), (2, "t2", "Approved", -18017), (3, "t3", "Approved", 48230),
-    ]  # fmt: skip
+        (1, "t1", "Approved", 54050),
+        (2, "t2", "Approved", -18017),
+        (3, "t3", "Approved", 48230),
+    ]
     (payment,) = switch.remittances("")
     assert (payment.paid_on, payment.total_cents, payment.difference_cents) == (PAID_ON, 84263, 0)
     assert {one.status for one in payment.lines} == {"Paid"}
@@ -281,9 +283,12 @@ def test_lines_are_judged_by_their_codes_and_modifiers_follow_their_tariff(switc
     send(switch, claim(lines=lines))
     (response,) = switch.poll("")
     assert [(a.status, a.reasons[0].code if a.reasons else "") for a in response.lines] == [
-        ("Rejected", "SIM-TARIFF"), ("Rejected", "SIM-FOLLOWS"), ("Invalid", "SIM-ICD10"), ("Invalid", "SIM-ICD10"),
+        ("Rejected", "SIM-TARIFF"),
+        ("Rejected", "SIM-FOLLOWS"),
+        ("Invalid", "SIM-ICD10"),
+        ("Invalid", "SIM-ICD10"),
         ("Approved", ""),
-    ]  # fmt: skip
+    ]
     assert paid(switch) == [("ERA-000001", 48230, [("INV-1", 48230)])]
 
 

@@ -83,8 +83,13 @@ def test_a_closed_record_is_named_to_whoever_decides_and_opens_again(house: Test
         return card
 
     why = "A member of parliament"
-    house.do("admin", changes.ask, kind="block", why=why, payload={
-        "patient_id": str(patient), "person_id": "", "kind": "vip", "why": why, "until_at": ""})  # fmt: skip
+    house.do(
+        "admin",
+        changes.ask,
+        kind="block",
+        why=why,
+        payload={"patient_id": str(patient), "person_id": "", "kind": "vip", "why": why, "until_at": ""},
+    )
     decide()
     (block,) = house.do("admin", access.access_of, patient).rights
     end = {"what": "block", "id": str(block.id)}

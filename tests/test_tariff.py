@@ -47,8 +47,15 @@ def test_what_is_no_amount_is_refused(text):
 
 @pytest.mark.parametrize(
     ("exact", "step", "cents"),
-    [("0.5", 1, 1), ("-0.5", 1, -1), ("0.49", 1, 0), ("12345", 10, 12350), ("12344", 10, 12340), ("-12345", 10, -12350)],
-)  # fmt: skip
+    [
+        ("0.5", 1, 1),
+        ("-0.5", 1, -1),
+        ("0.49", 1, 0),
+        ("12345", 10, 12350),
+        ("12344", 10, 12340),
+        ("-12345", 10, -12350),
+    ],
+)
 def test_halves_are_rounded_away_from_zero(exact, step, cents):
     assert money.half_up(Decimal(exact), step_cents=step) == cents
 
@@ -74,16 +81,22 @@ def test_hospital_equipment_takes_one_third_off_on_a_line_of_its_own():
 def test_the_three_modifiers_of_radiology_need_no_price_list():
     priced = tariff.price([Asked("65130", modifiers=("00091", "00092", "00093"))], find=find(EXAM))
     assert [(line.code, line.cents) for line in priced.lines] == [
-        ("65130", 54050), ("00091", 0), ("00092", 0), ("00093", -18017),
-    ]  # fmt: skip
+        ("65130", 54050),
+        ("00091", 0),
+        ("00092", 0),
+        ("00093", -18017),
+    ]
 
 
 def test_reductions_come_before_additions_however_they_were_asked_for():
     rows = (EXAM, THIRD_OFF, modifier("AFTER", "1/2"), modifier("HALF1", "-1/2"))
     priced = tariff.price([Asked("65130", modifiers=("AFTER", "00093", "00091", "HALF1"))], find=find(*rows))
     assert [(line.code, line.cents) for line in priced.lines[1:]] == [
-        ("00091", 0), ("00093", -18017), ("HALF1", -18017), ("AFTER", 9008),
-    ]  # fmt: skip
+        ("00091", 0),
+        ("00093", -18017),
+        ("HALF1", -18017),
+        ("AFTER", 9008),
+    ]
 
 
 def test_coida_amounts_are_rounded_to_ten_cents():
@@ -93,7 +106,7 @@ def test_coida_amounts_are_rounded_to_ten_cents():
 
 @given(
     st.integers(0, 10**7), st.integers(1, 9999), st.lists(st.fractions(-1, 1, max_denominator=12), max_size=5)
-)  # fmt: skip
+)
 def test_lines_sum_to_the_claim_and_reductions_never_go_below_nothing(cents, hundredths, factors):
     rows = [Tariff("65130", "x", cents=cents)] + [
         modifier(f"M{at:04}", factor) for at, factor in enumerate(factors)
@@ -247,8 +260,10 @@ def test_the_shipped_schemes_hold_only_confirmed_numbers_and_one_demo_scheme():
     schemes = catalogue.parse_schemes((DATA / "schemes.csv").read_bytes())
     assert schemes.refused == ()
     assert [(s.key, s.cms_no, s.demo) for s in schemes.rows] == [
-        ("discovery", "1125", False), ("gems", "1598", False), ("ubuntu-demo", "", True),
-    ]  # fmt: skip
+        ("discovery", "1125", False),
+        ("gems", "1598", False),
+        ("ubuntu-demo", "", True),
+    ]
 
 
 def test_a_practices_own_lists_are_checked_row_by_row():

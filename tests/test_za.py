@@ -71,7 +71,10 @@ def test_a_practice_number_has_all_thirteen_digits(number, fits):
     assert (za.check_pcns(number) == ()) == fits
 
 
-@pytest.mark.parametrize(("number", "fits"), [("000123456", True), ("AB-12/3", True), ("", False), ("  ", False), ("1" * 18, False), ("1'2", False)])  # fmt: skip
+@pytest.mark.parametrize(
+    ("number", "fits"),
+    [("000123456", True), ("AB-12/3", True), ("", False), ("  ", False), ("1" * 18, False), ("1'2", False)],
+)
 def test_a_membership_number_has_no_common_form_but_some_limits(number, fits):
     assert (za.check_membership(number) == ()) == fits
 
@@ -89,8 +92,16 @@ def test_a_dependant_code_is_copied_and_never_padded(code, found):
 def test_the_words_are_those_of_the_claim_standard():
     assert claim_states.TRACKING == ("Received", "Switched", "Partly Processed", "Fully Processed", "Failed")
     assert claim_states.ITEM == (
-        "Received", "Valid", "Invalid", "Rejected", "Adjusted", "Pended", "Referred", "Approved", "Paid",
-    )  # fmt: skip
+        "Received",
+        "Valid",
+        "Invalid",
+        "Rejected",
+        "Adjusted",
+        "Pended",
+        "Referred",
+        "Approved",
+        "Paid",
+    )
     assert claim_states.REASON_TYPES == ("Rejection", "Warning", "Information", "Unknown")
 
 

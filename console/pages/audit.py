@@ -38,25 +38,58 @@ def render() -> None:
 
 def _all() -> None:
     widgets.title("Audit trail", "Every act, newest first. Nothing here can be changed.")
-    if desk.has_page("patient_access") and st.button("One patient", icon=":material/policy:", type="tertiary",
-                                                     help="Look the patient up, then: Who looked at this patient"):  # fmt: skip
+    if desk.has_page("patient_access") and st.button(
+        "One patient",
+        icon=":material/policy:",
+        type="tertiary",
+        help="Look the patient up, then: Who looked at this patient",
+    ):
         desk.go("patient_access")
     a, b, c, d = st.columns([2, 2, 1.4, 2])
-    act = a.selectbox("Act", ["", *sorted(ACTS, key=say_act)], format_func=lambda p: say_act(p) if p else "Every act", key="audit-act",
-                      label_visibility="collapsed")  # fmt: skip
+    act = a.selectbox(
+        "Act",
+        ["", *sorted(ACTS, key=say_act)],
+        format_func=lambda p: say_act(p) if p else "Every act",
+        key="audit-act",
+        label_visibility="collapsed",
+    )
     staff = {str(p.id): p.name for p in desk.ask(people.people, size=500)[0]}
-    who = b.selectbox("Who", [*_NO_STAFF, *staff], format_func=lambda i: _NO_STAFF.get(i) or staff[i],
-                      key="audit-who", label_visibility="collapsed")  # fmt: skip
-    outcome = c.selectbox("Outcome", list(_OUTCOMES), format_func=_OUTCOMES.__getitem__, key="audit-outcome",
-                          label_visibility="collapsed")  # fmt: skip
+    who = b.selectbox(
+        "Who",
+        [*_NO_STAFF, *staff],
+        format_func=lambda i: _NO_STAFF.get(i) or staff[i],
+        key="audit-who",
+        label_visibility="collapsed",
+    )
+    outcome = c.selectbox(
+        "Outcome",
+        list(_OUTCOMES),
+        format_func=_OUTCOMES.__getitem__,
+        key="audit-outcome",
+        label_visibility="collapsed",
+    )
     nothing: Any = ()
-    days = d.date_input("Days", nothing, format="DD/MM/YYYY", key="audit-days", label_visibility="collapsed",
-                        max_value=widgets.today(), help="Empty: all days")  # fmt: skip
+    days = d.date_input(
+        "Days",
+        nothing,
+        format="DD/MM/YYYY",
+        key="audit-days",
+        label_visibility="collapsed",
+        max_value=widgets.today(),
+        help="Empty: all days",
+    )
     span = tuple(days) if isinstance(days, tuple | list) else (days,)
     asked = Questions(act, who, outcome, span[0] if span else None, span[-1] if span else None)
     _entries("audit", asked, lambda before: desk.ask(privacy.entries, asked, before=before, size=SIZE))
-    takeout.offer("Take these entries out", privacy.take_out, asked, purpose=privacy.TAKE_OUT, file_name="audit.csv",
-                  next="/audit", most=privacy.MOST_TAKEN)  # fmt: skip
+    takeout.offer(
+        "Take these entries out",
+        privacy.take_out,
+        asked,
+        purpose=privacy.TAKE_OUT,
+        file_name="audit.csv",
+        next="/audit",
+        most=privacy.MOST_TAKEN,
+    )
     if desk.may(Permission.SYSTEM_SEE):
         _chain()
 
@@ -69,10 +102,20 @@ def _who_looked(patient_id: UUID) -> None:
     )
     if st.button("Back to the patient", icon=":material/arrow_back:", type="tertiary"):
         desk.go("patients", patient=patient_id)
-    _entries(f"looked-{patient_id}", patient_id,
-             lambda before: desk.ask(privacy.who_looked, patient_id, before=before, size=SIZE))  # fmt: skip
-    takeout.offer("Take these entries out", privacy.take_out, patient_id=patient_id, purpose=privacy.TAKE_OUT,
-                  file_name=f"audit-{card.file_number}.csv", next=f"/audit?patient={patient_id}", most=privacy.MOST_TAKEN)  # fmt: skip
+    _entries(
+        f"looked-{patient_id}",
+        patient_id,
+        lambda before: desk.ask(privacy.who_looked, patient_id, before=before, size=SIZE),
+    )
+    takeout.offer(
+        "Take these entries out",
+        privacy.take_out,
+        patient_id=patient_id,
+        purpose=privacy.TAKE_OUT,
+        file_name=f"audit-{card.file_number}.csv",
+        next=f"/audit?patient={patient_id}",
+        most=privacy.MOST_TAKEN,
+    )
 
 
 def _entries(name: str, narrowed: Any, ask: Any) -> None:
@@ -99,10 +142,14 @@ def _entries(name: str, narrowed: Any, ask: Any) -> None:
 
 def _row(e: EntryCard) -> dict[str, object]:
     return {
-        "No.": e.seq, "When": widgets.when(e.at), "Who": e.by,
+        "No.": e.seq,
+        "When": widgets.when(e.at),
+        "Who": e.by,
         "What was done": e.done if e.outcome == "done" else f"✕ {e.outcome}: {e.done}",
-        "About": e.about, "Details": _cut(e.details), "From": f"{e.channel} {e.address}".strip(),
-    }  # fmt: skip
+        "About": e.about,
+        "Details": _cut(e.details),
+        "From": f"{e.channel} {e.address}".strip(),
+    }
 
 
 def _cut(text: str) -> str:
@@ -122,5 +169,8 @@ def _chain() -> None:
             st.success(f"Whole: {verdict.entries} entries.", icon=":material/check_circle:")
             widgets.facts({"Tail": verdict.tail})
         else:
-            st.error(f"Broken at entry {verdict.broken_at}: {verdict.why}. Tell the information officer before anything else "
-                     "is done.", icon=":material/gpp_bad:")  # fmt: skip
+            st.error(
+                f"Broken at entry {verdict.broken_at}: {verdict.why}. Tell the information officer before anything else "
+                "is done.",
+                icon=":material/gpp_bad:",
+            )

@@ -20,20 +20,48 @@ _URGENT = {"stat": "▲ Now", "urgent": "▲ Today", "routine": ""}
 def render() -> None:
     widgets.title("Board", "Every patient and where they are. It keeps itself up to date.")
     a, b, c, d = st.columns([4, 2, 2, 2])
-    search = a.text_input("Search", placeholder="Name, file or accession number", key="board-search",
-                          label_visibility="collapsed", icon=":material/search:")  # fmt: skip
-    modality = b.selectbox("Modality", ["", *sorted(MODALITIES)], format_func=lambda m: m or "Every modality",
-                           key="board-modality", label_visibility="collapsed")  # fmt: skip
-    urgency = c.selectbox("Urgency", ["", *URGENCIES], format_func=lambda u: URGENCIES.get(u, "Every urgency"),
-                          key="board-urgency", label_visibility="collapsed")  # fmt: skip
-    days = d.selectbox("Days", list(DAYS), format_func=DAYS.__getitem__, index=2, key="board-days",
-                       label_visibility="collapsed")  # fmt: skip
+    search = a.text_input(
+        "Search",
+        placeholder="Name, file or accession number",
+        key="board-search",
+        label_visibility="collapsed",
+        icon=":material/search:",
+    )
+    modality = b.selectbox(
+        "Modality",
+        ["", *sorted(MODALITIES)],
+        format_func=lambda m: m or "Every modality",
+        key="board-modality",
+        label_visibility="collapsed",
+    )
+    urgency = c.selectbox(
+        "Urgency",
+        ["", *URGENCIES],
+        format_func=lambda u: URGENCIES.get(u, "Every urgency"),
+        key="board-urgency",
+        label_visibility="collapsed",
+    )
+    days = d.selectbox(
+        "Days",
+        list(DAYS),
+        format_func=DAYS.__getitem__,
+        index=2,
+        key="board-days",
+        label_visibility="collapsed",
+    )
     _live(search, modality, urgency, days)
     asked = Filters(
         search, tuple(st.session_state.get("board-statuses") or ()), modality, urgency, *widgets.days_of(days)
     )
-    takeout.offer("Take this list out", workflow.take_out, asked, purpose=workflow.TAKE_OUT, file_name="board.xlsx", next="/board",
-                  most=workflow.MOST_TAKEN)  # fmt: skip
+    takeout.offer(
+        "Take this list out",
+        workflow.take_out,
+        asked,
+        purpose=workflow.TAKE_OUT,
+        file_name="board.xlsx",
+        next="/board",
+        most=workflow.MOST_TAKEN,
+    )
 
 
 @desk.live(2)
@@ -45,9 +73,13 @@ def _live(search: str, modality: str, urgency: str, days: str) -> None:
     board = desk.ask(workflow.board, filters, page=at, size=widgets.PER_PAGE)
     counts = board.counts
     st.pills(
-        "Statuses", [s for s in Status if counts.get(s) or s in statuses], selection_mode="multi", key="board-statuses",
-        format_func=lambda s: f"{widgets.said_status(s)}  {counts.get(s, 0)}", label_visibility="collapsed",
-    )  # fmt: skip
+        "Statuses",
+        [s for s in Status if counts.get(s) or s in statuses],
+        selection_mode="multi",
+        key="board-statuses",
+        format_func=lambda s: f"{widgets.said_status(s)}  {counts.get(s, 0)}",
+        label_visibility="collapsed",
+    )
     if not board.rows:
         _nothing(filters)
         return

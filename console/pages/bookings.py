@@ -53,14 +53,22 @@ def _day_list() -> None:
     chosen = widgets.pick(
         "bookings",
         [
-            {"Time": r.booked_for_at.astimezone(SAST).strftime("%H:%M"), "Status": [widgets.said_status(r.status)],
-             "Patient": r.patient, "Born": r.born_on, "Examination": r.description, "Mod.": r.modality,
-             "Urgency": URGENCIES.get(r.urgency, r.urgency), "Referrer": r.referrer, "Accession": r.accession}
+            {
+                "Time": r.booked_for_at.astimezone(SAST).strftime("%H:%M"),
+                "Status": [widgets.said_status(r.status)],
+                "Patient": r.patient,
+                "Born": r.born_on,
+                "Examination": r.description,
+                "Mod.": r.modality,
+                "Urgency": URGENCIES.get(r.urgency, r.urgency),
+                "Referrer": r.referrer,
+                "Accession": r.accession,
+            }
             for r in rows
         ],
         [r.id for r in rows],
         columns={"Status": widgets.status_column(), "Born": st.column_config.DateColumn(format="DD/MM/YYYY")},
-    )  # fmt: skip
+    )
     widgets.pager("bookings", board.total, what="bookings")
     if chosen and desk.has_page("study"):
         widgets.unpick("bookings")
@@ -83,26 +91,49 @@ def _book(patient_id: UUID) -> None:
     every = lists.examinations()
     left, right = st.columns([3, 2], gap="large")
     with left, st.form(f"book-{patient_id}", border=True):
-        key = st.selectbox("Examination", list(every), index=None, placeholder="Type to search",
-                           format_func=lambda k: f"{every[k].name} ({every[k].modality})")  # fmt: skip
+        key = st.selectbox(
+            "Examination",
+            list(every),
+            index=None,
+            placeholder="Type to search",
+            format_func=lambda k: f"{every[k].name} ({every[k].modality})",
+        )
         a, b, c = st.columns(3)
         soon = _next_quarter()
         day = a.date_input("Day", soon.date(), format="DD/MM/YYYY")
         at = b.time_input("Time", soon.time(), step=timedelta(minutes=15))
         urgency = c.selectbox("Urgency", list(URGENCIES), index=2, format_func=URGENCIES.__getitem__)
         a, b = st.columns([2, 1])
-        doctor = a.selectbox("Referring doctor", list(doctors), index=_added(doctors), placeholder="Type to search",
-                             format_func=lambda i: f"{doctors[i].name} {doctors[i].practice_number}".strip())  # fmt: skip
+        doctor = a.selectbox(
+            "Referring doctor",
+            list(doctors),
+            index=_added(doctors),
+            placeholder="Type to search",
+            format_func=lambda i: f"{doctors[i].name} {doctors[i].practice_number}".strip(),
+        )
         place = b.selectbox("Place", list(_PLACES), format_func=_PLACES.__getitem__)
-        history = st.text_area("Clinical history and question", max_chars=10_000, height=120,
-                               placeholder="As the referring doctor wrote it")  # fmt: skip
+        history = st.text_area(
+            "Clinical history and question",
+            max_chars=10_000,
+            height=120,
+            placeholder="As the referring doctor wrote it",
+        )
         if st.form_submit_button("Book", type="primary"):
             chosen = every.get(key or "")
-            done = desk.do(workflow.book, Booking(
-                patient_id=patient_id, examination=chosen.key if chosen else "", modality=chosen.modality if chosen else "",
-                description=chosen.name if chosen else "", booked_for_at=datetime.combine(day, at, tzinfo=SAST),
-                referrer_id=doctor, clinical_history=history, urgency=urgency, place_of_service=place,
-            ))  # fmt: skip
+            done = desk.do(
+                workflow.book,
+                Booking(
+                    patient_id=patient_id,
+                    examination=chosen.key if chosen else "",
+                    modality=chosen.modality if chosen else "",
+                    description=chosen.name if chosen else "",
+                    booked_for_at=datetime.combine(day, at, tzinfo=SAST),
+                    referrer_id=doctor,
+                    clinical_history=history,
+                    urgency=urgency,
+                    place_of_service=place,
+                ),
+            )
             if done:
                 desk.say("Booked.")
                 desk.go("study", study=done.value)
@@ -129,21 +160,36 @@ def _book(patient_id: UUID) -> None:
 def _correct_doctor() -> None:
     with st.expander("Correct a doctor", icon=":material/edit:"):
         doctors = {r.id: r for r in desk.ask(patients.referrers)}
-        chosen = st.selectbox("Doctor", list(doctors), index=None, placeholder="Type to search", key="doctor-to-correct",
-                              format_func=lambda i: f"{doctors[i].name} {doctors[i].practice_number}".strip())  # fmt: skip
+        chosen = st.selectbox(
+            "Doctor",
+            list(doctors),
+            index=None,
+            placeholder="Type to search",
+            key="doctor-to-correct",
+            format_func=lambda i: f"{doctors[i].name} {doctors[i].practice_number}".strip(),
+        )
         if chosen is None or (doctor := doctors.get(chosen)) is None:
             return
         with st.form(f"correct-doctor-{doctor.id}-{doctor.version}", border=False):
             name = st.text_input("Name", doctor.name, max_chars=120)
-            number = st.text_input("Practice number", doctor.practice_number, max_chars=13,
-                                   help="13 digits, leading zeros included; claims need it.")  # fmt: skip
+            number = st.text_input(
+                "Practice number",
+                doctor.practice_number,
+                max_chars=13,
+                help="13 digits, leading zeros included; claims need it.",
+            )
             a, b = st.columns(2)
             phone = a.text_input("Telephone", doctor.phone, max_chars=30)
             email = b.text_input("E-mail", doctor.email, max_chars=120)
             if st.form_submit_button("Keep the correction") and desk.do(
-                patients.correct_referrer, doctor.id, name=name, practice_number=number, phone=phone, email=email,
+                patients.correct_referrer,
+                doctor.id,
+                name=name,
+                practice_number=number,
+                phone=phone,
+                email=email,
                 version=doctor.version,
-            ):  # fmt: skip
+            ):
                 desk.again(f"{name} is corrected.")
 
 

@@ -48,10 +48,21 @@ def _what_happens() -> None:
 
 def _with_code(draft: _Draft) -> None:
     with st.form("break-glass", border=True):
-        number = st.text_input("Number of the patient or the study", draft.number, max_chars=64, key="glass-number",
-                               placeholder="File number, accession number or SA ID number, digit by digit")  # fmt: skip
-        reason = st.text_area("Why do you need this record now?", draft.reason, max_chars=LONGEST_REASON, height=100,
-                              key="glass-reason", placeholder="For example: unconscious in resus, Dr Naidoo asks for the previous CT")  # fmt: skip
+        number = st.text_input(
+            "Number of the patient or the study",
+            draft.number,
+            max_chars=64,
+            key="glass-number",
+            placeholder="File number, accession number or SA ID number, digit by digit",
+        )
+        reason = st.text_area(
+            "Why do you need this record now?",
+            draft.reason,
+            max_chars=LONGEST_REASON,
+            height=100,
+            key="glass-reason",
+            placeholder="For example: unconscious in resus, Dr Naidoo asks for the previous CT",
+        )
         with st.columns([1, 2])[0]:
             code = stepup.code_field("glass-code")
         row = st.container(horizontal=True)
@@ -100,8 +111,12 @@ def _is_open(number: str) -> bool:
     st.info(access.OPEN_ALREADY, icon=":material/lock_open:")
     page, about, row = _record(patient_id, study_id)
     if desk.has_page(page):
-        st.page_link(desk.page(page), label="Open the record", icon=":material/arrow_forward:",
-                     query_params={about: str(row)})  # fmt: skip
+        st.page_link(
+            desk.page(page),
+            label="Open the record",
+            icon=":material/arrow_forward:",
+            query_params={about: str(row)},
+        )
     return True
 
 

@@ -47,11 +47,16 @@ def render() -> None:
 
 def _report(study_id: UUID, book: ClaimDesk) -> None:
     row = book.study.row
-    widgets.facts({
-        "Payer": book.scheme_name, "Member": book.membership_number, "Scanned": widgets.day(book.service_on),
-        "Signed by": row.radiologist, "Referrer": f"{row.referrer} {book.referrer_number}".strip(),
-        "History": book.study.clinical_history[:300],
-    })  # fmt: skip
+    widgets.facts(
+        {
+            "Payer": book.scheme_name,
+            "Member": book.membership_number,
+            "Scanned": widgets.day(book.service_on),
+            "Signed by": row.radiologist,
+            "Referrer": f"{row.referrer} {book.referrer_number}".strip(),
+            "History": book.study.clinical_history[:300],
+        }
+    )
     widgets.report(book.report_text)
     a, b = st.columns(2)
     if desk.has_page("patients") and a.button("Patient's record", icon=":material/person:", width="stretch"):
@@ -87,8 +92,15 @@ def _code(study_id: UUID, book: ClaimDesk) -> None:
             if b.button("Save", width="stretch", shortcut="Ctrl+S", help="Keep the coding; nothing is sent"):
                 _save(study_id)
             is_ready = not stops(problems)
-            if c.button("Submit claim", type="primary", width="stretch", disabled=not is_ready, shortcut="Ctrl+Enter",
-                        icon=":material/send:", help="" if is_ready else "Mend what is listed first"):  # fmt: skip
+            if c.button(
+                "Submit claim",
+                type="primary",
+                width="stretch",
+                disabled=not is_ready,
+                shortcut="Ctrl+Enter",
+                icon=":material/send:",
+                help="" if is_ready else "Mend what is listed first",
+            ):
                 _submit(study_id, book)
         bills.to_mend(problems, lambda field: coding_form.place_of(field, priced))
         if any(p.stop and p.field.split(".")[0] in _PATIENTS for p in problems):
@@ -115,7 +127,11 @@ def _head(book: ClaimDesk) -> None:
         kind = {"ADJ": "an amendment of the whole claim", "RSV": "a resubmission"}.get(
             book.correction, "a first submission"
         )
-        bills.note(f"✕ Claim {book.number} came back", f"{book.why or 'No reason was given.'} — Sent again, it goes as {kind}.", "stop")  # fmt: skip
+        bills.note(
+            f"✕ Claim {book.number} came back",
+            f"{book.why or 'No reason was given.'} — Sent again, it goes as {kind}.",
+            "stop",
+        )
     bills.due(book.clocks)
 
 
@@ -165,12 +181,20 @@ def _standing(study_id: UUID, book: ClaimDesk) -> None:
     if book.number:
         with st.container(border=True):
             bills.standing(f"Claim {book.number}", STATES[book.state], bills.TONES[book.state], book.tracking)
-            bills.sums({
-                "Claimed": widgets.money(book.total_cents), "Paid": widgets.money(book.paid_cents),
-                "Scheme owes": widgets.money(book.owed_by_scheme_cents),
-                "Patient owes": widgets.money(book.owed_by_patient_cents),
-                **({"Scheme paid too much": widgets.money(book.surplus_cents)} if book.surplus_cents else {}),
-            }, is_demo=any(line.is_demo for line in book.lines))  # fmt: skip
+            bills.sums(
+                {
+                    "Claimed": widgets.money(book.total_cents),
+                    "Paid": widgets.money(book.paid_cents),
+                    "Scheme owes": widgets.money(book.owed_by_scheme_cents),
+                    "Patient owes": widgets.money(book.owed_by_patient_cents),
+                    **(
+                        {"Scheme paid too much": widgets.money(book.surplus_cents)}
+                        if book.surplus_cents
+                        else {}
+                    ),
+                },
+                is_demo=any(line.is_demo for line in book.lines),
+            )
         if book.why:
             bills.note("What the payer said", book.why, "stop" if book.state == "rejected" else "warn")
         bills.clocks(book.clocks)
@@ -194,8 +218,10 @@ def _ways_on(study_id: UUID, book: ClaimDesk) -> None:
         _next(study_id)
     if book.may_recall:
         with b.popover("Take the claim back", width="stretch"):
-            st.write("To correct it and send it again: after an answer that nobody could read, a partial refusal, a call from "
-                     "the scheme, or money that was taken back.")  # fmt: skip
+            st.write(
+                "To correct it and send it again: after an answer that nobody could read, a partial refusal, a call from "
+                "the scheme, or money that was taken back."
+            )
             why = st.text_input("Why?", max_chars=300, key=f"recall-{study_id}")
             if st.button("Take it back", key=f"recall-do-{study_id}") and desk.do(
                 billing.recall, study_id, why=why
@@ -203,8 +229,12 @@ def _ways_on(study_id: UUID, book: ClaimDesk) -> None:
                 desk.again("The claim is back at your desk.")
     if book.chargeable_cents:
         with c.popover("Charge the patient", width="stretch"):
-            st.write(desk.plain(f"The scheme refuses {widgets.money(book.chargeable_cents)} of this claim. The patient owes it "
-                                "from then on."))  # fmt: skip
+            st.write(
+                desk.plain(
+                    f"The scheme refuses {widgets.money(book.chargeable_cents)} of this claim. The patient owes it "
+                    "from then on."
+                )
+            )
             if st.button("Charge the patient", key=f"charge-{study_id}") and (
                 done := desk.do(billing.charge_patient, study_id)
             ):
@@ -245,5 +275,11 @@ def _message(study_id: UUID, book: ClaimDesk) -> None:
     content = desk.ask(billing.message_of, study_id)
     text = content.decode("utf-8", "replace")
     st.code(text.replace("'", "'\n"), language=None, wrap_lines=True, height=320)
-    st.download_button("Save as a file", content, file_name=f"{book.number}-{book.attempt}.edi",
-                       mime="application/octet-stream", icon=":material/download:", on_click="ignore")  # fmt: skip
+    st.download_button(
+        "Save as a file",
+        content,
+        file_name=f"{book.number}-{book.attempt}.edi",
+        mime="application/octet-stream",
+        icon=":material/download:",
+        on_click="ignore",
+    )

@@ -18,8 +18,13 @@ def render() -> None:
     bills.style()
     widgets.title("Claims", "Every claim that was sent, and where it stands. It keeps itself up to date.")
     _unread()
-    search = st.text_input("Search", placeholder="Name, file number or claim number", key="claims-search",
-                           label_visibility="collapsed", icon=":material/search:")  # fmt: skip
+    search = st.text_input(
+        "Search",
+        placeholder="Name, file number or claim number",
+        key="claims-search",
+        label_visibility="collapsed",
+        icon=":material/search:",
+    )
     _list(search)
 
 
@@ -30,8 +35,14 @@ def _list(search: str) -> None:
     rows, total, counts = desk.ask(
         billing.claims, states=states, search=search, page=at, size=widgets.PER_PAGE
     )
-    st.pills("States", [s for s in _SENT if counts.get(s) or s in states], selection_mode="multi", key="claims-states",
-             format_func=lambda s: f"{bills.said_state(s)}  {counts.get(s, 0)}", label_visibility="collapsed")  # fmt: skip
+    st.pills(
+        "States",
+        [s for s in _SENT if counts.get(s) or s in states],
+        selection_mode="multi",
+        key="claims-states",
+        format_func=lambda s: f"{bills.said_state(s)}  {counts.get(s, 0)}",
+        label_visibility="collapsed",
+    )
     if not rows:
         if search or states:
             widgets.empty("Nothing matches", "No claim fits the search and the states above.")
@@ -41,9 +52,15 @@ def _list(search: str) -> None:
                 "Code one from the billing queue; it appears here when it is submitted.",
             )
         return
-    chosen = widgets.pick("claims", [_cells(r) for r in rows], [r.study.id for r in rows], columns={
-        "State": bills.state_column(), 
-        "The payer said": st.column_config.TextColumn(width="medium")})  # fmt: skip
+    chosen = widgets.pick(
+        "claims",
+        [_cells(r) for r in rows],
+        [r.study.id for r in rows],
+        columns={
+            "State": bills.state_column(),
+            "The payer said": st.column_config.TextColumn(width="medium"),
+        },
+    )
     widgets.pager("claims", total, what="claims")
     st.caption("Choose a row to open the claim.")
     if chosen:
@@ -54,10 +71,16 @@ def _list(search: str) -> None:
 def _cells(row: QueueRow) -> dict[str, object]:
     said = " · ".join(x for x in (row.why, row.tracking) if x)
     return {
-        "State": [bills.said_state(row.state)], "Claim": row.number, "Patient": row.study.patient,
-        "Examination": row.study.description, "Payer": row.scheme_name, "Claimed": bills.cents_cell(row.total_cents, is_demo=row.is_demo),
-        "Paid": widgets.money(row.paid_cents), "The payer said": said, "Sent": widgets.when(row.submitted_at),
-    }  # fmt: skip
+        "State": [bills.said_state(row.state)],
+        "Claim": row.number,
+        "Patient": row.study.patient,
+        "Examination": row.study.description,
+        "Payer": row.scheme_name,
+        "Claimed": bills.cents_cell(row.total_cents, is_demo=row.is_demo),
+        "Paid": widgets.money(row.paid_cents),
+        "The payer said": said,
+        "Sent": widgets.when(row.submitted_at),
+    }
 
 
 # Answers nobody could read ----------------------------------------------------------------------------------------
@@ -68,8 +91,12 @@ def _unread() -> None:
     if not waiting:
         return
     many = "1 answer" if len(waiting) == 1 else f"{len(waiting)} answers"
-    bills.note(f"▲ {many} could not be read", "Kept exactly as received. Read it, do what it asks for (take the claim back to "
-               "send it again, or call the payer), then say here what you did.", "warn")  # fmt: skip
+    bills.note(
+        f"▲ {many} could not be read",
+        "Kept exactly as received. Read it, do what it asks for (take the claim back to "
+        "send it again, or call the payer), then say here what you did.",
+        "warn",
+    )
     for event in waiting:
         _one(event)
 

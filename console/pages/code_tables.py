@@ -22,12 +22,19 @@ def render() -> None:
     with left:
         widgets.heading("Diagnoses: ICD-10")
         if not tables.icd10_rows:
-            bills.note("✕ No ICD-10 table is loaded", "No claim can be coded before one is. An admin or billing clerk loads it "
-                       "here.", "stop")  # fmt: skip
+            bills.note(
+                "✕ No ICD-10 table is loaded",
+                "No claim can be coded before one is. An admin or billing clerk loads it here.",
+                "stop",
+            )
         elif tables.icd10_is_starter:
-            bills.note(f"▲ STARTER SET: {tables.icd10_name}", f"{tables.icd10_rows} codes common in radiology, in our own words. "
-                       "This is not the national table: a code that is missing here may still be right, and claims can only be "
-                       "checked in part. Load the Master Industry Table of the Department of Health.", "warn")  # fmt: skip
+            bills.note(
+                f"▲ STARTER SET: {tables.icd10_name}",
+                f"{tables.icd10_rows} codes common in radiology, in our own words. "
+                "This is not the national table: a code that is missing here may still be right, and claims can only be "
+                "checked in part. Load the Master Industry Table of the Department of Health.",
+                "warn",
+            )
         else:
             bills.note(f"✓ {tables.icd10_name}", f"{bills.count(tables.icd10_rows)} codes.", "good")
         _find_codes()
@@ -38,8 +45,12 @@ def render() -> None:
         if not tables.prices:
             bills.note("✕ No prices are loaded", "Nothing can be priced before a list is loaded.", "stop")
         elif tables.prices_are_demo:
-            bills.note(f"▲ DEMO PRICES: {tables.demo_prices} of {tables.prices}", "Invented amounts, not a tariff. They are "
-                       "marked wherever they show. Load each scheme's price list before you claim for real patients.", "warn")  # fmt: skip
+            bills.note(
+                f"▲ DEMO PRICES: {tables.demo_prices} of {tables.prices}",
+                "Invented amounts, not a tariff. They are "
+                "marked wherever they show. Load each scheme's price list before you claim for real patients.",
+                "warn",
+            )
         else:
             bills.note(f"✓ {tables.prices} prices", "None of them is a demo price.", "good")
         _find_prices()
@@ -64,8 +75,18 @@ def _find_codes() -> None:
             "No code of the loaded table begins so, and no description holds all of these words.",
         )
         return
-    widgets.table([{"Code": f.code + f.mark, "Description": f.description, "On a claim": "yes" if f.clinical else "no",
-                    "First": "yes" if f.primary else "no"} for f in found], height=280)  # fmt: skip
+    widgets.table(
+        [
+            {
+                "Code": f.code + f.mark,
+                "Description": f.description,
+                "On a claim": "yes" if f.clinical else "no",
+                "First": "yes" if f.primary else "no",
+            }
+            for f in found
+        ],
+        height=280,
+    )
 
 
 def _find_prices() -> None:
@@ -87,8 +108,13 @@ def _price_cells(row: Tariff) -> dict[str, object]:
         if row.factor is not None
         else "no price"
     )
-    return {"Code": row.code, "Description": row.description, "Price": f"{price} ▲ DEMO PRICE" if row.demo else price,
-            "Scheme": row.scheme or "every scheme", "From": widgets.day(row.valid_from)}  # fmt: skip
+    return {
+        "Code": row.code,
+        "Description": row.description,
+        "Price": f"{price} ▲ DEMO PRICE" if row.demo else price,
+        "Scheme": row.scheme or "every scheme",
+        "From": widgets.day(row.valid_from),
+    }
 
 
 # Loading ----------------------------------------------------------------------------------------------------------
@@ -107,11 +133,20 @@ def _load_icd10() -> None:
         content = file.getvalue()
         table = _once("icd10", content, code_tables.preview_icd10)
         usable = sum(code.clinical for code in table.codes)
-        bills.sums({"Codes": bills.count(len(table.codes)), "For claims": bills.count(usable),
-                    "Refused rows": bills.count(len(table.refused))})  # fmt: skip
+        bills.sums(
+            {
+                "Codes": bills.count(len(table.codes)),
+                "For claims": bills.count(usable),
+                "Refused rows": bills.count(len(table.refused)),
+            }
+        )
         _refused([(r.line, r.code, r.reason) for r in table.refused])
-        name = st.text_input("Name it as it should be called on claims", value=file.name.rsplit(".", 1)[0][:120],
-                             max_chars=120, key="icd10-name")  # fmt: skip
+        name = st.text_input(
+            "Name it as it should be called on claims",
+            value=file.name.rsplit(".", 1)[0][:120],
+            max_chars=120,
+            key="icd10-name",
+        )
         if len(table.codes) < code_tables.WHOLE_TABLE_HAS:
             st.caption("This is far from the whole national table, so it will be marked as a starter set.")
         if st.button("Use this table from now on", type="primary", key="icd10-load") and (
@@ -130,8 +165,14 @@ def _load_prices() -> None:
             return
         content = file.getvalue()
         found: Preview = desk.ask(code_tables.preview_tariff, content=content)
-        bills.sums({"New": str(len(found.new)), "Changed": str(len(found.changed)), "Unchanged": str(len(found.unchanged)),
-                    "Refused": str(len(found.refused))})  # fmt: skip
+        bills.sums(
+            {
+                "New": str(len(found.new)),
+                "Changed": str(len(found.changed)),
+                "Unchanged": str(len(found.unchanged)),
+                "Refused": str(len(found.refused)),
+            }
+        )
         if found.demo:
             bills.note(
                 "▲ Demo prices",
@@ -140,9 +181,18 @@ def _load_prices() -> None:
             )
         if found.changed:
             st.caption("Changed prices")
-            widgets.table([{"Code": old.code, "Was": _price_cells(old)["Price"], "Becomes": _price_cells(new)["Price"],
-                            "Description": new.description, "From": widgets.day(new.valid_from)}
-                           for old, new in found.changed[:_MOST]])  # fmt: skip
+            widgets.table(
+                [
+                    {
+                        "Code": old.code,
+                        "Was": _price_cells(old)["Price"],
+                        "Becomes": _price_cells(new)["Price"],
+                        "Description": new.description,
+                        "From": widgets.day(new.valid_from),
+                    }
+                    for old, new in found.changed[:_MOST]
+                ]
+            )
         _refused([(r.line, r.code, r.reason) for r in found.refused])
         if not found.new and not found.changed:
             st.info("Nothing in this file is new.", icon=":material/info:")
@@ -166,7 +216,11 @@ def _once(name: str, content: bytes, question):
 def _refused(rows: list[tuple[int, str, str]]) -> None:
     if not rows:
         return
-    st.caption(f"{len(rows)} rows of the file cannot be used; the others can."
-               + (f" The first {_MOST} are shown." if len(rows) > _MOST else ""))  # fmt: skip
-    widgets.table([{"Line": line, "Code": code, "Why": why} for line, code, why in rows[:_MOST]],
-                  columns={"Why": st.column_config.TextColumn(width="large")})  # fmt: skip
+    st.caption(
+        f"{len(rows)} rows of the file cannot be used; the others can."
+        + (f" The first {_MOST} are shown." if len(rows) > _MOST else "")
+    )
+    widgets.table(
+        [{"Line": line, "Code": code, "Why": why} for line, code, why in rows[:_MOST]],
+        columns={"Why": st.column_config.TextColumn(width="large")},
+    )

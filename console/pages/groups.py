@@ -96,8 +96,9 @@ def _draft(lines: tuple[Line, ...], draft: tuple[Line, ...], there: str) -> None
     changed = bool(added or gone)
     every = _sorted(tuple({*lines, *draft}))
     if not every:
-        widgets.empty("No group gives a role yet", "Until one does, nobody of the directory comes in.",
-                      _TO_BEGIN[there])  # fmt: skip
+        widgets.empty(
+            "No group gives a role yet", "Until one does, nobody of the directory comes in.", _TO_BEGIN[there]
+        )
         return
 
     def state(line: Line) -> str:
@@ -154,8 +155,12 @@ def _turn() -> int:
 
 def _waits(request: RequestCard) -> None:
     with st.container(border=True):
-        widgets.line("A change of this table waits for approval", f"asked by {request.asked_by}", "warn",
-                     widgets.when(request.asked_at))  # fmt: skip
+        widgets.line(
+            "A change of this table waits for approval",
+            f"asked by {request.asked_by}",
+            "warn",
+            widgets.when(request.asked_at),
+        )
         widgets.table(
             [{"Group": x.what, "Today": x.before or "–", "Then": x.after or "–"} for x in request.lines]
         )
@@ -173,8 +178,10 @@ def _add(draft: tuple[Line, ...], there: str) -> None:
         _add_by_hand(draft)
         return
     if there == "away":
-        st.warning("The directory does not answer, so its groups cannot be searched now. What stands goes on counting.",
-                   icon=":material/cloud_off:")  # fmt: skip
+        st.warning(
+            "The directory does not answer, so its groups cannot be searched now. What stands goes on counting.",
+            icon=":material/cloud_off:",
+        )
         return
     with st.form("groups-search", border=False):
         left, right = st.columns([3, 1], vertical_alignment="bottom")
@@ -202,8 +209,9 @@ def _add(draft: tuple[Line, ...], there: str) -> None:
 def _found(draft: tuple[Line, ...], found: tuple[Group, ...]) -> None:
     chosen = widgets.pick(
         f"groups-found-{_turn()}",
-        [{"Group": g.name, "Where": g.path} for g in found], [g.id for g in found],
-    )  # fmt: skip
+        [{"Group": g.name, "Where": g.path} for g in found],
+        [g.id for g in found],
+    )
     if len(found) >= _MOST:
         st.caption(f"The first {_MOST} are shown: type more of the name.")
     group = next((g for g in found if g.id == chosen), None)
@@ -218,8 +226,10 @@ def _found(draft: tuple[Line, ...], found: tuple[Group, ...]) -> None:
 
 
 def _add_by_hand(draft: tuple[Line, ...]) -> None:
-    st.caption(f"{door().single_sign_on} sends the groups of whoever signs in, and cannot be searched. Write the group as it is "
-               "sent: in Entra its object id.")  # fmt: skip
+    st.caption(
+        f"{door().single_sign_on} sends the groups of whoever signs in, and cannot be searched. Write the group as it is "
+        "sent: in Entra its object id."
+    )
     group_id = st.text_input("Group as it is sent", max_chars=80, key="groups-hand-id").strip()
     name = st.text_input("What it is called here", max_chars=200, key="groups-hand-name").strip()
     if group_id:
@@ -268,12 +278,15 @@ def _test(there: str) -> None:
         st.warning(desk.plain(expected.sentence), icon=":material/person_off:")
         return
     widgets.line(entry.name or entry.login, expected.sentence, "good" if expected.comes_in else "bad")
-    widgets.facts({
-        "Login": entry.login, "Account": "in order" if entry.state == "ok" else str(entry.state),
-        "Roles": ", ".join(expected.roles) or "none",
-        "Because of": ", ".join(f"{name} ({role})" for name, role in expected.by_group),
-        "Groups in all": str(len(entry.groups)),
-    })  # fmt: skip
+    widgets.facts(
+        {
+            "Login": entry.login,
+            "Account": "in order" if entry.state == "ok" else str(entry.state),
+            "Roles": ", ".join(expected.roles) or "none",
+            "Because of": ", ".join(f"{name} ({role})" for name, role in expected.by_group),
+            "Groups in all": str(len(entry.groups)),
+        }
+    )
 
 
 # Wrong passwords ------------------------------------------------------------------------------------------------
@@ -309,20 +322,26 @@ def _limit(limit: LimitThere) -> str:
 def _trouble(limit: LimitThere) -> str:
     lockout = limit.lockout
     if lockout is None:
-        return (f"Ask whoever looks after the directory whether it locks after more than {limit.passed_on} wrong passwords. If not, "
-                f"guesses here can lock somebody out everywhere: have SORG_SIGN_IN_TRIES ({limit.setting}) set below its limit. "
-                "Once SORG_DIRECTORY_USER may read the limit there, Sorg stays below it by itself.")  # fmt: skip
+        return (
+            f"Ask whoever looks after the directory whether it locks after more than {limit.passed_on} wrong passwords. If not, "
+            f"guesses here can lock somebody out everywhere: have SORG_SIGN_IN_TRIES ({limit.setting}) set below its limit. "
+            "Once SORG_DIRECTORY_USER may read the limit there, Sorg stays below it by itself."
+        )
     if lockout.most == 1:
         return (
             "Whoever mistypes once is locked, here and everywhere. Have that limit raised in the directory."
         )
     if lockout.most and limit.setting >= lockout.most:
-        return (f"SORG_SIGN_IN_TRIES is {limit.setting}, which is not below that limit: Sorg stops earlier by itself. Have "
-                "it set lower, or the directory's limit raised.")  # fmt: skip
+        return (
+            f"SORG_SIGN_IN_TRIES is {limit.setting}, which is not below that limit: Sorg stops earlier by itself. Have "
+            "it set lower, or the directory's limit raised."
+        )
     if lockout.most and lockout.window is None:
-        return (f"It never forgets a wrong password by itself: after {limit.passed_on}, Sorg passes on no more for that person "
-                "until they sign in elsewhere, or whoever looks after the directory helps. Have it forget them after half an "
-                "hour (pwdFailureCountInterval: 1800).")  # fmt: skip
+        return (
+            f"It never forgets a wrong password by itself: after {limit.passed_on}, Sorg passes on no more for that person "
+            "until they sign in elsewhere, or whoever looks after the directory helps. Have it forget them after half an "
+            "hour (pwdFailureCountInterval: 1800)."
+        )
     return ""
 
 

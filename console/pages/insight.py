@@ -31,10 +31,21 @@ def render() -> None:
     period = _choose()
     figures = _fresh(analytics.insight, period)
     _cards(figures)
-    topics = {"Turnaround": _turnaround, "Volumes": _volumes, "Backlog": _backlog, "Claims": _claims,
-              "Who works when": _activity}  # fmt: skip
-    topic = st.segmented_control("Topic", list(topics), default="Turnaround", key="insight-topic", required=True,
-                                 label_visibility="collapsed")  # fmt: skip
+    topics = {
+        "Turnaround": _turnaround,
+        "Volumes": _volumes,
+        "Backlog": _backlog,
+        "Claims": _claims,
+        "Who works when": _activity,
+    }
+    topic = st.segmented_control(
+        "Topic",
+        list(topics),
+        default="Turnaround",
+        key="insight-topic",
+        required=True,
+        label_visibility="collapsed",
+    )
     topics[topic or "Turnaround"](figures)
 
 
@@ -43,15 +54,32 @@ def render() -> None:
 
 def _choose() -> Period:
     left, middle, right = st.columns([2, 2, 4])
-    span_days = left.selectbox("Period", list(SPANS), index=1, format_func=SPANS.__getitem__, key="insight-span",
-                               label_visibility="collapsed")  # fmt: skip
-    modality = middle.selectbox("Modality", ["", *sorted(MODALITIES)], key="insight-modality",
-                                format_func=lambda m: m or "Every modality", label_visibility="collapsed")  # fmt: skip
+    span_days = left.selectbox(
+        "Period",
+        list(SPANS),
+        index=1,
+        format_func=SPANS.__getitem__,
+        key="insight-span",
+        label_visibility="collapsed",
+    )
+    modality = middle.selectbox(
+        "Modality",
+        ["", *sorted(MODALITIES)],
+        key="insight-modality",
+        format_func=lambda m: m or "Every modality",
+        label_visibility="collapsed",
+    )
     today = widgets.today()
     if span_days:
         return Period(today - timedelta(days=span_days - 1), today, modality)
-    days = right.date_input("Days", (today - timedelta(days=29), today), max_value=today, format="DD/MM/YYYY",
-                            key="insight-days", label_visibility="collapsed")  # fmt: skip
+    days = right.date_input(
+        "Days",
+        (today - timedelta(days=29), today),
+        max_value=today,
+        format="DD/MM/YYYY",
+        key="insight-days",
+        label_visibility="collapsed",
+    )
     chosen = days if isinstance(days, tuple) else (days,)
     if len(chosen) < 2:
         st.caption("Choose the last day as well.")
@@ -78,14 +106,30 @@ def _cards(figures: Insight) -> None:
     unread = sum(s.n for s in figures.backlog if s.day == figures.period.to_on and s.status in UNREAD)
     asked, paid = sum(c.total_cents for c in figures.claims), sum(c.paid_cents for c in figures.claims)
     a[0].metric("Reports signed", report.n if report else 0, border=True)
-    a[1].metric("Scanned → signed, median", span(report.median_h) if report else "–", border=True,
-                help="Half of the reports were signed within this time after the scan.")  # fmt: skip
-    a[2].metric("Nine in ten within", span(report.p90_h) if report else "–", border=True,
-                help="The ninetieth percentile of the time from scan to signature.")  # fmt: skip
-    a[3].metric("Waiting for a report", unread, border=True,
-                help="Scanned and not yet signed when the period's last day ended, or now.")  # fmt: skip
-    a[4].metric("Paid", widgets.money(paid), border=True,
-                help=f"Of {widgets.money(asked)} claimed for services of the period.")  # fmt: skip
+    a[1].metric(
+        "Scanned → signed, median",
+        span(report.median_h) if report else "–",
+        border=True,
+        help="Half of the reports were signed within this time after the scan.",
+    )
+    a[2].metric(
+        "Nine in ten within",
+        span(report.p90_h) if report else "–",
+        border=True,
+        help="The ninetieth percentile of the time from scan to signature.",
+    )
+    a[3].metric(
+        "Waiting for a report",
+        unread,
+        border=True,
+        help="Scanned and not yet signed when the period's last day ended, or now.",
+    )
+    a[4].metric(
+        "Paid",
+        widgets.money(paid),
+        border=True,
+        help=f"Of {widgets.money(asked)} claimed for services of the period.",
+    )
 
 
 def _turnaround(figures: Insight) -> None:
@@ -132,26 +176,50 @@ def _bars(name: str, rows: list[tuple[str, StageTime]], *, unit_h: float, unit: 
         barmode="overlay", height_px=90 + 44 * len(rows), xaxis_title=unit,
         yaxis={"autorange": "reversed", "showgrid": False}, xaxis={"rangemode": "tozero"},
     )  # fmt: skip
-    table = [{"": label, "Median": span(t.median_h), "Nine in ten within": span(t.p90_h), "Studies": t.n}
-             for label, t in rows]  # fmt: skip
+    table = [
+        {"": label, "Median": span(t.median_h), "Nine in ten within": span(t.p90_h), "Studies": t.n}
+        for label, t in rows
+    ]
     charts.show(name, drawn, table, said="; ".join(f"{x}: {y}" for x, y in zip(labels, said, strict=True)))
 
 
 def _weeks(weeks: tuple[StageTime, ...]) -> None:
     mondays = [date.fromisoformat(w.group) for w in weeks]
-    said = [f"week of {m:{_SAID_DAY}}: median {span(w.median_h)}, nine in ten within {span(w.p90_h)}, n = {w.n}"
-            for m, w in zip(mondays, weeks, strict=True)]  # fmt: skip
-    lines = (("Median", "main", "solid", [w.median_h for w in weeks]),
-             ("Nine in ten within", "soft", "dot", [w.p90_h for w in weeks]))  # fmt: skip
+    said = [
+        f"week of {m:{_SAID_DAY}}: median {span(w.median_h)}, nine in ten within {span(w.p90_h)}, n = {w.n}"
+        for m, w in zip(mondays, weeks, strict=True)
+    ]
+    lines = (
+        ("Median", "main", "solid", [w.median_h for w in weeks]),
+        ("Nine in ten within", "soft", "dot", [w.p90_h for w in weeks]),
+    )
     drawn = charts.figure(
-        *(go.Scatter(name=name, x=mondays, y=hours, mode="lines+markers", customdata=said,
-                     line={"color": tone(colour), "dash": dash, "width": 2.5}, marker={"size": 8},
-                     hovertemplate="%{customdata}<extra></extra>") for name, colour, dash, hours in lines),
-        yaxis={"title": "hours", "rangemode": "tozero"}, height_px=270,
+        *(
+            go.Scatter(
+                name=name,
+                x=mondays,
+                y=hours,
+                mode="lines+markers",
+                customdata=said,
+                line={"color": tone(colour), "dash": dash, "width": 2.5},
+                marker={"size": 8},
+                hovertemplate="%{customdata}<extra></extra>",
+            )
+            for name, colour, dash, hours in lines
+        ),
+        yaxis={"title": "hours", "rangemode": "tozero"},
+        height_px=270,
         xaxis={"tickformat": "%d/%m", "tickvals": mondays if len(mondays) <= 14 else None, "showgrid": False},
-    )  # fmt: skip
-    table = [{"Week of": f"{m:{_SAID_DAY}}", "Median": span(w.median_h), "Nine in ten within": span(w.p90_h),
-              "Studies": w.n} for m, w in zip(mondays, weeks, strict=True)]  # fmt: skip
+    )
+    table = [
+        {
+            "Week of": f"{m:{_SAID_DAY}}",
+            "Median": span(w.median_h),
+            "Nine in ten within": span(w.p90_h),
+            "Studies": w.n,
+        }
+        for m, w in zip(mondays, weeks, strict=True)
+    ]
     charts.show("weeks", drawn, table, said="; ".join(said))
 
 
@@ -167,21 +235,37 @@ def _volumes(figures: Insight) -> None:
             continue
         rows = [v for v in figures.volumes if getattr(v, kind)]
         bars = [
-            go.Bar(name=m, x=[v.day for v in rows if v.modality == m], y=[getattr(v, kind) for v in rows if v.modality == m],
-                   marker={"color": charts.MODALITY.get(m, tone("neutral"))},
-                hovertemplate=f"%{{x|{_SAID_DAY}}}<br>{m}: %{{y}}<extra></extra>")
+            go.Bar(
+                name=m,
+                x=[v.day for v in rows if v.modality == m],
+                y=[getattr(v, kind) for v in rows if v.modality == m],
+                marker={"color": charts.MODALITY.get(m, tone("neutral"))},
+                hovertemplate=f"%{{x|{_SAID_DAY}}}<br>{m}: %{{y}}<extra></extra>",
+            )
             for m in names
-        ]  # fmt: skip
-        drawn = charts.figure(*bars, barmode="stack", height_px=250, yaxis={"title": "studies", "rangemode": "tozero"},
-                              xaxis=_day_axis(figures.period), showlegend=True)  # fmt: skip
+        ]
+        drawn = charts.figure(
+            *bars,
+            barmode="stack",
+            height_px=250,
+            yaxis={"title": "studies", "rangemode": "tozero"},
+            xaxis=_day_axis(figures.period),
+            showlegend=True,
+        )
         total = sum(getattr(v, kind) for v in rows)
-        charts.show(kind, drawn, [{"Day": widgets.day(v.day), "Modality": v.modality, "Studies": getattr(v, kind)} for v in rows],
-                    said=f"{total} studies {kind} in the period")  # fmt: skip
+        charts.show(
+            kind,
+            drawn,
+            [{"Day": widgets.day(v.day), "Modality": v.modality, "Studies": getattr(v, kind)} for v in rows],
+            said=f"{total} studies {kind} in the period",
+        )
 
 
 def _backlog(figures: Insight) -> None:
-    for name, head, statuses in (("unread", "To be reported, when each day ended", UNREAD),
-                                 ("unpaid", "To be claimed and paid, when each day ended", BILLING)):  # fmt: skip
+    for name, head, statuses in (
+        ("unread", "To be reported, when each day ended", UNREAD),
+        ("unpaid", "To be claimed and paid, when each day ended", BILLING),
+    ):
         widgets.heading(head)
         looks = charts.status_looks(statuses)
         rows = [s for s in figures.backlog if s.status in statuses]
@@ -189,14 +273,24 @@ def _backlog(figures: Insight) -> None:
             st.caption("Nothing waited in this period.")
             continue
         drawn = charts.figure(
-            *(go.Bar(name=LOOKS[status].label, x=[s.day for s in rows if s.status == status],
-                     y=[s.n for s in rows if s.status == status],
-                     marker={"color": colour, "pattern": {"shape": shape, "fillmode": "overlay", "size": 5}},
-                     hovertemplate=f"%{{x|{_SAID_DAY}}}<br>{LOOKS[status].label}: %{{y}}<extra></extra>")
-              for status, (colour, shape) in looks.items() if any(s.n for s in rows if s.status == status)),
-            barmode="stack", bargap=0.12, height_px=250, yaxis={"title": "studies", "rangemode": "tozero"},
-            xaxis=_day_axis(figures.period), showlegend=True,
-        )  # fmt: skip
+            *(
+                go.Bar(
+                    name=LOOKS[status].label,
+                    x=[s.day for s in rows if s.status == status],
+                    y=[s.n for s in rows if s.status == status],
+                    marker={"color": colour, "pattern": {"shape": shape, "fillmode": "overlay", "size": 5}},
+                    hovertemplate=f"%{{x|{_SAID_DAY}}}<br>{LOOKS[status].label}: %{{y}}<extra></extra>",
+                )
+                for status, (colour, shape) in looks.items()
+                if any(s.n for s in rows if s.status == status)
+            ),
+            barmode="stack",
+            bargap=0.12,
+            height_px=250,
+            yaxis={"title": "studies", "rangemode": "tozero"},
+            xaxis=_day_axis(figures.period),
+            showlegend=True,
+        )
         days = sorted({s.day for s in rows}, reverse=True)
         standing = {(s.day, s.status): s.n for s in rows}
         table = [{"Day": widgets.day(d)} | {LOOKS[s].label: standing[d, s] for s in statuses} for d in days]
@@ -209,21 +303,45 @@ def _claims(figures: Insight) -> None:
         _nothing("No claim for a service in this period", "Claims appear here when billing begins to code.")
         return
     found = {c.state: c for c in figures.claims}
-    rows = [(label, CLAIM_TONES.get(state, "neutral"), found[state])
-            for state, label in billing.STATES.items() if state in found]  # fmt: skip
+    rows = [
+        (label, CLAIM_TONES.get(state, "neutral"), found[state])
+        for state, label in billing.STATES.items()
+        if state in found
+    ]
     left, right = st.columns(2, gap="large")
-    table = [{"State": label, "Claims": c.n, "Claimed": widgets.money(c.total_cents), "Paid": widgets.money(c.paid_cents)}
-             for label, _, c in rows]  # fmt: skip
+    table = [
+        {
+            "State": label,
+            "Claims": c.n,
+            "Claimed": widgets.money(c.total_cents),
+            "Paid": widgets.money(c.paid_cents),
+        }
+        for label, _, c in rows
+    ]
     labels = [label for label, _, _ in rows]
     colours = [tone(name) for _, name, _ in rows]
     with left:
         widgets.heading("Claims, by where they stand")
-        charts.show("claims", charts.figure(
-            go.Bar(y=labels, x=[c.n for _, _, c in rows], orientation="h", marker={"color": colours},
-                   text=[c.n for _, _, c in rows], textposition="outside", cliponaxis=False,
-                   hovertemplate="%{y}: %{x}<extra></extra>"),
-            height_px=80 + 44 * len(rows), yaxis={"autorange": "reversed", "showgrid": False}, xaxis=_room(max(c.n for _, _, c in rows), "claims"),
-        ), table, said="; ".join(f"{label}: {c.n}" for label, _, c in rows))  # fmt: skip
+        charts.show(
+            "claims",
+            charts.figure(
+                go.Bar(
+                    y=labels,
+                    x=[c.n for _, _, c in rows],
+                    orientation="h",
+                    marker={"color": colours},
+                    text=[c.n for _, _, c in rows],
+                    textposition="outside",
+                    cliponaxis=False,
+                    hovertemplate="%{y}: %{x}<extra></extra>",
+                ),
+                height_px=80 + 44 * len(rows),
+                yaxis={"autorange": "reversed", "showgrid": False},
+                xaxis=_room(max(c.n for _, _, c in rows), "claims"),
+            ),
+            table,
+            said="; ".join(f"{label}: {c.n}" for label, _, c in rows),
+        )
     with right:
         widgets.heading("Rand, by where they stand")
         charts.show("rand", charts.figure(
@@ -243,16 +361,29 @@ def _activity(figures: Insight) -> None:
         return
     roles = sorted({a.role for a in found})
     busiest = max(roles, key=lambda role: sum(a.acts for a in found if a.role == role))
-    role = st.pills("Role", roles, default=busiest, key="insight-role", required=True,
-                    label_visibility="collapsed") or busiest  # fmt: skip
+    role = (
+        st.pills(
+            "Role", roles, default=busiest, key="insight-role", required=True, label_visibility="collapsed"
+        )
+        or busiest
+    )
     acts = {(a.weekday, a.hour): a.acts for a in found if a.role == role}
     grid = [[acts.get((weekday, hour), 0) for hour in range(24)] for weekday in range(7)]
     drawn = charts.figure(
-        go.Heatmap(z=grid, x=[f"{h:02d}:00" for h in range(24)], y=DAYS, xgap=2, ygap=2, showscale=False,
-                   colorscale=[[0, tone("line")], [0.001, tone("line")], [1, tone("main")]],
-                   hovertemplate="%{y} %{x}: %{z} acts on record<extra></extra>"),
-        height_px=300, yaxis={"autorange": "reversed", "showgrid": False}, xaxis={"showgrid": False, "side": "top"},
-    )  # fmt: skip
+        go.Heatmap(
+            z=grid,
+            x=[f"{h:02d}:00" for h in range(24)],
+            y=DAYS,
+            xgap=2,
+            ygap=2,
+            showscale=False,
+            colorscale=[[0, tone("line")], [0.001, tone("line")], [1, tone("main")]],
+            hovertemplate="%{y} %{x}: %{z} acts on record<extra></extra>",
+        ),
+        height_px=300,
+        yaxis={"autorange": "reversed", "showgrid": False},
+        xaxis={"showgrid": False, "side": "top"},
+    )
     table = [{"Day": DAYS[w], "Hour": f"{h:02d}:00", "Acts": n} for (w, h), n in sorted(acts.items())]
     most = max(acts, key=lambda at: acts[at])
     charts.show("activity", drawn, table, said=f"{role}: most acts on {DAYS[most[0]]} at {most[1]:02d}:00")
@@ -268,8 +399,11 @@ def _room(largest: float, title: str) -> dict[str, Any]:
 
 def _day_axis(period: Period) -> dict[str, Any]:
     noon, days = datetime.combine(period.from_on, time(12)), (period.to_on - period.from_on).days
-    return {"tickformat": "%d/%m", "range": [noon - timedelta(days=1), noon + timedelta(days=days)],
-            "showgrid": False}  # fmt: skip
+    return {
+        "tickformat": "%d/%m",
+        "range": [noon - timedelta(days=1), noon + timedelta(days=days)],
+        "showgrid": False,
+    }
 
 
 def _nothing(head: str, *lines: str) -> None:

@@ -37,11 +37,18 @@ def _account(me: PersonCard, actor: Actor) -> None:
     left, right = st.columns([1, 1.3], gap="large")
     with left:
         widgets.heading("Who I am here")
-        widgets.facts({
-            "Name": me.name, "Signs in as": me.login,
-            "Roles": ", ".join(me.roles), "Sees": _sees(me, actor), "Registration": me.registration,
-            "Practice number": me.practice_number, "E-mail": me.email, "Last sign-in": widgets.when(me.last_sign_in_at),
-        })  # fmt: skip
+        widgets.facts(
+            {
+                "Name": me.name,
+                "Signs in as": me.login,
+                "Roles": ", ".join(me.roles),
+                "Sees": _sees(me, actor),
+                "Registration": me.registration,
+                "Practice number": me.practice_number,
+                "E-mail": me.email,
+                "Last sign-in": widgets.when(me.last_sign_in_at),
+            }
+        )
         st.caption("Something is wrong here? Your practice's admin can change it under People.")
     with right:
         widgets.heading("What proves that it is me")
@@ -72,21 +79,34 @@ def _factors(mine: Factors, me: PersonCard) -> None:
     if banners.lacks_key(me):
         st.info(f"**Add a key.** {banners.WHY_A_KEY}", icon=":material/key:")
     if mine.rests_until and mine.rests_until > widgets.now():
-        st.warning(f"Codes rest until {widgets.when(mine.rests_until)}, after too many wrong ones. A key still works.",
-                   icon=":material/timer:")  # fmt: skip
+        st.warning(
+            f"Codes rest until {widgets.when(mine.rests_until)}, after too many wrong ones. A key still works.",
+            icon=":material/timer:",
+        )
     _password(me)
     app = ("in use", "good", "Use a new phone") if mine.code else ("not set up", "warn", "Set it up")
     _proof("Authenticator app", *app, href="/account/app")
     left = mine.recovery_codes
     tone = "good" if left > 3 else "warn" if left else "bad"
-    _proof("Recovery codes", f"{left} left" if left else "none", tone, "Make new ones", href="/account/recovery",
-           more="for the day the phone is lost")  # fmt: skip
+    _proof(
+        "Recovery codes",
+        f"{left} left" if left else "none",
+        tone,
+        "Make new ones",
+        href="/account/recovery",
+        more="for the day the phone is lost",
+    )
     needed = desk.actor().bounds.keyless
     keys = (
         (str(len(mine.keys)), "good") if mine.keys else ("needed", "warn") if needed else ("none", "neutral")
     )
-    _proof("Keys", *keys, "Add a key", href="/account/keys",
-           more="a fingerprint, a face or a key on the key ring: quicker than a code")  # fmt: skip
+    _proof(
+        "Keys",
+        *keys,
+        "Add a key",
+        href="/account/keys",
+        more="a fingerprint, a face or a key on the key ring: quicker than a code",
+    )
     for key in mine.keys:
         _key(key)
 
@@ -97,8 +117,14 @@ def _password(me: PersonCard) -> None:
     if kept:
         widgets.line("Password", _KEPT[me.directory], "neutral", kept)
     else:
-        _proof("Password", _KEPT[me.directory], "good", "Change it", href="/account/password",
-               more="changing it signs you out everywhere else")  # fmt: skip
+        _proof(
+            "Password",
+            _KEPT[me.directory],
+            "good",
+            "Change it",
+            href="/account/password",
+            more="changing it signs you out everywhere else",
+        )
 
 
 def _proof(name: str, word: str, tone: str, way: str, *, href: str, more: str = "") -> None:
@@ -128,9 +154,12 @@ def _sessions() -> None:
         with st.container(border=True):
             left, right = st.columns([4, 1.3], vertical_alignment="center")
             with left:
-                widgets.line(session.from_address or "this machine", "this window" if session.is_mine else "another one",
-                             "good" if session.is_mine else "info", f"since {widgets.when(session.begun_at)}, last used "
-                             f"{widgets.when(session.seen_at)}")  # fmt: skip
+                widgets.line(
+                    session.from_address or "this machine",
+                    "this window" if session.is_mine else "another one",
+                    "good" if session.is_mine else "info",
+                    f"since {widgets.when(session.begun_at)}, last used {widgets.when(session.seen_at)}",
+                )
             if session.is_mine:
                 continue
             ends = right.button("End it", key=f"end-{session.id}", width="stretch", icon=":material/logout:")
@@ -145,24 +174,37 @@ def _sessions() -> None:
             "Ended. You are signed in here alone." if done.value else "There was no other one any more."
         )
     widgets.heading("The last sign-ins")
-    widgets.table([
-        {"When": widgets.when(s.at), "From": s.from_address or "this machine", "With": _METHODS.get(s.method, s.method),
-         "Note": "while the directory was away" if s.is_away else s.reason,
-         "Ended": f"{widgets.when(s.ended_at)}, {s.ended_why}" if s.ended_at else ""}
-        for s in desk.ask(sessions.my_sign_ins)
-    ])  # fmt: skip
+    widgets.table(
+        [
+            {
+                "When": widgets.when(s.at),
+                "From": s.from_address or "this machine",
+                "With": _METHODS.get(s.method, s.method),
+                "Note": "while the directory was away" if s.is_away else s.reason,
+                "Ended": f"{widgets.when(s.ended_at)}, {s.ended_why}" if s.ended_at else "",
+            }
+            for s in desk.ask(sessions.my_sign_ins)
+        ]
+    )
     st.caption(
         "One of them was not you? End it, change your password, then tell your practice's admin at once."
     )
     if halves := desk.ask(sessions.my_half_sign_ins):
         widgets.heading("Right password, and then nothing")
-        widgets.table([
-            {"When": widgets.when(h.at), "From": h.from_address or "this machine",
-             "At": "the patients' door" if h.channel == sessions.GATEWAY else "the console"}
-            for h in halves
-        ])  # fmt: skip
-        st.caption("Somebody typed your password and no code or key came after it. Was that not you with your phone in another room? "
-                   "Then change your password now.")  # fmt: skip
+        widgets.table(
+            [
+                {
+                    "When": widgets.when(h.at),
+                    "From": h.from_address or "this machine",
+                    "At": "the patients' door" if h.channel == sessions.GATEWAY else "the console",
+                }
+                for h in halves
+            ]
+        )
+        st.caption(
+            "Somebody typed your password and no code or key came after it. Was that not you with your phone in another room? "
+            "Then change your password now."
+        )
 
 
 # What I can open ------------------------------------------------------------------------------------------------

@@ -58,8 +58,12 @@ def _look_up() -> None:
     )
     with st.form("access-look-up", border=True):
         left, right = st.columns([4, 1], vertical_alignment="bottom")
-        number = left.text_input("Number of the patient or the study", max_chars=64, key="access-number",
-                                 placeholder="File number, accession number or SA ID number, digit by digit")  # fmt: skip
+        number = left.text_input(
+            "Number of the patient or the study",
+            max_chars=64,
+            key="access-number",
+            placeholder="File number, accession number or SA ID number, digit by digit",
+        )
         sent = right.form_submit_button("Look up", type="primary", width="stretch", icon=":material/search:")
     if sent and number.strip() and (done := desk.do(access.look_up, number=number)):
         desk.go("patient_access", patient=done.value)
@@ -77,23 +81,31 @@ def _waiting(patient_id: UUID) -> None:
     found: list[RequestCard] = [r for r in desk.ask(changes.requests) if r.patient_id == patient_id]
     for request in found:
         why = f": {desk.plain(request.why)}" if request.why else ""
-        st.info(f"**{desk.plain(request.label)}** waits for another admin. Asked by {desk.plain(request.asked_by)}{why}",
-                icon=":material/hourglass_top:")  # fmt: skip
+        st.info(
+            f"**{desk.plain(request.label)}** waits for another admin. Asked by {desk.plain(request.asked_by)}{why}",
+            icon=":material/hourglass_top:",
+        )
     if found and desk.has_page("requests"):
         st.page_link(desk.page("requests"), label="Requests to decide", icon=":material/rule_settings:")
 
 
 def _rights(card: PatientAccess) -> None:
     if not card.rights:
-        widgets.empty("Only the usual rule",
-                      "Nobody is let in beside their role and site, nobody is kept out, and nobody broke the glass.")  # fmt: skip
+        widgets.empty(
+            "Only the usual rule",
+            "Nobody is let in beside their role and site, nobody is kept out, and nobody broke the glass.",
+        )
         return
     if any(r.stands and r.what == "block" and r.person_id is None for r in card.rights):
         st.warning(
             "This record is closed to everybody who has no access of their own.", icon=":material/lock:"
         )
-    chosen = widgets.pick(f"rights-{card.patient_id}", [_row(r) for r in card.rights], [r.id for r in card.rights],
-                          columns={"Why": st.column_config.TextColumn(width="large")})  # fmt: skip
+    chosen = widgets.pick(
+        f"rights-{card.patient_id}",
+        [_row(r) for r in card.rights],
+        [r.id for r in card.rights],
+        columns={"Why": st.column_config.TextColumn(width="large")},
+    )
     right = next((r for r in card.rights if r.id == chosen), None)
     if not desk.may(Permission.PEOPLE_MANAGE):
         return
@@ -117,9 +129,14 @@ def _row(r: Right) -> dict[str, object]:
     what = _WHAT[r.what] + (f": {BLOCKS[r.kind].lower()}" if r.kind in BLOCKS else "")
     ended = f"{widgets.when(r.ended_at)}, {r.ended_by}" if r.ended_at else ""
     return {
-        "State": state, "What": what, "Who": r.person or _EVERYBODY, "Why": r.why, "From": widgets.when(r.from_at),
-        "Until": widgets.until(r.until_at), "Ended": ended,
-    }  # fmt: skip
+        "State": state,
+        "What": what,
+        "Who": r.person or _EVERYBODY,
+        "Why": r.why,
+        "From": widgets.when(r.from_at),
+        "Until": widgets.until(r.until_at),
+        "Ended": ended,
+    }
 
 
 def _ask_end(right: Right) -> None:
@@ -142,8 +159,17 @@ def _ask_end(right: Right) -> None:
 
 def _ask(card: PatientAccess) -> None:
     widgets.heading("Ask for a change")
-    kind = st.segmented_control("What", list(_FORMS), format_func=_FORMS.__getitem__, default="grant",
-                                key="access-kind", label_visibility="collapsed") or "grant"  # fmt: skip
+    kind = (
+        st.segmented_control(
+            "What",
+            list(_FORMS),
+            format_func=_FORMS.__getitem__,
+            default="grant",
+            key="access-kind",
+            label_visibility="collapsed",
+        )
+        or "grant"
+    )
     if kind == "grant":
         _ask_grant(card)
     else:
@@ -155,8 +181,13 @@ def _ask_grant(card: PatientAccess) -> None:
     staff = _staff()
     with st.form(f"grant-{card.patient_id}-{_turn()}", border=True):
         a, b = st.columns([3, 1.4])
-        who = a.selectbox("Whom to let in", list(staff), format_func=lambda i: _said(staff[i]), index=None,
-                          placeholder="Choose a member of staff")  # fmt: skip
+        who = a.selectbox(
+            "Whom to let in",
+            list(staff),
+            format_func=lambda i: _said(staff[i]),
+            index=None,
+            placeholder="Choose a member of staff",
+        )
         until = _day(b, widgets.today() + timedelta(days=7), longest=LONGEST_GRANT)
         why = st.text_input(
             "Why *",
@@ -164,8 +195,16 @@ def _ask_grant(card: PatientAccess) -> None:
             placeholder=f"{_AT_LEAST}, for example: second opinion for Dr Naidoo",
         )
         if st.form_submit_button("Ask for access", type="primary", icon=":material/send:"):
-            _send("grant", {"person_id": str(who or ""), "patient_id": str(card.patient_id), "why": why, "until_at": _end_of(until)},
-                  why)  # fmt: skip
+            _send(
+                "grant",
+                {
+                    "person_id": str(who or ""),
+                    "patient_id": str(card.patient_id),
+                    "why": why,
+                    "until_at": _end_of(until),
+                },
+                why,
+            )
 
 
 def _ask_block(card: PatientAccess) -> None:
@@ -174,9 +213,13 @@ def _ask_block(card: PatientAccess) -> None:
     with st.form(f"block-{card.patient_id}-{_turn()}", border=True):
         a, b, c = st.columns([2, 2, 1.4])
         kind = a.selectbox("Why it is closed", list(BLOCKS), format_func=BLOCKS.__getitem__, index=1)
-        who = b.selectbox("To whom", ["", *staff], format_func=lambda i: _said(staff[i]) if i else _EVERYBODY,
-                          help="Whoever is let in by name, or breaks the glass, still comes in; nobody opens their own "
-                               "record.")  # fmt: skip
+        who = b.selectbox(
+            "To whom",
+            ["", *staff],
+            format_func=lambda i: _said(staff[i]) if i else _EVERYBODY,
+            help="Whoever is let in by name, or breaks the glass, still comes in; nobody opens their own "
+            "record.",
+        )
         until = _day(c, None, help="Empty: until somebody ends it")
         why = st.text_input(
             "In words *",
@@ -184,16 +227,29 @@ def _ask_block(card: PatientAccess) -> None:
             placeholder=f"{_AT_LEAST}, for example: the mother of our receptionist",
         )
         if st.form_submit_button("Ask to close it", type="primary", icon=":material/send:"):
-            _send("block", {"patient_id": str(card.patient_id), "person_id": str(who), "kind": kind, "why": why,
-                            "until_at": _end_of(until)}, why)  # fmt: skip
+            _send(
+                "block",
+                {
+                    "patient_id": str(card.patient_id),
+                    "person_id": str(who),
+                    "kind": kind,
+                    "why": why,
+                    "until_at": _end_of(until),
+                },
+                why,
+            )
 
 
 def _staff(*standings: str) -> dict[UUID, PersonCard]:
     """Members of staff to choose from; in a large practice they are searched for first."""
     found, total = _people("", standings)
     if total > _MOST:
-        search = st.text_input("Find the person", key="access-person", placeholder="A few letters of the name or login",
-                               icon=":material/search:")  # fmt: skip
+        search = st.text_input(
+            "Find the person",
+            key="access-person",
+            placeholder="A few letters of the name or login",
+            icon=":material/search:",
+        )
         if search.strip():
             found, _ = _people(search, standings)
     return {p.id: p for p in found if not set(OUTSIDE) & set(p.roles)}
@@ -213,8 +269,14 @@ def _said(person: PersonCard) -> str:
 def _day(
     place: Any, start: date | None, *, longest: timedelta = timedelta(days=3660), help: str = ""
 ) -> date | None:
-    chosen = place.date_input("Until the end of", start, min_value=widgets.today(), max_value=widgets.today() + longest
-                              - timedelta(days=1), format="DD/MM/YYYY", help=help or None)  # fmt: skip
+    chosen = place.date_input(
+        "Until the end of",
+        start,
+        min_value=widgets.today(),
+        max_value=widgets.today() + longest - timedelta(days=1),
+        format="DD/MM/YYYY",
+        help=help or None,
+    )
     return chosen if isinstance(chosen, date) else None
 
 

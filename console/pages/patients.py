@@ -34,26 +34,39 @@ def _find() -> None:
     widgets.title("Patients", "Look before you register: one patient, one file.")
     left, right = st.columns([4, 1], vertical_alignment="bottom")
     search = left.text_input(
-        "Find a patient", key="patients-search", placeholder="Name, file number, ID number or telephone",
-        icon=":material/search:", label_visibility="collapsed",
-    )  # fmt: skip
+        "Find a patient",
+        key="patients-search",
+        placeholder="Name, file number, ID number or telephone",
+        icon=":material/search:",
+        label_visibility="collapsed",
+    )
     if desk.may(Permission.PATIENT_WRITE) and right.button(
         "Register a patient", type="primary", width="stretch", icon=":material/person_add:"
     ):
         desk.go("patients", new="1")
     if not search.strip():
-        widgets.empty("Who are you looking for?", "Type a few letters of the name, or a number.",
-                      "Each search is on record, so lists of all patients are not shown.")  # fmt: skip
+        widgets.empty(
+            "Who are you looking for?",
+            "Type a few letters of the name, or a number.",
+            "Each search is on record, so lists of all patients are not shown.",
+        )
         return
     at = widgets.page_number("patients", narrowed=search)
     cards, total = _found(search, at)
     if not cards:
-        widgets.empty("Nobody found", "Check the spelling, or try the date on the referral letter as well.",
-                      "They were here before? A record that is closed to you is not found either: ask an admin.",
-                      "If they are new here, register them.")  # fmt: skip
+        widgets.empty(
+            "Nobody found",
+            "Check the spelling, or try the date on the referral letter as well.",
+            "They were here before? A record that is closed to you is not found either: ask an admin.",
+            "If they are new here, register them.",
+        )
         return
-    chosen = widgets.pick("patients", [_row(c) for c in cards], [c.id for c in cards],
-                          columns={"Born": st.column_config.DateColumn(format="DD/MM/YYYY")})  # fmt: skip
+    chosen = widgets.pick(
+        "patients",
+        [_row(c) for c in cards],
+        [c.id for c in cards],
+        columns={"Born": st.column_config.DateColumn(format="DD/MM/YYYY")},
+    )
     widgets.pager("patients", total, what="patients")
     if chosen:
         widgets.unpick("patients")
@@ -73,10 +86,15 @@ def _found(search: str, at: int) -> tuple[tuple[PatientCard, ...], int]:
 def _row(card: PatientCard) -> dict[str, object]:
     p = card.particulars
     return {
-        "Surname": p.family_name, "First names": p.given_names, "Born": p.born_on, "Sex": widgets.SEXES.get(p.sex, p.sex),
-        "File": card.file_number, "ID or passport": p.identity_number or "", "Telephone": p.phone,
+        "Surname": p.family_name,
+        "First names": p.given_names,
+        "Born": p.born_on,
+        "Sex": widgets.SEXES.get(p.sex, p.sex),
+        "File": card.file_number,
+        "ID or passport": p.identity_number or "",
+        "Telephone": p.phone,
         "Scheme": lists.scheme_name(p.scheme_code),
-    }  # fmt: skip
+    }
 
 
 # Register and correct -------------------------------------------------------------------------------------------
@@ -118,17 +136,33 @@ def _form(name: str, start: Particulars, label: str) -> tuple[Particulars | None
         values: dict[str, object] = {"title": a.text_input("Title", start.title, max_chars=16)}
         values["family_name"] = b.text_input("Surname", start.family_name, max_chars=64)
         values["given_names"] = c.text_input("First names", start.given_names, max_chars=64)
-        values["sex"] = d.selectbox("Sex", list(widgets.SEXES), format_func=widgets.SEXES.__getitem__,
-                                    index=None if is_new else list(widgets.SEXES).index(start.sex),
-                                    placeholder="Choose") or ""  # fmt: skip
+        values["sex"] = (
+            d.selectbox(
+                "Sex",
+                list(widgets.SEXES),
+                format_func=widgets.SEXES.__getitem__,
+                index=None if is_new else list(widgets.SEXES).index(start.sex),
+                placeholder="Choose",
+            )
+            or ""
+        )
         a, b, c = st.columns([2, 3, 2])
-        values["identity_kind"] = a.selectbox("Identity", list(_KINDS), format_func=_KINDS.__getitem__,
-                                              index=list(_KINDS).index(start.identity_kind))  # fmt: skip
+        values["identity_kind"] = a.selectbox(
+            "Identity",
+            list(_KINDS),
+            format_func=_KINDS.__getitem__,
+            index=list(_KINDS).index(start.identity_kind),
+        )
         values["identity_number"] = b.text_input(
             "ID or passport number", start.identity_number or "", max_chars=30
         )
-        born_on = c.date_input("Date of birth", None if is_new else start.born_on, min_value=date(1900, 1, 1),
-                               max_value=widgets.today(), format="DD/MM/YYYY")  # fmt: skip
+        born_on = c.date_input(
+            "Date of birth",
+            None if is_new else start.born_on,
+            min_value=date(1900, 1, 1),
+            max_value=widgets.today(),
+            format="DD/MM/YYYY",
+        )
         a, b = st.columns(2)
         values["phone"] = a.text_input("Telephone", start.phone, max_chars=30)
         values["email"] = b.text_input("E-mail", start.email, max_chars=120)
@@ -136,8 +170,9 @@ def _form(name: str, start: Particulars, label: str) -> tuple[Particulars | None
         known = ["", *lists.schemes()]
         codes = known if start.scheme_code in known else [*known, start.scheme_code]
         a, b, c = st.columns([3, 2, 2])
-        values["scheme_code"] = a.selectbox("Medical scheme", codes, format_func=lists.scheme_name,
-                                            index=codes.index(start.scheme_code))  # fmt: skip
+        values["scheme_code"] = a.selectbox(
+            "Medical scheme", codes, format_func=lists.scheme_name, index=codes.index(start.scheme_code)
+        )
         values["scheme_option"] = b.text_input("Option", start.scheme_option, max_chars=60)
         values["membership_number"] = c.text_input("Membership number", start.membership_number, max_chars=30)
         a, b, c = st.columns([3, 2, 2])
@@ -185,8 +220,11 @@ def _one(patient_id: UUID) -> None:
     p = card.particulars
     left, right = st.columns([5, 2], vertical_alignment="bottom")
     with left:
-        widgets.title(card.name, f"File {card.file_number} · born {widgets.day(p.born_on)} ({widgets.age(p.born_on)}) · "
-                                 f"{widgets.SEXES.get(p.sex, p.sex)}")  # fmt: skip
+        widgets.title(
+            card.name,
+            f"File {card.file_number} · born {widgets.day(p.born_on)} ({widgets.age(p.born_on)}) · "
+            f"{widgets.SEXES.get(p.sex, p.sex)}",
+        )
     if desk.has_page("bookings") and right.button(
         "Book an examination", type="primary", width="stretch", icon=":material/event:"
     ):
@@ -194,8 +232,12 @@ def _one(patient_id: UUID) -> None:
     names = ["Overview", "Consents", "Studies"]
     if desk.may(Permission.PATIENT_WRITE):
         names.append("Correct")
-    tab = st.segmented_control("View", names, default="Overview", key=f"patient-tab-{patient_id}",
-                               label_visibility="collapsed") or "Overview"  # fmt: skip
+    tab = (
+        st.segmented_control(
+            "View", names, default="Overview", key=f"patient-tab-{patient_id}", label_visibility="collapsed"
+        )
+        or "Overview"
+    )
     {"Overview": _overview, "Consents": _consents, "Studies": _studies, "Correct": _correct}[tab](card)
     if desk.has_page("audit") and st.button(
         "Who looked at this patient", icon=":material/policy:", type="tertiary"
@@ -212,14 +254,24 @@ def _overview(card: PatientCard) -> None:
     left, right = st.columns(2, gap="large")
     with left:
         widgets.heading("Person")
-        widgets.facts({
-            "Identity" if p.identity_kind == "none" else _KINDS[p.identity_kind]: p.identity_number or "none on file", "Telephone": p.phone, "E-mail": p.email,
-        })  # fmt: skip
+        widgets.facts(
+            {
+                "Identity" if p.identity_kind == "none" else _KINDS[p.identity_kind]: p.identity_number
+                or "none on file",
+                "Telephone": p.phone,
+                "E-mail": p.email,
+            }
+        )
         widgets.heading("Who pays")
-        widgets.facts({
-            "Scheme": lists.scheme_name(p.scheme_code), "Option": p.scheme_option, "Membership": p.membership_number,
-            "Dependant": p.dependant_code, "Main member": f"{p.member_initials} {p.member_surname}".strip(),
-        })  # fmt: skip
+        widgets.facts(
+            {
+                "Scheme": lists.scheme_name(p.scheme_code),
+                "Option": p.scheme_option,
+                "Membership": p.membership_number,
+                "Dependant": p.dependant_code,
+                "Main member": f"{p.member_initials} {p.member_surname}".strip(),
+            }
+        )
     with right:
         widgets.heading("Agreed to")
         for purpose in PURPOSES:
@@ -241,9 +293,13 @@ def _consents(card: PatientCard) -> None:
     if desk.may(Permission.PATIENT_WRITE):
         with st.form(f"consent-{card.id}", clear_on_submit=True):
             a, b, c = st.columns([3, 2, 2])
-            purposes = a.multiselect("What for", list(PURPOSES), format_func=PURPOSES.__getitem__,
-                                     default=[p for p in PURPOSES if card.consented(p) is None],
-                                     placeholder="Choose one or more")  # fmt: skip
+            purposes = a.multiselect(
+                "What for",
+                list(PURPOSES),
+                format_func=PURPOSES.__getitem__,
+                default=[p for p in PURPOSES if card.consented(p) is None],
+                placeholder="Choose one or more",
+            )
             answer = b.segmented_control("Answer", ["Agrees", "Refuses"], default="Agrees")
             how = c.selectbox("How", list(HOW), format_func=HOW.__getitem__)
             note = st.text_input(
@@ -251,17 +307,30 @@ def _consents(card: PatientCard) -> None:
             )
             if st.form_submit_button("Record", type="primary") and purposes and answer:
                 for purpose in purposes:
-                    if not desk.do(patients.record_consent, card.id, purpose=purpose, given=answer == "Agrees", how=how,
-                                   note=note):  # fmt: skip
+                    if not desk.do(
+                        patients.record_consent,
+                        card.id,
+                        purpose=purpose,
+                        given=answer == "Agrees",
+                        how=how,
+                        note=note,
+                    ):
                         return
                 desk.again("Recorded. Earlier answers stay on record.")
     if card.consents:
         widgets.heading("On record")
-        widgets.table([
-            {"When": widgets.when(c.recorded_at), "What for": PURPOSES.get(c.purpose, c.purpose),
-             "Answer": "agrees" if c.given else "refuses", "How": HOW.get(c.how, c.how), "Note": c.note}
-            for c in card.consents
-        ])  # fmt: skip
+        widgets.table(
+            [
+                {
+                    "When": widgets.when(c.recorded_at),
+                    "What for": PURPOSES.get(c.purpose, c.purpose),
+                    "Answer": "agrees" if c.given else "refuses",
+                    "How": HOW.get(c.how, c.how),
+                    "Note": c.note,
+                }
+                for c in card.consents
+            ]
+        )
 
 
 def _studies(card: PatientCard) -> None:
@@ -273,13 +342,20 @@ def _studies(card: PatientCard) -> None:
     chosen = widgets.pick(
         f"studies-{card.id}",
         [
-            {"Status": [widgets.said_status(r.status)], "Examination": r.description, "Mod.": r.modality,
-             "Booked for": widgets.when(r.booked_for_at), "Accession": r.accession, "Referrer": r.referrer,
-             "Radiologist": r.radiologist}
+            {
+                "Status": [widgets.said_status(r.status)],
+                "Examination": r.description,
+                "Mod.": r.modality,
+                "Booked for": widgets.when(r.booked_for_at),
+                "Accession": r.accession,
+                "Referrer": r.referrer,
+                "Radiologist": r.radiologist,
+            }
             for r in rows
         ],
-        [r.id for r in rows], columns={"Status": widgets.status_column()},
-    )  # fmt: skip
+        [r.id for r in rows],
+        columns={"Status": widgets.status_column()},
+    )
     if chosen and desk.has_page("study"):
         widgets.unpick(f"studies-{card.id}")
         desk.go("study", study=chosen)

@@ -35,10 +35,20 @@ def render() -> None:
 def _list() -> None:
     widgets.title("People", "Who has an account, what it may do, and how it stands.")
     left, role_box, add, sheet = st.columns([3, 1.6, 1.2, 1.2], vertical_alignment="bottom")
-    search = left.text_input("Search", key="people-search", placeholder="Name or login", icon=":material/search:",
-                             label_visibility="collapsed")  # fmt: skip
-    role = role_box.selectbox("Role", ["", *accounts.EVERY_ROLE], format_func=lambda r: str(r) or "Every role", key="people-role",
-                              label_visibility="collapsed")  # fmt: skip
+    search = left.text_input(
+        "Search",
+        key="people-search",
+        placeholder="Name or login",
+        icon=":material/search:",
+        label_visibility="collapsed",
+    )
+    role = role_box.selectbox(
+        "Role",
+        ["", *accounts.EVERY_ROLE],
+        format_func=lambda r: str(r) or "Every role",
+        key="people-role",
+        label_visibility="collapsed",
+    )
     if accounts.may_manage():
         if add.button("Add a person", type="primary", width="stretch", icon=":material/person_add:"):
             desk.go("people", new="1")
@@ -55,8 +65,16 @@ def _list() -> None:
             "Nobody fits", "Check the spelling, or clear the search and the filters to see everybody."
         )
     else:
-        chosen = widgets.pick("people", [_row(c) for c in cards], [c.id for c in cards],
-                              columns={"Name": st.column_config.TextColumn(width=185), "Roles": st.column_config.ListColumn(), "State": accounts.state_column(cards)})  # fmt: skip
+        chosen = widgets.pick(
+            "people",
+            [_row(c) for c in cards],
+            [c.id for c in cards],
+            columns={
+                "Name": st.column_config.TextColumn(width=185),
+                "Roles": st.column_config.ListColumn(),
+                "State": accounts.state_column(cards),
+            },
+        )
         widgets.pager("people", total, what="people")
         if chosen:
             widgets.unpick("people")
@@ -71,18 +89,26 @@ def _standing_filter(counts: dict[str, int]) -> str:
     words = {_ALL: "Everybody"} | {key: word for key, (_, word) in accounts.STANDINGS.items()}
     numbers = {_ALL: sum(counts.values())} | counts
     found = st.segmented_control(
-        "State", list(words), key="people-standing", default=_ALL, label_visibility="collapsed",
+        "State",
+        list(words),
+        key="people-standing",
+        default=_ALL,
+        label_visibility="collapsed",
         format_func=lambda key: f"{words[key]} · {numbers.get(key, 0):,}".replace(",", " "),
-    )  # fmt: skip
+    )
     return "" if found in (None, _ALL) else str(found)
 
 
 def _row(c: PersonCard) -> dict[str, object]:
     return {
-        "Name": c.name, "Signs in as": c.login, "Roles": list(c.roles), "State": [accounts.said_state(c)],
-        "Second factor": accounts.second_factor(c), "Kept by": _KEEPER.get(c.directory, c.directory),
+        "Name": c.name,
+        "Signs in as": c.login,
+        "Roles": list(c.roles),
+        "State": [accounts.said_state(c)],
+        "Second factor": accounts.second_factor(c),
+        "Kept by": _KEEPER.get(c.directory, c.directory),
         "Last sign-in": widgets.when(c.last_sign_in_at),
-    }  # fmt: skip
+    }
 
 
 # One person -----------------------------------------------------------------------------------------------------
@@ -133,21 +159,31 @@ def _chips(card: PersonCard) -> None:
 def _waits(request: RequestCard) -> None:
     _, word = accounts.STATES[request.state]
     left, right = st.columns([5, 1], vertical_alignment="center")
-    left.info(f"**{desk.plain(request.label)}**: {desk.plain(word.lower())}. Asked by {desk.plain(request.asked_by)}, "
-              f"{widgets.when(request.asked_at)}.", icon=":material/rule_settings:")  # fmt: skip
+    left.info(
+        f"**{desk.plain(request.label)}**: {desk.plain(word.lower())}. Asked by {desk.plain(request.asked_by)}, "
+        f"{widgets.when(request.asked_at)}.",
+        icon=":material/rule_settings:",
+    )
     if desk.has_page("requests") and right.button("Open", key=f"open-{request.id}", width="stretch"):
         desk.go("requests", request=request.id)
 
 
 def _facts(card: PersonCard) -> None:
-    widgets.facts({
-        "Roles": "; ".join(accounts.role_words(r) for r in card.roles), "Sees": _reach(card),
-        "Sites": ", ".join(card.sites) or ("" if set(card.roles) & set(OUTSIDE) else "the practice's own"),
-        "Bound to": _bound_to(card), "Registration": card.registration, "Practice number": card.practice_number,
-        "E-mail": card.email, "Second factor": accounts.second_factor(card),
-        "Recovery codes": f"{card.recovery_codes} left" if card.has_app else "",
-        "Last sign-in": widgets.when(card.last_sign_in_at),
-    })  # fmt: skip
+    widgets.facts(
+        {
+            "Roles": "; ".join(accounts.role_words(r) for r in card.roles),
+            "Sees": _reach(card),
+            "Sites": ", ".join(card.sites)
+            or ("" if set(card.roles) & set(OUTSIDE) else "the practice's own"),
+            "Bound to": _bound_to(card),
+            "Registration": card.registration,
+            "Practice number": card.practice_number,
+            "E-mail": card.email,
+            "Second factor": accounts.second_factor(card),
+            "Recovery codes": f"{card.recovery_codes} left" if card.has_app else "",
+            "Last sign-in": widgets.when(card.last_sign_in_at),
+        }
+    )
     with st.expander("What these roles may do"):
         words = sorted({str(p) for r in card.roles for p in ROLES[Role(r)]})
         st.caption(", ".join(words))
@@ -196,11 +232,19 @@ def _sign_ins(card: PersonCard) -> None:
     if not found:
         widgets.empty("Never signed in")
         return
-    widgets.table([
-        {"When": widgets.when(s.at), "From": s.from_address or "this machine", "With": s.method,
-         "Ended": widgets.when(s.ended_at) if s.ended_at else "", "Why": s.ended_why, "Reason given": s.reason}
-        for s in found
-    ])  # fmt: skip
+    widgets.table(
+        [
+            {
+                "When": widgets.when(s.at),
+                "From": s.from_address or "this machine",
+                "With": s.method,
+                "Ended": widgets.when(s.ended_at) if s.ended_at else "",
+                "Why": s.ended_why,
+                "Reason given": s.reason,
+            }
+            for s in found
+        ]
+    )
 
 
 def _sessions(person_id: UUID | None) -> None:
@@ -211,18 +255,31 @@ def _sessions(person_id: UUID | None) -> None:
     chosen = widgets.pick(
         f"sessions-{person_id}",
         [
-            {"Name": s.name, "From": s.from_address or "this machine", "Since": widgets.when(s.begun_at),
-             "Last used": widgets.when(s.seen_at), "Ends": widgets.when(s.ends_at),
-             "Note": "this window" if s.is_mine else "while the directory was away" if s.is_away else ""}
+            {
+                "Name": s.name,
+                "From": s.from_address or "this machine",
+                "Since": widgets.when(s.begun_at),
+                "Last used": widgets.when(s.seen_at),
+                "Ends": widgets.when(s.ends_at),
+                "Note": "this window" if s.is_mine else "while the directory was away" if s.is_away else "",
+            }
             for s in found
         ],
         [s.id for s in found],
-    )  # fmt: skip
+    )
     if not accounts.may_manage():
         return
-    if st.button("End this session", disabled=chosen is None, icon=":material/logout:", key=f"end-{person_id}",
-                 help="Choose a row first. That browser is signed out at its next step.") and chosen and desk.do(
-                     sessions.end_session, chosen):  # fmt: skip
+    if (
+        st.button(
+            "End this session",
+            disabled=chosen is None,
+            icon=":material/logout:",
+            key=f"end-{person_id}",
+            help="Choose a row first. That browser is signed out at its next step.",
+        )
+        and chosen
+        and desk.do(sessions.end_session, chosen)
+    ):
         widgets.unpick(f"sessions-{person_id}")
         desk.again("Ended.")
 
@@ -235,11 +292,18 @@ def _acts(card: PersonCard) -> None:
     if not found:
         widgets.empty("Nothing yet", "What they open and change is listed here.")
         return
-    widgets.table([
-        {"When": widgets.when(e.at), "Act": e.act, "Outcome": "✓ done" if e.outcome == "done" else f"✕ {e.outcome}",
-         "About": f"{e.subject_kind} {e.names.get(e.subject_id, '')}".strip(), "From": e.address or "this machine"}
-        for e in found
-    ])  # fmt: skip
+    widgets.table(
+        [
+            {
+                "When": widgets.when(e.at),
+                "Act": e.act,
+                "Outcome": "✓ done" if e.outcome == "done" else f"✕ {e.outcome}",
+                "About": f"{e.subject_kind} {e.names.get(e.subject_id, '')}".strip(),
+                "From": e.address or "this machine",
+            }
+            for e in found
+        ]
+    )
     if desk.has_page("audit") and st.button(
         "All of it in the audit trail", icon=":material/policy:", type="tertiary"
     ):
@@ -252,11 +316,21 @@ def _decided(card: PersonCard) -> None:
     if not found:
         widgets.empty("No decided requests about them")
         return
-    chosen = widgets.pick(f"decided-{card.id}", [
-        {"Decided": widgets.when(r.decided_at), "What": r.label, "Became": accounts.STATES[r.state][1], "By": r.decided_by,
-         "Asked by": r.asked_by, "Why": r.why}
-        for r in found
-    ], [r.id for r in found])  # fmt: skip
+    chosen = widgets.pick(
+        f"decided-{card.id}",
+        [
+            {
+                "Decided": widgets.when(r.decided_at),
+                "What": r.label,
+                "Became": accounts.STATES[r.state][1],
+                "By": r.decided_by,
+                "Asked by": r.asked_by,
+                "Why": r.why,
+            }
+            for r in found
+        ],
+        [r.id for r in found],
+    )
     if chosen and desk.has_page("requests"):
         widgets.unpick(f"decided-{card.id}")
         desk.go("requests", request=chosen)
@@ -265,12 +339,22 @@ def _decided(card: PersonCard) -> None:
 def _rights(card: PersonCard) -> None:
     found = desk.ask(access.access_of_person, card.id)
     if not found:
-        widgets.empty("Nothing beside the rule", f"They see what their roles say: {accounts.SCOPES.get(card.scope, '').lower()}.",
-                      "Access to one patient is given, and records are closed, under Who may see a patient.")  # fmt: skip
+        widgets.empty(
+            "Nothing beside the rule",
+            f"They see what their roles say: {accounts.SCOPES.get(card.scope, '').lower()}.",
+            "Access to one patient is given, and records are closed, under Who may see a patient.",
+        )
         return
-    widgets.table([
-        {"What": _RIGHTS.get(r.what, r.what), "File": r.file_number, "Stands": "✓ yes" if r.stands else "over", "Why": r.why,
-         "From": widgets.when(r.from_at),
-         "Until": widgets.when(r.ended_at) if r.ended_at else widgets.until(r.until_at)}
-        for r in found
-    ])  # fmt: skip
+    widgets.table(
+        [
+            {
+                "What": _RIGHTS.get(r.what, r.what),
+                "File": r.file_number,
+                "Stands": "✓ yes" if r.stands else "over",
+                "Why": r.why,
+                "From": widgets.when(r.from_at),
+                "Until": widgets.when(r.ended_at) if r.ended_at else widgets.until(r.until_at),
+            }
+            for r in found
+        ]
+    )

@@ -28,26 +28,41 @@ def render() -> None:
 
 @desk.live(5)
 def _list() -> None:
-    span = st.segmented_control("Which", list(_SPANS), default="Held back", required=True, key="quarantine-span",
-                                label_visibility="collapsed")  # fmt: skip
+    span = st.segmented_control(
+        "Which",
+        list(_SPANS),
+        default="Held back",
+        required=True,
+        key="quarantine-span",
+        label_visibility="collapsed",
+    )
     states = _SPANS[span or "Held back"]
     at = widgets.page_number("quarantine", narrowed=states)
     found = desk.ask(pacs.quarantine, states=states, page=at, size=widgets.PER_PAGE)
     if not found.rows:
-        widgets.empty("Nothing is held back" if states == HELD else "Nothing here",
-                      "Images that agree with their order go straight to the board.")  # fmt: skip
+        widgets.empty(
+            "Nothing is held back" if states == HELD else "Nothing here",
+            "Images that agree with their order go straight to the board.",
+        )
         return
     chosen = widgets.pick(
         "quarantine",
         [
-            {"State": f"{widgets.SIGNS[_TONES.get(c.state, 'neutral')]} {STATES.get(c.state, c.state)}",
-             "Why": "; ".join(p.sentence for p in c.reasons) or c.resolution, "Name on the images": _name(c.patient_name),
-             "Number on the images": c.patient_number, "Accession": c.accession, "Mod.": c.modality,
-             "Images": c.image_count, "Last image": widgets.when(c.last_change_at)}
+            {
+                "State": f"{widgets.SIGNS[_TONES.get(c.state, 'neutral')]} {STATES.get(c.state, c.state)}",
+                "Why": "; ".join(p.sentence for p in c.reasons) or c.resolution,
+                "Name on the images": _name(c.patient_name),
+                "Number on the images": c.patient_number,
+                "Accession": c.accession,
+                "Mod.": c.modality,
+                "Images": c.image_count,
+                "Last image": widgets.when(c.last_change_at),
+            }
             for c in found.rows
         ],
-        [c.id for c in found.rows], columns={"Why": st.column_config.TextColumn(width="large")},
-    )  # fmt: skip
+        [c.id for c in found.rows],
+        columns={"Why": st.column_config.TextColumn(width="large")},
+    )
     widgets.pager("quarantine", found.total, what="arrivals")
     st.caption("Choose a row to see the images' words beside the orders they may be for.")
     if chosen:
@@ -58,8 +73,11 @@ def _list() -> None:
 def _one(arrival_id: UUID) -> None:
     view = desk.ask(pacs.open_arrival, arrival_id)
     card = view.card
-    widgets.title("Whose images are these?", f"{card.image_count} images, {card.modality or 'unknown kind'}, last one "
-                                             f"{widgets.when(card.last_change_at)}.")  # fmt: skip
+    widgets.title(
+        "Whose images are these?",
+        f"{card.image_count} images, {card.modality or 'unknown kind'}, last one "
+        f"{widgets.when(card.last_change_at)}.",
+    )
     if st.button("Back to the list", icon=":material/arrow_back:", type="tertiary"):
         desk.go("quarantine")
     widgets.show_chip(STATES.get(card.state, card.state), _TONES.get(card.state, "neutral"))
@@ -73,10 +91,16 @@ def _one(arrival_id: UUID) -> None:
         widgets.heading("What the images say")
         for said in view.says:
             with st.container(border=True):
-                widgets.facts({
-                    "Name": _name(said.patient_name), "Number": said.patient_number or "none", "Born": _birth(said.birth_date),
-                    "Sex": said.sex, "Accession": said.accession or "none", "Images": str(said.count),
-                })  # fmt: skip
+                widgets.facts(
+                    {
+                        "Name": _name(said.patient_name),
+                        "Number": said.patient_number or "none",
+                        "Born": _birth(said.birth_date),
+                        "Sex": said.sex,
+                        "Accession": said.accession or "none",
+                        "Images": str(said.count),
+                    }
+                )
         if not view.says:
             widgets.empty("Nothing readable", "The file is kept as it came, with the reason above.")
     with right:
@@ -91,11 +115,18 @@ def _one(arrival_id: UUID) -> None:
 
 def _candidate(view: ArrivalView, c: Candidate) -> None:
     with st.container(border=True):
-        widgets.facts({
-            "Name": _name(c.patient_name), "File": c.file_number, "Born": widgets.day(c.born_on), "Sex": c.sex,
-            "Accession": c.accession, "Examination": c.description, "Status": widgets.said_status(c.status),
-            "Fits by": ", ".join(c.why),
-        })  # fmt: skip
+        widgets.facts(
+            {
+                "Name": _name(c.patient_name),
+                "File": c.file_number,
+                "Born": widgets.day(c.born_on),
+                "Sex": c.sex,
+                "Accession": c.accession,
+                "Examination": c.description,
+                "Status": widgets.said_status(c.status),
+                "Fits by": ", ".join(c.why),
+            }
+        )
         widgets.problems(c.problems)
         if not c.problems:
             widgets.line("Agrees with the images", "yes", "good")

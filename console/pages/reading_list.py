@@ -28,10 +28,20 @@ _SPANS = {
 def render() -> None:
     widgets.title("Reading list", "Urgent first, then by appointment.")
     a, b = st.columns([4, 2])
-    search = a.text_input("Search", placeholder="Name, file or accession number", key="reading-search",
-                          label_visibility="collapsed", icon=":material/search:")  # fmt: skip
-    modality = b.selectbox("Modality", ["", *sorted(MODALITIES)], format_func=lambda m: m or "Every modality",
-                           key="reading-modality", label_visibility="collapsed")  # fmt: skip
+    search = a.text_input(
+        "Search",
+        placeholder="Name, file or accession number",
+        key="reading-search",
+        label_visibility="collapsed",
+        icon=":material/search:",
+    )
+    modality = b.selectbox(
+        "Modality",
+        ["", *sorted(MODALITIES)],
+        format_func=lambda m: m or "Every modality",
+        key="reading-modality",
+        label_visibility="collapsed",
+    )
     _live(search, modality)
 
 
@@ -39,9 +49,14 @@ def render() -> None:
 def _live(search: str, modality: str) -> None:
     every = desk.ask(workflow.reading_list, Filters(search, _SPANS["All open"], modality), size=1).counts
     span = st.segmented_control(
-        "Which", list(_SPANS), default="Unread", key="reading-span", label_visibility="collapsed", required=True,
+        "Which",
+        list(_SPANS),
+        default="Unread",
+        key="reading-span",
+        label_visibility="collapsed",
+        required=True,
         format_func=lambda s: f"{s}  {sum(every.get(x, 0) for x in _SPANS[s])}",
-    )  # fmt: skip
+    )
     filters = Filters(search, _SPANS[span or "Unread"], modality)
     at = widgets.page_number("reading", narrowed=filters)
     board = desk.ask(workflow.reading_list, filters, page=at, size=widgets.PER_PAGE)
@@ -54,15 +69,27 @@ def _live(search: str, modality: str) -> None:
         widgets.pick(
             "reading",
             [
-                {"Urgency": "" if r.urgency == "routine" else f"▲ {URGENCIES.get(r.urgency, r.urgency)}",
-                 "Status": [widgets.said_status(r.status)], "Waits": widgets.waits(r.waits_since_at), "Patient": r.patient,
-                 "Born": r.born_on, "Examination": r.description, "Mod.": r.modality, "Images": r.image_count,
-                 "Referrer": r.referrer, "Radiologist": r.radiologist, "Accession": r.accession}
+                {
+                    "Urgency": "" if r.urgency == "routine" else f"▲ {URGENCIES.get(r.urgency, r.urgency)}",
+                    "Status": [widgets.said_status(r.status)],
+                    "Waits": widgets.waits(r.waits_since_at),
+                    "Patient": r.patient,
+                    "Born": r.born_on,
+                    "Examination": r.description,
+                    "Mod.": r.modality,
+                    "Images": r.image_count,
+                    "Referrer": r.referrer,
+                    "Radiologist": r.radiologist,
+                    "Accession": r.accession,
+                }
                 for r in board.rows
             ],
             [r.id for r in board.rows],
-            columns={"Status": widgets.status_column(), "Born": st.column_config.DateColumn(format="DD/MM/YYYY")},
-        )  # fmt: skip
+            columns={
+                "Status": widgets.status_column(),
+                "Born": st.column_config.DateColumn(format="DD/MM/YYYY"),
+            },
+        )
         widgets.pager("reading", board.total, what="studies")
     if right is None or chosen is None:
         st.caption("Choose a row to start or go on with a report.")

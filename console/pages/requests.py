@@ -26,8 +26,14 @@ def render() -> None:
     waiting = desk.ask(changes.requests)
     unseen = desk.ask(alerts.alerts) if desk.may(Permission.ALERT_SEE) else ()
     words = {"open": f"Open · {len(waiting)}", "decided": "Decided", "alerts": f"Alerts · {len(unseen)}"}
-    view = st.segmented_control("Show", _VIEWS, key="requests-view", default="open", format_func=words.__getitem__,
-                                label_visibility="collapsed")  # fmt: skip
+    view = st.segmented_control(
+        "Show",
+        _VIEWS,
+        key="requests-view",
+        default="open",
+        format_func=words.__getitem__,
+        label_visibility="collapsed",
+    )
     if view == "decided":
         _decided()
     elif view == "alerts":
@@ -79,12 +85,24 @@ def _decided() -> None:
     if not found:
         widgets.empty("Nothing has been decided yet")
         return
-    chosen = widgets.pick("decided", [
-        {"Decided": widgets.when(c.decided_at or c.ends_at), "What": c.label, "About": c.about,
-         "Became": accounts.STATES[c.state][1], "Why": c.why, "Asked by": c.asked_by, "By": c.decided_by,
-         "Remark": c.remark}
-        for c in found
-    ], [c.id for c in found], columns={name: st.column_config.TextColumn(width=width) for name, width in _WIDTHS.items()})  # fmt: skip
+    chosen = widgets.pick(
+        "decided",
+        [
+            {
+                "Decided": widgets.when(c.decided_at or c.ends_at),
+                "What": c.label,
+                "About": c.about,
+                "Became": accounts.STATES[c.state][1],
+                "Why": c.why,
+                "Asked by": c.asked_by,
+                "By": c.decided_by,
+                "Remark": c.remark,
+            }
+            for c in found
+        ],
+        [c.id for c in found],
+        columns={name: st.column_config.TextColumn(width=width) for name, width in _WIDTHS.items()},
+    )
     if len(found) == _DECIDED:
         st.caption(f"The newest {_DECIDED}. Older ones stand in the audit trail.")
     if chosen:
@@ -111,8 +129,12 @@ def _alerts(unseen: tuple[AlertCard, ...]) -> None:
                 note = f"{widgets.when(alert.at)}" + (
                     f" · seen by {alert.seen_by}, {widgets.when(alert.seen_at)}" if alert.seen_at else ""
                 )
-                widgets.line(alert.sentence, "new" if alert.seen_at is None else "seen",
-                             "warn" if alert.seen_at is None else "neutral", note)  # fmt: skip
+                widgets.line(
+                    alert.sentence,
+                    "new" if alert.seen_at is None else "seen",
+                    "warn" if alert.seen_at is None else "neutral",
+                    note,
+                )
             if alert.about and look.button("Look", key=f"look-{alert.id}", width="stretch"):
                 _look(alert)
             if (

@@ -66,8 +66,10 @@ def _hand_over(study_id: UUID, made: MintedLink) -> None:
         widgets.heading("The link is shown once")
         left, right = st.columns([3, 1])
         with left:
-            st.write("Send it to the patient now; the corner of the box copies it. It asks for the date of birth, opens on "
-                     f"one device only, and ends on {widgets.when(made.expires_at)}.")  # fmt: skip
+            st.write(
+                "Send it to the patient now; the corner of the box copies it. It asks for the date of birth, opens on "
+                f"one device only, and ends on {widgets.when(made.expires_at)}."
+            )
             widgets.link_box(made.url)
             if st.button("Done, hide it", type="primary"):
                 st.session_state.pop(f"minted-{study_id}", None)
@@ -94,14 +96,23 @@ def _links(study_id: UUID | None) -> None:
     with st.container(border=True):
         tone, word = _LOOKS[card.state]
         widgets.show_chip(word, tone)
-        widgets.facts({
-            "Patient": card.patient, "Study": f"{card.description}, {card.accession}", "Made by": card.minted_by,
-            "Made": widgets.when(card.minted_at), "Ends": widgets.when(card.expires_at),
-            "Opened": f"{widgets.when(card.opened_at)} with {card.opened_with}" if card.opened_at else "not yet",
-            "Looked at": f"{card.looked} times" if card.looked else "", "Images": str(card.images),
-            "Wrong answers": f"{card.wrong_answers} of {card.tries}" if card.wrong_answers else "", "Note": card.note,
-            "Withdrawn by": card.revoked_by,
-        })  # fmt: skip
+        widgets.facts(
+            {
+                "Patient": card.patient,
+                "Study": f"{card.description}, {card.accession}",
+                "Made by": card.minted_by,
+                "Made": widgets.when(card.minted_at),
+                "Ends": widgets.when(card.expires_at),
+                "Opened": f"{widgets.when(card.opened_at)} with {card.opened_with}"
+                if card.opened_at
+                else "not yet",
+                "Looked at": f"{card.looked} times" if card.looked else "",
+                "Images": str(card.images),
+                "Wrong answers": f"{card.wrong_answers} of {card.tries}" if card.wrong_answers else "",
+                "Note": card.note,
+                "Withdrawn by": card.revoked_by,
+            }
+        )
         a, b = st.columns(2)
         if desk.has_page("study") and a.button("Open study", width="stretch"):
             desk.go("study", study=card.study_id)
@@ -117,7 +128,12 @@ def _links(study_id: UUID | None) -> None:
 def _row(c: ShareCard) -> dict[str, object]:
     tone, word = _LOOKS[c.state]
     return {
-        "State": f"{widgets.SIGNS[tone]} {word}", "Patient": c.patient, "Study": c.description, "Accession": c.accession,
-        "Made": widgets.when(c.minted_at), "By": c.minted_by, "Ends": widgets.when(c.expires_at),
+        "State": f"{widgets.SIGNS[tone]} {word}",
+        "Patient": c.patient,
+        "Study": c.description,
+        "Accession": c.accession,
+        "Made": widgets.when(c.minted_at),
+        "By": c.minted_by,
+        "Ends": widgets.when(c.expires_at),
         "Opened": widgets.when(c.opened_at),
-    }  # fmt: skip
+    }

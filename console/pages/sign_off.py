@@ -43,8 +43,9 @@ def render() -> None:
 def _list() -> None:
     widgets.title("Sign off", "Corrected reports that wait for their radiologist.")
     me = desk.actor().person
-    span = st.segmented_control("Whose", _WHOSE, default="Mine", required=True, key="sign-off-whose",
-                                label_visibility="collapsed")  # fmt: skip
+    span = st.segmented_control(
+        "Whose", _WHOSE, default="Mine", required=True, key="sign-off-whose", label_visibility="collapsed"
+    )
     mine = (span or "Mine") == "Mine"
     filters = Filters(
         statuses=(Status.PROOFREADING,),
@@ -59,15 +60,26 @@ def _list() -> None:
     chosen = widgets.pick(
         "sign-off",
         [
-            {"Radiologist": r.radiologist, "Waits": widgets.waits(r.waits_since_at), "Patient": r.patient, "Born": r.born_on,
-             "Examination": r.description, "Mod.": r.modality, "Accession": r.accession}
+            {
+                "Radiologist": r.radiologist,
+                "Waits": widgets.waits(r.waits_since_at),
+                "Patient": r.patient,
+                "Born": r.born_on,
+                "Examination": r.description,
+                "Mod.": r.modality,
+                "Accession": r.accession,
+            }
             for r in board.rows
         ],
-        [r.id for r in board.rows], columns={"Born": st.column_config.DateColumn(format="DD/MM/YYYY")},
-    )  # fmt: skip
+        [r.id for r in board.rows],
+        columns={"Born": st.column_config.DateColumn(format="DD/MM/YYYY")},
+    )
     widgets.pager("sign-off", board.total, what="reports")
-    st.caption("Choose a row to proof-read." if mine else
-               "Choose a row to read it. Only its own radiologist signs a report; you can take one over, with a reason.")  # fmt: skip
+    st.caption(
+        "Choose a row to proof-read."
+        if mine
+        else "Choose a row to read it. Only its own radiologist signs a report; you can take one over, with a reason."
+    )
     if chosen:
         widgets.unpick("sign-off")
         desk.go("sign_off", study=chosen)
@@ -75,8 +87,11 @@ def _list() -> None:
 
 def _nothing(*, mine: bool) -> None:
     if mine:
-        widgets.empty("Nothing to sign", "A report appears here when a transcriptionist passes it back.",
-                      "To write one, open the reading list.")  # fmt: skip
+        widgets.empty(
+            "Nothing to sign",
+            "A report appears here when a transcriptionist passes it back.",
+            "To write one, open the reading list.",
+        )
     else:
         widgets.empty(
             "No colleague's report waits",
@@ -107,9 +122,14 @@ def _sign(study_id: UUID) -> None:
         changed = sum(m.kind != "same" for m in proof.marks)
         widgets.heading("What was changed")
         before = f"Your text of {widgets.when(proof.before.at)}" if proof.before else "Your text"
-        st.caption(f"{before}, beside {desk.plain(proof.after.author)}'s of {widgets.when(proof.after.at)}: "
-                   + (f"{changed} changes; added words are underlined, removed ones struck through."
-                      if changed else "nothing was changed."))  # fmt: skip
+        st.caption(
+            f"{before}, beside {desk.plain(proof.after.author)}'s of {widgets.when(proof.after.at)}: "
+            + (
+                f"{changed} changes; added words are underlined, removed ones struck through."
+                if changed
+                else "nothing was changed."
+            )
+        )
         widgets.marks(proof.marks)
         if desk.may(Permission.IMAGES_VIEW) and st.toggle("Show the images", key=f"images-{study_id}"):
             widgets.viewer(study_id, height=520)
@@ -121,8 +141,10 @@ def _sign(study_id: UUID) -> None:
             _by_key(study_id, proof.after, purpose)
         else:
             _by_code(study_id, proof.after)
-        st.caption("Your signature covers this text, the patient, the accession number and the images as they are now. "
-                   "A signed report is not changed again.")  # fmt: skip
+        st.caption(
+            "Your signature covers this text, the patient, the accession number and the images as they are now. "
+            "A signed report is not changed again."
+        )
 
 
 def _by_code(study_id: UUID, current: VersionCard) -> None:
@@ -194,8 +216,10 @@ def _signed(study_id: UUID) -> None:
         signed_report(study_id)
     with right:
         widgets.heading("What happens next")
-        st.markdown("1. The report goes into the PACS as a PDF, beside the images.\n2. Billing sees it in their queue.\n"
-                    "3. Reception can send the patient a link.")  # fmt: skip
+        st.markdown(
+            "1. The report goes into the PACS as a PDF, beside the images.\n2. Billing sees it in their queue.\n"
+            "3. Reception can send the patient a link."
+        )
         if st.button("Next report to sign", type="primary", width="stretch"):
             desk.go("sign_off")
         if desk.has_page("reading_list") and st.button("Reading list", width="stretch"):

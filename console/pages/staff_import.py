@@ -66,15 +66,36 @@ def render() -> None:
 def _begin() -> None:
     """The template, and who is here already: both can be filled in and given back."""
     with st.container(horizontal=True, vertical_alignment="center"):
-        st.download_button("Template for Excel", lambda: template("xlsx"), file_name="staff-template.xlsx", mime=_XLSX,
-                           icon=":material/download:", on_click="ignore")  # fmt: skip
-        st.download_button("Template as CSV", lambda: template("csv"), file_name="staff-template.csv", mime="text/csv",
-                           icon=":material/download:", on_click="ignore")  # fmt: skip
-        if st.button("Everybody who is here now…", icon=":material/table_view:", type="tertiary",
-                     help="A sheet of all accounts of staff, to change and give back. It goes into the audit trail.") and (
-                         done := desk.do(staff_import.staff_sheet, kind="xlsx")):  # fmt: skip
-            st.download_button("Save it: staff.xlsx", done.value, file_name="staff.xlsx", mime=_XLSX, type="primary",
-                               on_click="ignore")  # fmt: skip
+        st.download_button(
+            "Template for Excel",
+            lambda: template("xlsx"),
+            file_name="staff-template.xlsx",
+            mime=_XLSX,
+            icon=":material/download:",
+            on_click="ignore",
+        )
+        st.download_button(
+            "Template as CSV",
+            lambda: template("csv"),
+            file_name="staff-template.csv",
+            mime="text/csv",
+            icon=":material/download:",
+            on_click="ignore",
+        )
+        if st.button(
+            "Everybody who is here now…",
+            icon=":material/table_view:",
+            type="tertiary",
+            help="A sheet of all accounts of staff, to change and give back. It goes into the audit trail.",
+        ) and (done := desk.do(staff_import.staff_sheet, kind="xlsx")):
+            st.download_button(
+                "Save it: staff.xlsx",
+                done.value,
+                file_name="staff.xlsx",
+                mime=_XLSX,
+                type="primary",
+                on_click="ignore",
+            )
 
 
 def _plan(data: bytes, name: str) -> Plan | None:
@@ -101,8 +122,11 @@ def _result(found: Plan, data: bytes, name: str) -> None:
     )
     widgets.problems(found.problems)
     if counts["refused"]:
-        st.warning(f"{counts['refused']} {'row is' if counts['refused'] == 1 else 'rows are'} refused and would be left out. Mend the "
-                   f"sheet and give it again, or go on without them.{_most_often(found)}", icon=":material/warning:")  # fmt: skip
+        st.warning(
+            f"{counts['refused']} {'row is' if counts['refused'] == 1 else 'rows are'} refused and would be left out. Mend the "
+            f"sheet and give it again, or go on without them.{_most_often(found)}",
+            icon=":material/warning:",
+        )
     _rows(found, counts)
     _ask(found, data, name)
 
@@ -118,8 +142,14 @@ def _most_often(found: Plan) -> str:
 def _rows(found: Plan, counts: dict[str, int]) -> None:
     present = [what for what in ("refused", "changed", "new", "unchanged") if counts[what]]
     words = {"all": f"Every row · {len(found.rows)}"} | {w: f"{_WORDS[w][1]} · {counts[w]}" for w in present}
-    shown = st.segmented_control("Show", list(words), default="refused" if counts["refused"] else "all", format_func=words.__getitem__,
-                                 key=f"staff-import-show-{found.digest[:12]}", label_visibility="collapsed")  # fmt: skip
+    shown = st.segmented_control(
+        "Show",
+        list(words),
+        default="refused" if counts["refused"] else "all",
+        format_func=words.__getitem__,
+        key=f"staff-import-show-{found.digest[:12]}",
+        label_visibility="collapsed",
+    )
     rows = [r for r in found.rows if shown in (None, "all", r.what)]
     if shown == "refused":
         _reasons(rows[:_MOST])
@@ -135,9 +165,14 @@ def _rows(found: Plan, counts: dict[str, int]) -> None:
     left, right = st.columns([3, 1], vertical_alignment="center")
     left.caption(f"{more}Rows are numbered as Excel numbers them.")
     right.download_button(
-        "The whole result", lambda: _as_csv(found), file_name="import-result.csv", mime="text/csv", icon=":material/download:",
-        on_click="ignore", width="stretch",
-    )  # fmt: skip
+        "The whole result",
+        lambda: _as_csv(found),
+        file_name="import-result.csv",
+        mime="text/csv",
+        icon=":material/download:",
+        on_click="ignore",
+        width="stretch",
+    )
 
 
 def _reasons(rows: list[PlannedRow]) -> None:
@@ -184,20 +219,27 @@ def _said(row: PlannedRow) -> str:
 
 def _as_csv(found: Plan) -> bytes:
     """Every row with its reasons; written so that nothing in it is a live formula."""
-    return sheets.write_csv(("Row", "Login", "Name", "What", "Roles", _SAID),
-                            [(r.line, r.login, _name(r), _WORDS[r.what][1], _roles(r), _said(r)) for r in found.rows])  # fmt: skip
+    return sheets.write_csv(
+        ("Row", "Login", "Name", "What", "Roles", _SAID),
+        [(r.line, r.login, _name(r), _WORDS[r.what][1], _roles(r), _said(r)) for r in found.rows],
+    )
 
 
 def _ask(found: Plan, data: bytes, name: str) -> None:
     if not found.would_change:
-        st.success("Nothing would change: everybody in this sheet is here already, just like this."
-                   if not found.count("refused") else "Nothing is left to ask for: mend the refused rows first.",
-                   icon=":material/check_circle:")  # fmt: skip
+        st.success(
+            "Nothing would change: everybody in this sheet is here already, just like this."
+            if not found.count("refused")
+            else "Nothing is left to ask for: mend the refused rows first.",
+            icon=":material/check_circle:",
+        )
         return
     takes = " and ".join(f"{many} {what}" for what in ("new", "changed") if (many := found.count(what)))
     with st.form("staff-import-ask", border=True):
-        st.write(f"**{takes}** {'account' if found.count('new') + found.count('changed') == 1 else 'accounts'} would be taken in, all of them or none, once another admin approves. Refused and unchanged "
-                 "rows are left out. Then you print a sign-in slip for everybody new.")  # fmt: skip
+        st.write(
+            f"**{takes}** {'account' if found.count('new') + found.count('changed') == 1 else 'accounts'} would be taken in, all of them or none, once another admin approves. Refused and unchanged "
+            "rows are left out. Then you print a sign-in slip for everybody new."
+        )
         why = accounts.why_field("staff-import-why")
         if st.form_submit_button("Ask for this import", type="primary") and accounts.has_why(why):
             with st.spinner("Writing the request …"):

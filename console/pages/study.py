@@ -116,12 +116,17 @@ def _next(card: StudyCard) -> None:
 
 def _order(card: StudyCard) -> None:
     widgets.heading("Order")
-    widgets.facts({
-        "Examination": card.row.description, "Booked for": widgets.when(card.row.booked_for_at),
-        "Urgency": workflow.URGENCIES.get(card.row.urgency, card.row.urgency), "Referrer": card.row.referrer,
-        "Radiologist": card.row.radiologist, "Images": str(card.row.image_count or "none yet"),
-        "History": card.clinical_history,
-    })  # fmt: skip
+    widgets.facts(
+        {
+            "Examination": card.row.description,
+            "Booked for": widgets.when(card.row.booked_for_at),
+            "Urgency": workflow.URGENCIES.get(card.row.urgency, card.row.urgency),
+            "Referrer": card.row.referrer,
+            "Radiologist": card.row.radiologist,
+            "Images": str(card.row.image_count or "none yet"),
+            "History": card.clinical_history,
+        }
+    )
 
 
 def _is_mine(card: StudyCard) -> bool:

@@ -79,7 +79,13 @@ def _worker(beat: health.Beat | None) -> None:
 def _ground(ground: health.Ground) -> None:
     widgets.line("Database", "answers", "good", DATABASES.get(ground.database, ground.database))
     free = ground.free_bytes
-    word, tone = ("nearly full", "bad") if free < _NO_ROOM else ("getting full", "warn") if free < _LITTLE_ROOM else ("has room", "good")  # fmt: skip
+    word, tone = (
+        ("nearly full", "bad")
+        if free < _NO_ROOM
+        else ("getting full", "warn")
+        if free < _LITTLE_ROOM
+        else ("has room", "good")
+    )
     widgets.line("Disk", word, tone, f"{free / _GB:,.0f} GB free".replace(",", " "))
 
 
@@ -90,8 +96,12 @@ def _chain(beat: health.Beat | None) -> None:
         widgets.line("Audit chain", "broken", "bad", beat.trouble)
     else:
         late = beat.at < widgets.now() - _VERIFIED
-        widgets.line("Audit chain", "not verified lately" if late else "whole", "warn" if late else "good",
-                     f"verified {widgets.when(beat.at)}")  # fmt: skip
+        widgets.line(
+            "Audit chain",
+            "not verified lately" if late else "whole",
+            "warn" if late else "good",
+            f"verified {widgets.when(beat.at)}",
+        )
 
 
 def _open(found: tuple[ErrandCard, ...]) -> None:
@@ -101,12 +111,19 @@ def _open(found: tuple[ErrandCard, ...]) -> None:
     chosen = widgets.pick(
         "errands",
         [
-            {"State": f"{widgets.SIGNS[_STATES[e.state][0]]} {_STATES[e.state][1]}", "Errand": KINDS.get(e.kind, e.kind),
-             "Tries": e.tries, "Next try": widgets.when(e.due_at), "Since": widgets.when(e.made_at), "Trouble": e.trouble}
+            {
+                "State": f"{widgets.SIGNS[_STATES[e.state][0]]} {_STATES[e.state][1]}",
+                "Errand": KINDS.get(e.kind, e.kind),
+                "Tries": e.tries,
+                "Next try": widgets.when(e.due_at),
+                "Since": widgets.when(e.made_at),
+                "Trouble": e.trouble,
+            }
             for e in found
         ],
-        [e.id for e in found], columns={"Trouble": st.column_config.TextColumn(width="large")},
-    )  # fmt: skip
+        [e.id for e in found],
+        columns={"Trouble": st.column_config.TextColumn(width="large")},
+    )
     if not desk.may(Permission.SYSTEM_MANAGE):
         st.caption("An admin can have a stuck errand tried again.")
         return

@@ -35,13 +35,21 @@ def _queue() -> None:
     chosen = widgets.pick(
         "transcription",
         [
-            {"Status": [widgets.said_status(r.status)], "Urgency": "" if r.urgency == "routine" else f"▲ {URGENCIES[r.urgency]}",
-             "Waits": widgets.waits(r.waits_since_at), "Patient": r.patient, "Examination": r.description,
-             "Mod.": r.modality, "Radiologist": r.radiologist, "Accession": r.accession}
+            {
+                "Status": [widgets.said_status(r.status)],
+                "Urgency": "" if r.urgency == "routine" else f"▲ {URGENCIES[r.urgency]}",
+                "Waits": widgets.waits(r.waits_since_at),
+                "Patient": r.patient,
+                "Examination": r.description,
+                "Mod.": r.modality,
+                "Radiologist": r.radiologist,
+                "Accession": r.accession,
+            }
             for r in board.rows
         ],
-        [r.id for r in board.rows], columns={"Status": widgets.status_column()},
-    )  # fmt: skip
+        [r.id for r in board.rows],
+        columns={"Status": widgets.status_column()},
+    )
     widgets.pager("transcription", board.total, what="drafts")
     if chosen and desk.may(Permission.TRANSCRIBE):
         widgets.unpick("transcription")
@@ -101,8 +109,10 @@ def _ran_out(study_id: UUID, book: Desk) -> bool:
 
 def _offer(study_id: UUID, book: Desk) -> None:
     if book.study.lease_holder:
-        st.info(f"{desk.plain(book.study.lease_holder)} has this draft until {widgets.when(book.study.lease_until)}.",
-                icon=":material/lock:")  # fmt: skip
+        st.info(
+            f"{desk.plain(book.study.lease_holder)} has this draft until {widgets.when(book.study.lease_until)}.",
+            icon=":material/lock:",
+        )
     elif st.button("Take this draft", type="primary", icon=":material/edit:") and desk.do(
         reporting.take, study_id
     ):
@@ -119,8 +129,14 @@ def _context(book: Desk) -> None:
     row = book.study.row
     _back()
     widgets.heading("Clinical context")
-    widgets.facts({"Examination": row.description, "Radiologist": row.radiologist, "Referrer": row.referrer,
-                   "History": book.study.clinical_history})  # fmt: skip
+    widgets.facts(
+        {
+            "Examination": row.description,
+            "Radiologist": row.radiologist,
+            "Referrer": row.referrer,
+            "History": book.study.clinical_history,
+        }
+    )
     widgets.heading("Texts so far")
     for version in reversed(book.versions):
         with st.expander(

@@ -26,8 +26,7 @@ def main() -> None:
     desk.know_pages(pages)
     # Known by their addresses alone, so that a bookmark says what it needs and not that there is nothing.
     shut = [_shut(row) for row in nav.PAGES if actor.lacks_key_for(row.needs)]
-    home = st.Page(lambda: desk.go(begins), title="Sorg", url_path="home", default=True,
-                   visibility="hidden")  # fmt: skip
+    home = st.Page(lambda: desk.go(begins), title="Sorg", url_path="home", default=True, visibility="hidden")
     menu = {group: [pages[row.key] for row in mine if row.group == group] for group in nav.GROUPS}
     chosen = st.navigation(
         {"": [home, *shut], **{g: p for g, p in menu.items() if p}}, position="sidebar", expanded=True
@@ -45,9 +44,12 @@ def _page(row: nav.PageRow):
         importlib.import_module(row.module).render()  # Only now: what is in the menu is not always opened.
 
     return st.Page(
-        desk.guarded(draw), title=row.title, icon=f":material/{row.icon}:", url_path=row.key,
+        desk.guarded(draw),
+        title=row.title,
+        icon=f":material/{row.icon}:",
+        url_path=row.key,
         visibility="visible" if row.in_menu else "hidden",
-    )  # fmt: skip
+    )
 
 
 def _shut(row: nav.PageRow):

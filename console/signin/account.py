@@ -30,9 +30,23 @@ _GONE = "That window was signed out already."
 def account_routes(door: Door) -> list[Route]:
     """One's own factors at this door."""
     pages = AccountPages(
-        keys_page, new_key_page, remove_page, begin_app_page, app_page, app_done_page, begin_recovery_page, codes_page,
-        password_page, password_done_page, kept_elsewhere_page, turned_page, done=_DONE, two=_TWO, away=_AWAY, gone=_GONE,
-    )  # fmt: skip
+        keys_page,
+        new_key_page,
+        remove_page,
+        begin_app_page,
+        app_page,
+        app_done_page,
+        begin_recovery_page,
+        codes_page,
+        password_page,
+        password_done_page,
+        kept_elsewhere_page,
+        turned_page,
+        done=_DONE,
+        two=_TWO,
+        away=_AWAY,
+        gone=_GONE,
+    )
     manners = Counter(door)
     return manners.calmly(*AccountDesk(manners, pages, at=_AT).routes(), back=HOME)
 
@@ -55,18 +69,27 @@ def keys_page(
     )
     return page.frame(
         "Your keys",
-        page.lead("A passkey on your phone or computer, or a security key on your key ring. A finger or PIN confirms that it "
-                  "is you, and no false page can steal it."),
-        page.message(*said), page.notice(done), listed, add, _others_form(token, elsewhere), _BACK,
-    )  # fmt: skip
+        page.lead(
+            "A passkey on your phone or computer, or a security key on your key ring. A finger or PIN confirms that it "
+            "is you, and no false page can steal it."
+        ),
+        page.message(*said),
+        page.notice(done),
+        listed,
+        add,
+        _others_form(token, elsewhere),
+        _BACK,
+    )
 
 
 def _others_form(token: str, elsewhere: int) -> str:
     if elsewhere < 1:
         return ""
     many = "at one other window" if elsewhere == 1 else f"at {elsewhere} other windows"
-    return (f'<p class="help">You are still signed in {many}. Was a key lost, or is one of them not you?</p>'
-            + page.form(_AT.sessions, button="Sign out everywhere else", token=token, quiet=True))  # fmt: skip
+    return (
+        f'<p class="help">You are still signed in {many}. Was a key lost, or is one of them not you?</p>'
+        + page.form(_AT.sessions, button="Sign out everywhere else", token=token, quiet=True)
+    )
 
 
 def _key_row(key: KeyCard) -> str:
@@ -84,45 +107,73 @@ def new_key_page(*, token: str) -> str:
         'placeholder="for example: blue key, my phone" autofocus>'
     )
     return page.frame(
-        "Add a key", page.lead("Your browser asks you to touch the key, or to use your finger, face or PIN."),
-        page.key_form(field, button="Set up this key", token=token, options=f"{_AT.keys}/options", answer=_AT.keys, makes=True),
-        page.link(_AT.keys, "Back to your keys"), script=True,
-    )  # fmt: skip
+        "Add a key",
+        page.lead("Your browser asks you to touch the key, or to use your finger, face or PIN."),
+        page.key_form(
+            field,
+            button="Set up this key",
+            token=token,
+            options=f"{_AT.keys}/options",
+            answer=_AT.keys,
+            makes=True,
+        ),
+        page.link(_AT.keys, "Back to your keys"),
+        script=True,
+    )
 
 
 def remove_page(*, token: str, key: KeyCard, said: tuple[str, ...]) -> str:
     """Ask once before a key is taken away."""
     return page.frame(
-        f"Take away “{key.name}”?", page.lead("It will open nothing any more. You can set it up again later."),
-        page.message(*said), page.form(_AT.remove_key, button="Take it away", token=token, key=str(key.id)),
+        f"Take away “{key.name}”?",
+        page.lead("It will open nothing any more. You can set it up again later."),
+        page.message(*said),
+        page.form(_AT.remove_key, button="Take it away", token=token, key=str(key.id)),
         page.link(_AT.keys, "Keep it"),
-    )  # fmt: skip
+    )
 
 
 def begin_app_page(*, token: str, said: tuple[str, ...] = ()) -> str:
     """Before the new secret is made."""
     return page.frame(
-        "A new authenticator app", page.lead("For a new phone, or another app. The app you have keeps working until the new one's first "
-                                             "code is right; from then on only the new one counts."),
-        page.message(*said), page.form(_AT.app, button="Show the QR code", token=token), _BACK,
-    )  # fmt: skip
+        "A new authenticator app",
+        page.lead(
+            "For a new phone, or another app. The app you have keeps working until the new one's first "
+            "code is right; from then on only the new one counts."
+        ),
+        page.message(*said),
+        page.form(_AT.app, button="Show the QR code", token=token),
+        _BACK,
+    )
 
 
 def app_page(*, token: str, fresh: NewTotp, box: str, said: tuple[str, ...] = ()) -> str:
     """Scan, then type the app's code."""
     return page.frame(
-        "A new authenticator app", page.app_steps(fresh), page.message(*said),
-        page.form(_AT.app, page.code_field(label="Code in the new app now", help="Six digits that change every half minute."),
-                  button="Use this app from now on", token=token, box=box), _BACK,
-    )  # fmt: skip
+        "A new authenticator app",
+        page.app_steps(fresh),
+        page.message(*said),
+        page.form(
+            _AT.app,
+            page.code_field(
+                label="Code in the new app now", help="Six digits that change every half minute."
+            ),
+            button="Use this app from now on",
+            token=token,
+            box=box,
+        ),
+        _BACK,
+    )
 
 
 def app_done_page(*, token: str, ended: int = 0) -> str:
     """The new app is in use."""
     return page.frame(
-        "The new app is in use", page.lead("Take the old entry out of the old phone: its codes open nothing any more."),
-        page.notice(_ended(ended)), page.link(HOME, "Back to my account", button=True, first=True),
-    )  # fmt: skip
+        "The new app is in use",
+        page.lead("Take the old entry out of the old phone: its codes open nothing any more."),
+        page.notice(_ended(ended)),
+        page.link(HOME, "Back to my account", button=True, first=True),
+    )
 
 
 def _ended(count: int) -> str:
@@ -135,22 +186,29 @@ def password_page(*, token: str, said: tuple[str, ...] = ()) -> str:
     """The password of now, and a new one twice."""
     help = f"At least {SHORTEST} characters. A few words that only you put together are best. Nobody else ever sees it."
     return page.frame(
-        "A new password", page.lead("Everywhere else that you are signed in, you are signed out by it."), page.message(*said),
+        "A new password",
+        page.lead("Everywhere else that you are signed in, you are signed out by it."),
+        page.message(*said),
         page.form(
-            _AT.password, page.known_password("Your password now"),
+            _AT.password,
+            page.known_password("Your password now"),
             page.new_password("new", "Your new password", help=help, shortest=SHORTEST, longest=LONGEST),
             page.new_password("again", "The new one once more", shortest=SHORTEST, longest=LONGEST),
-            button="Change my password", token=token,
-        ), _BACK,
-    )  # fmt: skip
+            button="Change my password",
+            token=token,
+        ),
+        _BACK,
+    )
 
 
 def password_done_page(*, token: str, ended: int) -> str:
     """The new password counts."""
     return page.frame(
-        "Your new password is set", page.lead("The old one opens nothing any more. You stay signed in here."),
-        page.notice(_ended(ended)), page.link(HOME, "Back to my account", button=True, first=True),
-    )  # fmt: skip
+        "Your new password is set",
+        page.lead("The old one opens nothing any more. You stay signed in here."),
+        page.notice(_ended(ended)),
+        page.link(HOME, "Back to my account", button=True, first=True),
+    )
 
 
 def kept_elsewhere_page(*, token: str, said: tuple[str, ...]) -> str:
@@ -163,10 +221,17 @@ def kept_elsewhere_page(*, token: str, said: tuple[str, ...]) -> str:
 def turned_page(*, token: str, said: tuple[str, ...]) -> str:
     """The directory does not take this password; the way on begins with confirming."""
     return page.frame(
-        "Not changed", page.lead("The practice's directory keeps your password, and did not take the new one."),
+        "Not changed",
+        page.lead("The practice's directory keeps your password, and did not take the new one."),
         page.message(*said),
-        page.link(with_next(_AT.confirm, _AT.password), "Confirm once more, and choose another one", button=True, first=True), _BACK,
-    )  # fmt: skip
+        page.link(
+            with_next(_AT.confirm, _AT.password),
+            "Confirm once more, and choose another one",
+            button=True,
+            first=True,
+        ),
+        _BACK,
+    )
 
 
 def begin_recovery_page(*, token: str, mine: Factors, said: tuple[str, ...] = ()) -> str:
@@ -175,15 +240,24 @@ def begin_recovery_page(*, token: str, mine: Factors, said: tuple[str, ...] = ()
         mine.recovery_codes, f"You have {mine.recovery_codes} left."
     )
     return page.frame(
-        "New recovery codes", page.lead(f"Ten codes on paper, for when your phone or key is not with you. {left} New ones make "
-                                        "the old paper void."),
-        page.message(*said), page.form(_AT.recovery, button="Make ten new codes", token=token), _BACK,
-    )  # fmt: skip
+        "New recovery codes",
+        page.lead(
+            f"Ten codes on paper, for when your phone or key is not with you. {left} New ones make "
+            "the old paper void."
+        ),
+        page.message(*said),
+        page.form(_AT.recovery, button="Make ten new codes", token=token),
+        _BACK,
+    )
 
 
 def codes_page(*, token: str, codes: tuple[str, ...]) -> str:
     """Ten codes, once."""
     return page.frame(
-        "Keep these ten recovery codes", page.lead(page.WRITE_DOWN), page.recovery_list(codes), page.ONLY_PAPER,
-        page.link(HOME, "Done: back to my account", button=True, first=True), wide=True,
-    )  # fmt: skip
+        "Keep these ten recovery codes",
+        page.lead(page.WRITE_DOWN),
+        page.recovery_list(codes),
+        page.ONLY_PAPER,
+        page.link(HOME, "Done: back to my account", button=True, first=True),
+        wide=True,
+    )

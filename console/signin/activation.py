@@ -41,14 +41,20 @@ def activation_routes(door: Door) -> list[Route]:
 
 def slip_page(*, token: str, said: tuple[str, ...] = ()) -> str:
     """The code of the slip."""
-    field = page.slip_field(name="slip", label="Code of your slip",
-                            help="As it is printed. Capitals, blanks and hyphens do not matter.")  # fmt: skip
+    field = page.slip_field(
+        name="slip",
+        label="Code of your slip",
+        help="As it is printed. Capitals, blanks and hyphens do not matter.",
+    )
     return page.frame(
         "Use your sign-in slip",
-        page.lead("With it you choose your own password and set up your phone. Have the phone at hand; it takes three minutes."),
-        page.message(*said), page.form("/activate", field, button="Continue", token=token),
+        page.lead(
+            "With it you choose your own password and set up your phone. Have the phone at hand; it takes three minutes."
+        ),
+        page.message(*said),
+        page.form("/activate", field, button="Continue", token=token),
         page.link("/login", "I have no slip: sign in"),
-    )  # fmt: skip
+    )
 
 
 def password_page(*, token: str, view: SlipView, said: tuple[str, ...] = ()) -> str:
@@ -57,8 +63,12 @@ def password_page(*, token: str, view: SlipView, said: tuple[str, ...] = ()) -> 
     if view.asks == "set":
         intro = f"Welcome, {view.name}. You will sign in as {view.login}."
         help = f"At least {SHORTEST} characters. A few words that only you put together are best. Nobody else ever sees it."
-        fields = (page.new_password("password", "Your new password", help=help, focus=True, shortest=SHORTEST, longest=LONGEST),
-                  page.new_password("again", "The same once more", shortest=SHORTEST, longest=LONGEST))  # fmt: skip
+        fields = (
+            page.new_password(
+                "password", "Your new password", help=help, focus=True, shortest=SHORTEST, longest=LONGEST
+            ),
+            page.new_password("again", "The same once more", shortest=SHORTEST, longest=LONGEST),
+        )
         title = "Step 1 of 2: your password"
     elif view.asks == "nothing":
         intro = f"{view.name}, this slip sets up your phone. Your password stays the one of the practice's single sign-on."
@@ -68,28 +78,40 @@ def password_page(*, token: str, view: SlipView, said: tuple[str, ...] = ()) -> 
         fields = (page.known_password(),)
         title = "Step 1 of 2: your password"
     return page.frame(
-        title, page.lead(intro), page.message(*said), page.form(_PASSWORD, name, *fields, button="Continue", token=token),
+        title,
+        page.lead(intro),
+        page.message(*said),
+        page.form(_PASSWORD, name, *fields, button="Continue", token=token),
         page.link("/activate", "This is not me, or I have another slip"),
-    )  # fmt: skip
+    )
 
 
 def app_page(*, token: str, fresh: NewTotp, box: str, said: tuple[str, ...] = ()) -> str:
     """A new authenticator app: scan, then type its code."""
     return page.frame(
-        "Step 2 of 2: your phone", page.app_steps(fresh), page.message(*said),
-        page.form(_APP, page.code_field(label="Code in the app now", help="Six digits that change every half minute."),
-                  button="Finish", token=token, box=box),
+        "Step 2 of 2: your phone",
+        page.app_steps(fresh),
+        page.message(*said),
+        page.form(
+            _APP,
+            page.code_field(label="Code in the app now", help="Six digits that change every half minute."),
+            button="Finish",
+            token=token,
+            box=box,
+        ),
         page.link("/activate/password", "Begin this step again"),
-    )  # fmt: skip
+    )
 
 
 def known_app_page(*, token: str, view: SlipView, said: tuple[str, ...] = ()) -> str:
     """The app that is there already proves that the slip is in the right hands."""
     return page.frame(
-        "Step 2 of 2: your phone", page.lead("Show that it is you, with the authenticator app you have."), page.message(*said),
+        "Step 2 of 2: your phone",
+        page.lead("Show that it is you, with the authenticator app you have."),
+        page.message(*said),
         page.form(_APP, page.code_field(), button="Finish", token=token),
         '<p class="help">Phone gone? Ask your practice\'s admin for a reset of your second factor.</p>',
-    )  # fmt: skip
+    )
 
 
 def done_page(*, token: str, codes: tuple[str, ...], view: SlipView, why_no_keys: str) -> str:
@@ -98,13 +120,19 @@ def done_page(*, token: str, codes: tuple[str, ...], view: SlipView, why_no_keys
     if view.is_admin and not why_no_keys:
         way = (
             '<p class="help">You approve changes here. With a key that is one touch, and nobody can talk you out of a code.</p>'
-            + page.link(with_next("/login", "/account/keys/new"), "Sign in and add a key now", button=True, first=True)
+            + page.link(
+                with_next("/login", "/account/keys/new"), "Sign in and add a key now", button=True, first=True
+            )
             + page.link("/login", "Later: only sign in")
-        )  # fmt: skip
+        )
     if not codes:
         return page.frame("Your new password is set", page.lead(f"Sign in as {view.login}."), way)
     return page.frame(
-        "Keep these ten recovery codes", page.lead(page.WRITE_DOWN), page.recovery_list(codes), page.ONLY_PAPER,
+        "Keep these ten recovery codes",
+        page.lead(page.WRITE_DOWN),
+        page.recovery_list(codes),
+        page.ONLY_PAPER,
         f'<p class="help">Then sign in as <strong>{page.escape(view.login)}</strong>. Wait until your app shows its next code.</p>',
-        way, wide=True,
-    )  # fmt: skip
+        way,
+        wide=True,
+    )

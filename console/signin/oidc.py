@@ -86,9 +86,14 @@ class SingleSignOn(Counter):
             return self._refuse(error, next=wish)
         answer = RedirectResponse(begun.url, 303, headers=FRESH)
         answer.set_cookie(
-            self.cookie, self._put(Attempt(begun, wish)), path=PATH, max_age=int(LASTS.total_seconds()),
-            httponly=True, samesite="lax", secure=self.door.https,
-        )  # fmt: skip
+            self.cookie,
+            self._put(Attempt(begun, wish)),
+            path=PATH,
+            max_age=int(LASTS.total_seconds()),
+            httponly=True,
+            samesite="lax",
+            secure=self.door.https,
+        )
         return answer
 
     async def come_back(self, request: Request) -> Response:
@@ -175,10 +180,11 @@ class SingleSignOn(Counter):
 
     def _told(self, *sentences: str, status: int, next: str = "/") -> Response:
         text = page.frame(
-            "Not signed in", page.message(*sentences),
+            "Not signed in",
+            page.message(*sentences),
             page.link(with_next(PATH, next), "Try again", button=True, first=True),
             page.link(with_next("/login", next), "Sign in with name and password", button=True),
-        )  # fmt: skip
+        )
         return HTMLResponse(text, status, headers=FRESH)
 
     def _done(self, answer: Response) -> Response:

@@ -62,8 +62,13 @@ _FRAME = """<!doctype html>
 def frame(title: str, *parts: str, script: bool = False, wide: bool = False) -> str:
     """A whole page from its parts."""
     tag = keys.script_tag(_SCRIPT_AT) + "\n" if script else ""
-    return _FRAME.format(title=escape(title), style=_STYLE_AT, script=tag, wide=' class="wide"' if wide else "",
-                         body="\n".join(part for part in parts if part))  # fmt: skip
+    return _FRAME.format(
+        title=escape(title),
+        style=_STYLE_AT,
+        script=tag,
+        wide=' class="wide"' if wide else "",
+        body="\n".join(part for part in parts if part),
+    )
 
 
 def lead(text: str) -> str:
@@ -85,22 +90,42 @@ def notice(text: str) -> str:
 def form(action: str, *fields: str, button: str, token: str, quiet: bool = False, **hidden: str) -> str:
     """A form that carries its token. quiet: something else on the page is the first thing to do."""
     look = ' class="quiet"' if quiet else ""
-    return (f'<form method="post" action="{action}" autocomplete="on">\n' + _kept(token, hidden) + "\n".join(fields)
-            + f'\n<button type="submit"{look}>{escape(button)}</button>\n</form>')  # fmt: skip
+    return (
+        f'<form method="post" action="{action}" autocomplete="on">\n'
+        + _kept(token, hidden)
+        + "\n".join(fields)
+        + f'\n<button type="submit"{look}>{escape(button)}</button>\n</form>'
+    )
 
 
 def key_form(
-    *fields: str, button: str, token: str, options: str, answer: str, makes: bool = False, is_second: bool = False,
+    *fields: str,
+    button: str,
+    token: str,
+    options: str,
+    answer: str,
+    makes: bool = False,
+    is_second: bool = False,
     **hidden: str,
-) -> str:  # fmt: skip
+) -> str:
     """The button that a key answers. is_second: after a form; the "or" comes and goes with the button."""
-    inside = [OR if is_second else "", _kept(token, hidden), *fields,
-              f'<button type="submit"{" class=quiet" if is_second else ""}>{escape(button)}</button>']  # fmt: skip
+    inside = [
+        OR if is_second else "",
+        _kept(token, hidden),
+        *fields,
+        f'<button type="submit"{" class=quiet" if is_second else ""}>{escape(button)}</button>',
+    ]
     return (
         '<noscript><p class="notice">Keys need JavaScript in this browser.</p></noscript>\n'
-        + keys.key_form("\n".join(part for part in inside if part), options=options, answer=answer, says=_KEY_SAYS, makes=makes)
+        + keys.key_form(
+            "\n".join(part for part in inside if part),
+            options=options,
+            answer=answer,
+            says=_KEY_SAYS,
+            makes=makes,
+        )
         + '\n<p id="key-says" class="message" role="alert" hidden></p>'
-    )  # fmt: skip
+    )
 
 
 def _kept(token: str, hidden: dict[str, str]) -> str:
@@ -121,8 +146,12 @@ SINGLE_SIGN_ON = "/login/oidc"
 OR = '<p class="or">or</p>'
 
 
-def code_field(*, label: str = "Six-digit code", help: str = "From the authenticator app on your phone. Each code works once.",
-               focus: bool = True) -> str:  # fmt: skip
+def code_field(
+    *,
+    label: str = "Six-digit code",
+    help: str = "From the authenticator app on your phone. Each code works once.",
+    focus: bool = True,
+) -> str:
     """Where six digits are typed or pasted."""
     return (
         f'<label for="code">{escape(label)}</label>\n<input id="code" name="code" class="code" inputmode="numeric" '
@@ -216,11 +245,16 @@ def password_page(
     focus = ("", " autofocus") if login else (" autofocus", "")
     fields = _NAME_AND_PASSWORD.format(login=escape(login), focus_name=focus[0], focus_password=focus[1])
     return frame(
-        "Sign in", lead("Use the name and password you use in the practice."), notice(over), notice(AWAY if is_away else ""),
-        message(*said), form("/login", fields, button="Continue", token=token, next=next), single_sign_on(other, next=next),
+        "Sign in",
+        lead("Use the name and password you use in the practice."),
+        notice(over),
+        notice(AWAY if is_away else ""),
+        message(*said),
+        form("/login", fields, button="Continue", token=token, next=next),
+        single_sign_on(other, next=next),
         '<p class="help">First time here, or a new phone? <a href="/activate">Use your sign-in slip</a>. '
         "Forgotten your password? Your practice's admin can help.</p>",
-    )  # fmt: skip
+    )
 
 
 def single_sign_on(name: str, *, next: str) -> str:
@@ -257,8 +291,17 @@ def code_page(
         )
     if offers_key:
         # One reason is asked for, in the first form; the script takes it along.
-        parts.append(key_form(*([] if half.code else why), button="Use your key", token=token, is_second=half.code,
-                              options="/login/key/options", answer="/login/key", next=next))  # fmt: skip
+        parts.append(
+            key_form(
+                *([] if half.code else why),
+                button="Use your key",
+                token=token,
+                is_second=half.code,
+                options="/login/key/options",
+                answer="/login/key",
+                next=next,
+            )
+        )
     elif half.key:
         parts.append(notice(why_no_keys))
     if half.recovery:
@@ -273,22 +316,32 @@ def recovery_page(
 ) -> str:
     """Second question, answered from paper."""
     why = [reason_field(reason)] if half.needs_reason else []
-    field = slip_field(name="recovery", label="Recovery code",
-                       help="One of the ten that you wrote down. It works once; cross it out afterwards.")  # fmt: skip
+    field = slip_field(
+        name="recovery",
+        label="Recovery code",
+        help="One of the ten that you wrote down. It works once; cross it out afterwards.",
+    )
     return frame(
-        "Use a recovery code", lead("For when your phone or key is not with you. Is it gone for good? After signing in you have "
-        "fifteen minutes to set up another one, under My account."), message(*said),
+        "Use a recovery code",
+        lead(
+            "For when your phone or key is not with you. Is it gone for good? After signing in you have "
+            "fifteen minutes to set up another one, under My account."
+        ),
+        message(*said),
         form("/login/code", *why, field, button="Sign in", token=token, next=next, use="recovery"),
-        link(with_next("/login/code", next), "Use a code or key instead"), link("/login", "Start again"),
-    )  # fmt: skip
+        link(with_next("/login/code", next), "Use a code or key instead"),
+        link("/login", "Start again"),
+    )
 
 
 def not_done_page(*, token: str, said: tuple[str, ...], back: str) -> str:
     """A step that could not be taken, and nothing was changed by it."""
     return frame(
-        "That was not done", message(*said), link(back, "Go back and try again", button=True, first=True),
+        "That was not done",
+        message(*said),
+        link(back, "Go back and try again", button=True, first=True),
         '<p class="help">If it stays, tell whoever looks after this system.</p>',
-    )  # fmt: skip
+    )
 
 
 # Setting up -----------------------------------------------------------------------------------------------------

@@ -46,9 +46,14 @@ def routes(door: Door) -> list[Route]:
     """Every plain page of this door: signing in, the slip, confirming, and one's own second factors."""
     desk = SignIn(door)
     second = SecondHalfDesk(
-        desk, at="/login/code", key_at="/login/key", begin="/login", begin_again=desk.password_page, code=page.code_page,
+        desk,
+        at="/login/code",
+        key_at="/login/key",
+        begin="/login",
+        begin_again=desk.password_page,
+        code=page.code_page,
         recovery=page.recovery_page,
-    )  # fmt: skip
+    )
     return [
         *desk.calmly(
             Route("/login", desk.ask_password, methods=["GET"]),
@@ -111,9 +116,13 @@ class SignIn(Counter):
     async def password_page(self, request: Request, *, status: int = 200, **what: Any) -> Response:
         """Name and password, with what went wrong."""
         return await self.show(
-            request, page.password_page, status=status, other=self.door.single_sign_on,
-            is_away=await self._watch.is_away(), **what,
-        )  # fmt: skip
+            request,
+            page.password_page,
+            status=status,
+            other=self.door.single_sign_on,
+            is_away=await self._watch.is_away(),
+            **what,
+        )
 
     # The way out, and the files ---------------------------------------------------------------------------------
 

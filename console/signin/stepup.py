@@ -43,9 +43,14 @@ def stepup_routes(door: Door) -> list[Route]:
     """The confirming of this door."""
     manners = Counter(door)
     desk = ConfirmDesk(
-        manners, at="/stepup", sign_in="/login", purposes=PURPOSES, unknown=_UNKNOWN,
-        confirm=partial(stepup_page, other=door.single_sign_on), nothing=nothing_page,
-    )  # fmt: skip
+        manners,
+        at="/stepup",
+        sign_in="/login",
+        purposes=PURPOSES,
+        unknown=_UNKNOWN,
+        confirm=partial(stepup_page, other=door.single_sign_on),
+        nothing=nothing_page,
+    )
     return manners.calmly(*desk.routes())
 
 
@@ -55,9 +60,16 @@ def what_for(purpose: object) -> str:
 
 
 def stepup_page(
-    *, token: str, purpose: str, next: str, mine: Factors, said: tuple[str, ...], no_code: str, why_no_keys: str,
+    *,
+    token: str,
+    purpose: str,
+    next: str,
+    mine: Factors,
+    said: tuple[str, ...],
+    no_code: str,
+    why_no_keys: str,
     other: str = "",
-) -> str:  # fmt: skip
+) -> str:
     """What is being confirmed, and with what. no_code: why a code is not enough for it. other: what single sign-on is called."""
     # A page that needs the proof would only lead here again.
     back = page.link("/my_account" if purpose == "factors" else next, "Not now: go back")
@@ -84,12 +96,27 @@ def stepup_page(
             page.form("/stepup", page.code_field(), button="Confirm", token=token, next=next, purpose=purpose)
         )
     if mine.keys and not why_no_keys:
-        parts.append(page.key_form(button="Confirm with your key", token=token, is_second=takes_code, options="/stepup/key/options",
-                                   answer="/stepup/key", next=next, purpose=purpose))  # fmt: skip
+        parts.append(
+            page.key_form(
+                button="Confirm with your key",
+                token=token,
+                is_second=takes_code,
+                options="/stepup/key/options",
+                answer="/stepup/key",
+                next=next,
+                purpose=purpose,
+            )
+        )
     elif mine.keys:
         parts.append(page.notice(why_no_keys))
-    return page.frame(what_for(purpose), intro, page.message(*said), *parts, back,
-                      script=bool(mine.keys) and not why_no_keys)  # fmt: skip
+    return page.frame(
+        what_for(purpose),
+        intro,
+        page.message(*said),
+        *parts,
+        back,
+        script=bool(mine.keys) and not why_no_keys,
+    )
 
 
 def nothing_page(*, token: str, next: str) -> str:

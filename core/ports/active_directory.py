@@ -70,17 +70,25 @@ class ActiveDirectory:
     """Microsoft's words (MS-ADTS), as Windows and Samba speak them."""
 
     PERSON = (
-        "objectGUID", "sAMAccountName", "displayName", "cn", "mail", "userAccountControl", "accountExpires",
-        "pwdLastSet", "logonHours", "msDS-User-Account-Control-Computed", "badPwdCount", "badPasswordTime",
-    )  # fmt: skip
+        "objectGUID",
+        "sAMAccountName",
+        "displayName",
+        "cn",
+        "mail",
+        "userAccountControl",
+        "accountExpires",
+        "pwdLastSet",
+        "logonHours",
+        "msDS-User-Account-Control-Computed",
+        "badPwdCount",
+        "badPasswordTime",
+    )
     GROUP = ("objectSid", "sAMAccountName", "cn")
     IS_PERSON = "(objectCategory=person)(objectClass=user)"
     # Only security groups stand in tokenGroups, so only they can carry a role (bit 0x80000000 of groupType).
     IS_GROUP = "(objectCategory=group)(groupType:1.2.840.113556.1.4.803:=2147483648)"
 
-    def __init__(
-        self, config: LdapConfig, clock: Callable[[], float], now: Callable[[], datetime]
-    ) -> None:  # fmt: skip
+    def __init__(self, config: LdapConfig, clock: Callable[[], float], now: Callable[[], datetime]) -> None:
         self._config, self._clock, self._now = config, clock, now
         self._short_name = ""
         self._lockouts: dict[str, tuple[Lockout | None, float]] = {}

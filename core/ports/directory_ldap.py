@@ -66,9 +66,12 @@ class LdapDirectory:
         self.writes = config.writer is not None
         self._kind: Kind = KINDS[config.kind](config, clock, now)
         self._wire = Wire(
-            config.servers, context=strict_context(config.ca_file), reader=config.reader, writer=config.writer,
+            config.servers,
+            context=strict_context(config.ca_file),
+            reader=config.reader,
+            writer=config.writer,
             clock=clock,
-        )  # fmt: skip
+        )
         # Accounts that share a turn by chance wait for each other, which they hardly notice.
         self._turns = tuple(threading.Lock() for _ in range(TURNS))
 

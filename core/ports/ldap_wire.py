@@ -578,9 +578,15 @@ class Wire:
         )
         # As bytes, because ldap3 would otherwise fold some letters of a password into others (RFC 4013).
         connection: Any = ldap3.Connection(
-            there, who.user, cast(Any, who.password.encode()), authentication=ldap3.SIMPLE, receive_timeout=RECEIVE_S,
-            auto_referrals=False, check_names=False, return_empty_attributes=False,
-        )  # fmt: skip
+            there,
+            who.user,
+            cast(Any, who.password.encode()),
+            authentication=ldap3.SIMPLE,
+            receive_timeout=RECEIVE_S,
+            auto_referrals=False,
+            check_names=False,
+            return_empty_attributes=False,
+        )
         begun_s = time.monotonic()
         try:
             connection.open(read_server_info=False)

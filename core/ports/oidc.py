@@ -113,7 +113,7 @@ EXPLAINED = {
     Reason.CLAIMS: "A claim of the id_token is not of the kind that the standard says.",
     Reason.GROUPS_OVERAGE: "This person is in more groups than the provider passes on. Let it send only those that "
     "are assigned to this application.",
-}  # fmt: skip
+}
 
 # What an admin mends at the provider, and what tells a stranger nothing: it may stand on the sign-in page.
 SHOWN = frozenset({Reason.GROUPS_OVERAGE, Reason.NO_AUTH_TIME})
@@ -125,8 +125,10 @@ _BY_CLAIM = {
 }  # fmt: skip
 # RFC 6749, sections 4.1.2.1 and 5.2; every other code is DECLINED.
 _BY_OAUTH_ERROR = {
-    "invalid_grant": Reason.CODE, "invalid_client": Reason.CLIENT, "unauthorized_client": Reason.CLIENT,
-}  # fmt: skip
+    "invalid_grant": Reason.CODE,
+    "invalid_client": Reason.CLIENT,
+    "unauthorized_client": Reason.CLIENT,
+}
 
 
 class NotProven(Turned):
@@ -253,8 +255,13 @@ class OidcProvider:
             wishes["acr_values"] = " ".join(self._second_factor)
         with self._client(told) as client:
             url, _ = client.create_authorization_url(
-                told.authorize, state=state, code_verifier=verifier, nonce=nonce, redirect_uri=redirect_uri, **wishes
-            )  # fmt: skip
+                told.authorize,
+                state=state,
+                code_verifier=verifier,
+                nonce=nonce,
+                redirect_uri=redirect_uri,
+                **wishes,
+            )
         return Begun(url, state, nonce, verifier)
 
     def finish(self, *, begun: Begun, code: str, redirect_uri: str, issuer: str | None = None) -> Claims:
@@ -302,9 +309,13 @@ class OidcProvider:
             client.register_compliance_hook("access_token_response", _require_success)
             try:
                 return client.fetch_token(
-                    told.token, grant_type="authorization_code", code=code, code_verifier=verifier,
-                    redirect_uri=redirect_uri, allow_redirects=False,
-                )  # fmt: skip
+                    told.token,
+                    grant_type="authorization_code",
+                    code=code,
+                    code_verifier=verifier,
+                    redirect_uri=redirect_uri,
+                    allow_redirects=False,
+                )
             except AuthlibBaseError as error:
                 raise declined(str(error.error or "")) from None
             except (ValueError, TypeError, RecursionError):
@@ -325,9 +336,14 @@ class OidcProvider:
 
     def _client(self, told: _Told | None = None) -> Any:  # authlib carries no types
         client: Any = OAuth2Session(
-            self.client_id, self._secret or None, token_endpoint_auth_method=self._client_auth(told), scope=_SCOPES,
-            code_challenge_method="S256", verify=self._verify, trust_env=False,
-        )  # fmt: skip
+            self.client_id,
+            self._secret or None,
+            token_endpoint_auth_method=self._client_auth(told),
+            scope=_SCOPES,
+            code_challenge_method="S256",
+            verify=self._verify,
+            trust_env=False,
+        )
         client.register_client_auth_method(("basic", _basic))
         adapter = _Careful(self._timeout_s, self._longest_s)
         client.mount("https://", adapter)
@@ -359,11 +375,17 @@ class OidcProvider:
         if "at_hash" in said and not (said["at_hash"] and isinstance(said["at_hash"], str) and access_token):
             raise NotProven(Reason.ACCESS_TOKEN)
         claims = CodeIDToken(
-            said, header,
-            {"iss": {"essential": True, "value": self.issuer}, "aud": {"essential": True, "value": self.client_id},
-             "sub": {"essential": True}, "exp": {"essential": True}, "iat": {"essential": True}},
+            said,
+            header,
+            {
+                "iss": {"essential": True, "value": self.issuer},
+                "aud": {"essential": True, "value": self.client_id},
+                "sub": {"essential": True},
+                "exp": {"essential": True},
+                "iat": {"essential": True},
+            },
             {"nonce": nonce, "client_id": self.client_id, "access_token": access_token},
-        )  # fmt: skip
+        )
         try:
             claims.validate(now=now.timestamp(), leeway=LEEWAY_S)
         except ClaimError as error:

@@ -43,17 +43,25 @@ class OpenLdap:
     """OpenLDAP's words: inetOrgPerson (RFC 2798), groupOfNames (RFC 4519), the ppolicy overlay."""
 
     PERSON = (
-        "entryUUID", "uid", "displayName", "cn", "mail", "pwdAccountLockedTime", "pwdReset", "pwdChangedTime",
-        "pwdStartTime", "pwdEndTime", "pwdPolicySubentry", "pwdFailureTime",
-    )  # fmt: skip
+        "entryUUID",
+        "uid",
+        "displayName",
+        "cn",
+        "mail",
+        "pwdAccountLockedTime",
+        "pwdReset",
+        "pwdChangedTime",
+        "pwdStartTime",
+        "pwdEndTime",
+        "pwdPolicySubentry",
+        "pwdFailureTime",
+    )
     GROUP = ("entryUUID", "cn")
     POLICY = ("pwdLockoutDuration", "pwdMaxAge", "pwdLockout", "pwdMaxFailure", "pwdFailureCountInterval")
     IS_PERSON = "(objectClass=person)(uid=*)"
     IS_GROUP = "(objectClass=groupOfNames)"
 
-    def __init__(
-        self, config: LdapConfig, clock: Callable[[], float], now: Callable[[], datetime]
-    ) -> None:  # fmt: skip
+    def __init__(self, config: LdapConfig, clock: Callable[[], float], now: Callable[[], datetime]) -> None:
         self._config, self._clock, self._now = config, clock, now
         self._policies: dict[str, _Policy] = {}
         self._policies_read_s: float | None = None

@@ -173,11 +173,22 @@ class SwitchSimulator:
         if known is not None and known["digest"] == content:
             return None
         row: Row = {
-            "event": "claim", "practice": practice, "number": number, "digest": content,
-            "correction": claim.correction, "original": claim.original_number, "rule": _rule(claim),
-            "payer": f"Scheme {claim.scheme.routing_no or 'unknown'} (simulated)", "tracking": "", "lines": [],
-            "services": {}, "recorded": False, "pended": False, "paid": False, "raw": "",
-        }  # fmt: skip
+            "event": "claim",
+            "practice": practice,
+            "number": number,
+            "digest": content,
+            "correction": claim.correction,
+            "original": claim.original_number,
+            "rule": _rule(claim),
+            "payer": f"Scheme {claim.scheme.routing_no or 'unknown'} (simulated)",
+            "tracking": "",
+            "lines": [],
+            "services": {},
+            "recorded": False,
+            "pended": False,
+            "paid": False,
+            "raw": "",
+        }
         if row["rule"] == "80" and not state.attempts.get(content):
             return row | {"tracking": "Failed", "attempt": content}
         if row["rule"] == "90":
@@ -214,9 +225,14 @@ class SwitchSimulator:
         for line in claim.lines:
             if line.kind == "tariff":
                 service = self._digest(
-                    "service", row["practice"], claim.member.number, claim.patient.dependant_code,
-                    claim.service_on.isoformat(), claim.accession, line.code,
-                )  # fmt: skip
+                    "service",
+                    row["practice"],
+                    claim.member.number,
+                    claim.patient.dependant_code,
+                    claim.service_on.isoformat(),
+                    claim.accession,
+                    line.code,
+                )
                 above = whole or self._line_fault(line) or _claimed(state, service, mine)
                 if not above:
                     row["services"][service] = line.number
@@ -325,10 +341,14 @@ def _paid_row(line: ClaimLine, rule: str, *, first: bool) -> Row:
 
 def _line_row(number: int, tracer: str, code: str, status: str, money: Money, reasons: list[str]) -> Row:
     return {
-        "number": number, "tracer": tracer, "code": code, "status": status, "reasons": reasons,
+        "number": number,
+        "tracer": tracer,
+        "code": code,
+        "status": status,
+        "reasons": reasons,
         "money": [money.submitted_cents, money.calculated_cents, money.rejected_cents],
         "deductions": [[one.kind, one.cents] for one in money.deductions],
-    }  # fmt: skip
+    }
 
 
 def _money(row: Row) -> Money:
@@ -452,6 +472,11 @@ def _remittance(at: int, row: Row) -> Remittance:
         for line in row["lines"]
     )
     return Remittance(
-        f"ERA-{at:06d}", f"{at:012d}", row["payer"], row["practice"], date.fromisoformat(row["paid_on"]),
-        sum(line.paid_cents for line in lines), lines,
-    )  # fmt: skip
+        f"ERA-{at:06d}",
+        f"{at:012d}",
+        row["payer"],
+        row["practice"],
+        date.fromisoformat(row["paid_on"]),
+        sum(line.paid_cents for line in lines),
+        lines,
+    )

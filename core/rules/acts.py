@@ -128,7 +128,7 @@ FINER: dict[tuple[P, str], str] = {
     (P.AUDIT_READ, "list"): "took entries of the audit trail out",
     (P.SYSTEM_MANAGE, "practice"): "changed the practice's particulars",
     (P.SYSTEM_MANAGE, "errand"): "had an errand tried again",
-}  # fmt: skip
+}
 
 _SUBJECTS = {"practice": "", "studies": "own studies", "list": "list:", "login": "sign-in", "slip": "slip",
              "step-up": "", "glass": "broken glass", "share": "link", "visit": "link", "arrival": "images held back",
@@ -173,8 +173,14 @@ def say_subject(kind: str, called: str) -> str:
     return f"{_SUBJECTS.get(kind, kind)} {called}".strip()
 
 
-def say_facts(act: str, *, kind: str = "", facts: Mapping[str, Any], names: Mapping[str, str] | None = None,
-              known: frozenset[str] = frozenset()) -> str:  # fmt: skip
+def say_facts(
+    act: str,
+    *,
+    kind: str = "",
+    facts: Mapping[str, Any],
+    names: Mapping[str, str] | None = None,
+    known: frozenset[str] = frozenset(),
+) -> str:
     """The facts as short words. names: what ids are called; known: ids that the reader sees beside it already.
 
     >>> say_facts("glass-review", facts={"verdict": "fine", "note": "", "roles": ["admin", "manager"]})

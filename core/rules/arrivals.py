@@ -161,8 +161,10 @@ class Taken:
 
 def as_columns(header: InstanceHeader) -> dict[str, Any]:
     """What we keep of an image's header, by our columns."""
-    return {column: getattr(header, field)[:most] if most else getattr(header, field)
-            for column, (field, most) in COLUMNS.items()}  # fmt: skip
+    return {
+        column: getattr(header, field)[:most] if most else getattr(header, field)
+        for column, (field, most) in COLUMNS.items()
+    }
 
 
 def as_header(row: object) -> InstanceHeader:
@@ -181,9 +183,19 @@ def summary(headers: Sequence[InstanceHeader]) -> dict[str, Any]:
         "digest": image_set_digest(headers),
         "description": first.study_description[:200],
         "modality": "/".join(sorted({h.modality for h in headers if h.is_image}))[:40],
-        **{name: kept[name] for name in ("study_uid", "accession", "patient_number", "patient_name", "birth_date",
-                                         "sex", "study_date")},
-    }  # fmt: skip
+        **{
+            name: kept[name]
+            for name in (
+                "study_uid",
+                "accession",
+                "patient_number",
+                "patient_name",
+                "birth_date",
+                "sex",
+                "study_date",
+            )
+        },
+    }
 
 
 def says(row: Any) -> tuple[str, ...]:

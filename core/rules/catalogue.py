@@ -97,9 +97,14 @@ def _examination(cell: dict[str, str]) -> Examination:
     if not cell["minutes"].isdecimal() or not 1 <= int(cell["minutes"]) <= 480:
         raise ValueError(f"'{cell['minutes']}' is not a number of minutes between 1 and 480.")
     return Examination(
-        cell["key"], cell["name"], cell["modality"], cell["body_part"], cell["laterality"], cell["tariff_code"],
+        cell["key"],
+        cell["name"],
+        cell["modality"],
+        cell["body_part"],
+        cell["laterality"],
+        cell["tariff_code"],
         int(cell["minutes"]),
-    )  # fmt: skip
+    )
 
 
 def _scheme(cell: dict[str, str]) -> SchemeRow:

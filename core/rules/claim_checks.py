@@ -382,9 +382,15 @@ def diagnoses(claim: Claim, known: Known) -> Iterator[Problem]:
 
     def rules(codes: tuple[str, ...], kind: str, tariff: str = "") -> tuple[Problem, ...]:
         return icd10.check_codes(
-            codes, lookup=known.lookup, service_on=claim.service_on, patient_sex=claim.patient.sex,
-            patient_birth_on=claim.patient.birth_on, line_kind=kind, tariff=tariff, starter=known.starter,
-        )  # fmt: skip
+            codes,
+            lookup=known.lookup,
+            service_on=claim.service_on,
+            patient_sex=claim.patient.sex,
+            patient_birth_on=claim.patient.birth_on,
+            line_kind=kind,
+            tariff=tariff,
+            starter=known.starter,
+        )
 
     for problem in rules(claim.referring_icd10, "referral"):
         yield replace(problem, sentence=f"Referral: {problem.sentence}", field=f"referring.{problem.field}")

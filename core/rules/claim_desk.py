@@ -127,8 +127,10 @@ def chargeable(lines: Iterable[LineCard], *, owed_cents: int) -> int:
 
 def told(answers: Iterable[LineAnswer]) -> list[dict[str, Any]]:
     """What an answer says of lines, as a claim's history keeps it."""
-    return [{"line": a.number, "status": a.status, "cents": a.money.approved_cents, "why": said(a.reasons)}
-            for a in answers]  # fmt: skip
+    return [
+        {"line": a.number, "status": a.status, "cents": a.money.approved_cents, "why": said(a.reasons)}
+        for a in answers
+    ]
 
 
 @dataclass(frozen=True)
@@ -173,14 +175,22 @@ def of_the_past(past: Past, *, today: date) -> Iterator[Problem]:
         sentence = "Images were added after the report was signed: ask the radiologist before billing."
         yield Problem("IMAGES_CHANGED", sentence, "report", stop=False)
     if past.is_consent_withheld:
-        yield Problem("CONSENT", "The patient did not agree that the scheme gets the diagnosis: speak to them, then record "
-                      "their answer on the patient's page.", "consent")  # fmt: skip
+        yield Problem(
+            "CONSENT",
+            "The patient did not agree that the scheme gets the diagnosis: speak to them, then record "
+            "their answer on the patient's page.",
+            "consent",
+        )
     if past.is_priced_otherwise:
         sentence = "Prices or the patient's scheme have changed since the claim was coded: save it again to price it anew."
         yield Problem("PRICES_CHANGED", sentence, "lines")
     if past.is_refused_and_unchanged:
-        yield Problem("UNCHANGED", "Nothing was changed since the scheme refused this claim: correct it, or say in the "
-                      "notes why the scheme should look at it again.", "notes")  # fmt: skip
+        yield Problem(
+            "UNCHANGED",
+            "Nothing was changed since the scheme refused this claim: correct it, or say in the "
+            "notes why the scheme should look at it again.",
+            "notes",
+        )
     if past.sent_back_at is None:
         return
     clock = resubmit_by(local_day(past.sent_back_at))

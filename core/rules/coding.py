@@ -52,9 +52,13 @@ def tidied(coding: Coding) -> Coding:
         for line in coding.lines
     )
     return Coding(
-        lines, _codes(coding.referring_icd10), _plain(coding.authorisation), _plain(coding.place_of_service),
-        _plain(coding.notes)[:LONGEST_NOTE].strip(), coding.funder,
-    )  # fmt: skip
+        lines,
+        _codes(coding.referring_icd10),
+        _plain(coding.authorisation),
+        _plain(coding.place_of_service),
+        _plain(coding.notes)[:LONGEST_NOTE].strip(),
+        coding.funder,
+    )
 
 
 def _plain(text: str) -> str:
@@ -84,9 +88,13 @@ def from_json(record: dict[str, Any]) -> Coding:
         for line in record["lines"]
     )
     return Coding(
-        lines, tuple(record["referring_icd10"]), record["authorisation"], record["place_of_service"],
-        record["notes"], record.get("funder", ""),
-    )  # fmt: skip
+        lines,
+        tuple(record["referring_icd10"]),
+        record["authorisation"],
+        record["place_of_service"],
+        record["notes"],
+        record.get("funder", ""),
+    )
 
 
 def decimal(text: str) -> Decimal:
@@ -146,8 +154,9 @@ def owing(cents: int) -> dict[str, int]:
     return {"scheme": cents, "income": -cents}
 
 
-def payment(*, submitted_cents: int, paid_cents: int, refused_cents: int = 0,
-            owed_cents: int | None = None) -> dict[str, int]:  # fmt: skip
+def payment(
+    *, submitted_cents: int, paid_cents: int, refused_cents: int = 0, owed_cents: int | None = None
+) -> dict[str, int]:
     """One paid line: money is the bank's and off the scheme's account; what the member must bear becomes the patient's.
 
     What the scheme refuses altogether stays with the scheme until a person decides: correct it, or charge the patient.

@@ -233,9 +233,20 @@ def _code(row: dict[str, object]) -> Code:
     if valid_from and valid_until and valid_until < valid_from:
         raise ValueError("The SA end date lies before the SA start date.")
     return Code(
-        code, description, chapter, clinical, primary, asterisk, dagger, sequelae, _ages(row["age_range"]), sex,
-        str(row["status"] or "").strip().upper(), valid_from, valid_until,
-    )  # fmt: skip
+        code,
+        description,
+        chapter,
+        clinical,
+        primary,
+        asterisk,
+        dagger,
+        sequelae,
+        _ages(row["age_range"]),
+        sex,
+        str(row["status"] or "").strip().upper(),
+        valid_from,
+        valid_until,
+    )
 
 
 def _flag(name: str, cell: object) -> bool:
@@ -399,9 +410,15 @@ def check_codes(
     starter set, so an unknown code may still be a good one. Codes are taken as they would be sent: tidy() first.
     """
     coded = _Coded(
-        tuple(codes), tuple(lookup(code) for code in codes), service_on, patient_sex, patient_birth_on,
-        line_kind, tariff, starter,
-    )  # fmt: skip
+        tuple(codes),
+        tuple(lookup(code) for code in codes),
+        service_on,
+        patient_sex,
+        patient_birth_on,
+        line_kind,
+        tariff,
+        starter,
+    )
     return tuple(problem for rule in RULES for problem in rule(coded))
 
 
@@ -621,9 +638,11 @@ def _morphology(line: _Coded) -> Iterable[Problem]:
     for at, code in enumerate(line.codes):
         if is_morphology(code):
             yield Problem(
-                "MORPHOLOGY", f"{code} (histology) is not asked for by schemes yet; it may be left out.",
-                f"icd10.{at}", stop=False,
-            )  # fmt: skip
+                "MORPHOLOGY",
+                f"{code} (histology) is not asked for by schemes yet; it may be left out.",
+                f"icd10.{at}",
+                stop=False,
+            )
 
 
 def _undisclosed(line: _Coded) -> Iterable[Problem]:

@@ -74,10 +74,9 @@ def in_series(images: Iterable[tuple[UUID, InstanceHeader]]) -> tuple[SeriesRow,
     for uid, members in series.items():
         first = members[0][1]
         rows = tuple(
-            ImageRow(
-                ours, h.instance_number, h.frames, h.rows or 0, h.columns or 0, h.transfer_syntax
-            ) for ours, h in members
-        )  # fmt: skip
+            ImageRow(ours, h.instance_number, h.frames, h.rows or 0, h.columns or 0, h.transfer_syntax)
+            for ours, h in members
+        )
         found.append(SeriesRow(uid, first.series_number, first.series_description, first.modality, rows))
     return tuple(found)
 

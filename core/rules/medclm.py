@@ -500,10 +500,20 @@ def write_batch(
     local = prepared_at.astimezone(SAST)
     segments = [
         _segment(
-            "UNB", (profile.repertoire, "1"), profile.sender, profile.receiver,
-            (f"{local:%y%m%d}", f"{local:%H%M}"), control_ref, "", "", "", "", "", "1" if profile.test else "",
+            "UNB",
+            (profile.repertoire, "1"),
+            profile.sender,
+            profile.receiver,
+            (f"{local:%y%m%d}", f"{local:%H%M}"),
+            control_ref,
+            "",
+            "",
+            "",
+            "",
+            "",
+            "1" if profile.test else "",
         )
-    ]  # fmt: skip
+    ]
     for at, claim in enumerate(claims, start=1):
         segments += _message(claim, profile, ref=f"{at:07d}", batch_no=batch_no, prepared_on=local.date())
     segments.append(_segment("UNZ", str(len(claims)), control_ref))
@@ -675,9 +685,12 @@ def parse(content: bytes, profile: SwitchProfile | None = None) -> Interchange:
         raise ValueError(faults[0].sentence)
     envelope, messages = _opened(tokens(content))
     return Interchange(
-        envelope.at(1), envelope.at(2), envelope.at(4), envelope.at(10) == "1",
+        envelope.at(1),
+        envelope.at(2),
+        envelope.at(4),
+        envelope.at(10) == "1",
         tuple(_read(_walk(message)[0], profile) for message in messages),
-    )  # fmt: skip
+    )
 
 
 def _opened(segments: Sequence[Segment]) -> tuple[Segment, list[list[Segment]]]:

@@ -89,8 +89,14 @@ def check_identity(kind: str, number: str | None, *, born_on: date, sex: str) ->
             Problem("identity-birth", "The date of birth does not agree with the ID number.", "born_on")
         )
     if read.sex != sex and sex in ("M", "F"):
-        problems.append(Problem("identity-sex", "The ID number suggests the other sex: check, then keep what is right.",
-                                "sex", stop=False))  # fmt: skip
+        problems.append(
+            Problem(
+                "identity-sex",
+                "The ID number suggests the other sex: check, then keep what is right.",
+                "sex",
+                stop=False,
+            )
+        )
     return tuple(problems)
 
 

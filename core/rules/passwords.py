@@ -24,8 +24,12 @@ def problems_of(
     """Why this may not be a password; `words` are names it must not be built from (login, name, practice)."""
     if not SHORTEST <= len(password) <= LONGEST:
         return (
-            Problem("password-length", f"A password has {SHORTEST} to {LONGEST} characters: a few words are best.", field),
-        )  # fmt: skip
+            Problem(
+                "password-length",
+                f"A password has {SHORTEST} to {LONGEST} characters: a few words are best.",
+                field,
+            ),
+        )
     plain = unicodedata.normalize("NFKC", password).casefold()
     bare = re.sub(r"[\W\d_]+", "", plain)
     known = {name for word in words for name in _names_in(word)}

@@ -149,7 +149,9 @@ def read_sheet(data: bytes, *, name: str) -> Sheet:
             places[column] = at
         elif heading or any(row.cells[at].strip() for row in table.rows):
             called = f"'{quoted(heading)}'" if heading else f"number {at + 1}, without a heading,"
-            problems.append(Problem("column-unknown", f"The column {called} is not known and is left out.", stop=False))  # fmt: skip
+            problems.append(
+                Problem("column-unknown", f"The column {called} is not known and is left out.", stop=False)
+            )
     missing = [column.heading for key, column in COLUMNS.items() if column.needed and key not in places]
     if missing:
         raise Refused(
@@ -183,10 +185,20 @@ def write_people(people: Iterable[Known], *, kind: Literal["csv", "xlsx"]) -> by
     return _written(
         kind,
         [
-            (p.login, p.name, "; ".join(p.roles), p.registration, p.practice_number, p.email, "", "; ".join(p.sites), p.scope)
+            (
+                p.login,
+                p.name,
+                "; ".join(p.roles),
+                p.registration,
+                p.practice_number,
+                p.email,
+                "",
+                "; ".join(p.sites),
+                p.scope,
+            )
             for p in people
         ],
-    )  # fmt: skip
+    )
 
 
 def _written(kind: Literal["csv", "xlsx"], rows: list[tuple[str, ...]]) -> bytes:
@@ -217,9 +229,18 @@ def plan(
         wanted, id_number, problems = _wanted(row, before, today=today, sites=sites)
         problems = [*row.problems, *problems]
         if login and (first := logins.setdefault(login, row.line)) != row.line:
-            problems.append(Problem("login-twice", f"Row {first} has the login '{quoted(login)}' already.", "login"))  # fmt: skip
+            problems.append(
+                Problem("login-twice", f"Row {first} has the login '{quoted(login)}' already.", "login")
+            )
         if id_number and (first := numbers.setdefault(id_number, row.line)) != row.line:
-            problems.append(Problem("id-twice", f"Row {first} has the same ID number: is it one person?", "id_number", stop=False))  # fmt: skip
+            problems.append(
+                Problem(
+                    "id-twice",
+                    f"Row {first} has the same ID number: is it one person?",
+                    "id_number",
+                    stop=False,
+                )
+            )
         planned.append(_planned(row.line, wanted, before, tuple(problems), id_number))
     return tuple(planned)
 
@@ -235,10 +256,12 @@ def _planned(
         return PlannedRow(line, wanted.login, "new", wanted, None, (), problems, id_number)
     before = replace(before, roles=tuple(sorted(before.roles)), sites=tuple(sorted(before.sites)))
     changes = tuple(
-        Change(f.name, COLUMNS[f.name].heading, _shown(getattr(before, f.name)), _shown(getattr(wanted, f.name)))
+        Change(
+            f.name, COLUMNS[f.name].heading, _shown(getattr(before, f.name)), _shown(getattr(wanted, f.name))
+        )
         for f in fields(Known)
         if f.name != "login" and getattr(before, f.name) != getattr(wanted, f.name)
-    )  # fmt: skip
+    )
     what: What = "changed" if changes else "unchanged"
     return PlannedRow(line, wanted.login, what, wanted, before, changes, problems, id_number)
 
@@ -281,7 +304,13 @@ def _wanted(
     if "scope" in cells:
         wanted = replace(wanted, scope=tidy("scope", cells["scope"]).casefold())
         if wanted.scope and wanted.scope not in OVERRIDES:
-            problems.append(Problem("scope-unknown", f"There is no scope '{quoted(wanted.scope)}': {', '.join(OVERRIDES)}, or leave it empty.", "scope"))  # fmt: skip
+            problems.append(
+                Problem(
+                    "scope-unknown",
+                    f"There is no scope '{quoted(wanted.scope)}': {', '.join(OVERRIDES)}, or leave it empty.",
+                    "scope",
+                )
+            )
     return wanted, id_number, problems
 
 
@@ -292,9 +321,21 @@ def _parts(text: str) -> list[str]:
 def _zeros_lost(number: str, column: str, words: str) -> list[Problem]:
     """Excel keeps such numbers as numbers unless told otherwise: it drops zeros in front and digits behind."""
     if re.fullmatch(r"\d([.,]\d+)?[eE]\+?\d+", number):
-        return [Problem("digits-lost", f"Excel has shortened the {words} to {number}: format the column as Text and type it again.", column)]  # fmt: skip
+        return [
+            Problem(
+                "digits-lost",
+                f"Excel has shortened the {words} to {number}: format the column as Text and type it again.",
+                column,
+            )
+        ]
     if re.fullmatch(r"[0-9]{8,12}", number):
-        return [Problem("zeros-lost", f"The {words} has {len(number)} of 13 digits. Excel drops leading zeros: format the column as Text and type it again.", column)]  # fmt: skip
+        return [
+            Problem(
+                "zeros-lost",
+                f"The {words} has {len(number)} of 13 digits. Excel drops leading zeros: format the column as Text and type it again.",
+                column,
+            )
+        ]
     return []
 
 
@@ -320,7 +361,11 @@ def _role_problems(roles: Collection[str]) -> list[Problem]:
 
 def _site_problems(wanted: Collection[str], sites: Collection[str] | None) -> list[Problem]:
     return [
-        Problem("site-unknown", f"There is no site '{quoted(site)}': sites have codes of two letters or digits.", "sites")
+        Problem(
+            "site-unknown",
+            f"There is no site '{quoted(site)}': sites have codes of two letters or digits.",
+            "sites",
+        )
         for site in wanted
         if not re.fullmatch(r"[0-9A-Z]{2}", site) or (sites is not None and site not in sites)
-    ]  # fmt: skip
+    ]

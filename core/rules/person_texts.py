@@ -60,11 +60,23 @@ def seen_problems(field: str, text: str, *, heading: str, longest: int) -> list[
     """What is wrong with any text that others will read: what nobody sees, too much of it, a live formula."""
     problems = []
     if unseen := unseen_in(text):
-        problems.append(Problem("text-unseen", f"{heading} holds a character that nobody sees ({unseen}): type it afresh.", field))  # fmt: skip
+        problems.append(
+            Problem(
+                "text-unseen",
+                f"{heading} holds a character that nobody sees ({unseen}): type it afresh.",
+                field,
+            )
+        )
     if len(text) > longest:
         problems.append(Problem("text-long", f"{heading} has more than {longest} characters.", field))
     if sheets.is_live(text):
-        problems.append(Problem("text-formula", f"{heading} begins like a formula: take away what stands before the text.", field))  # fmt: skip
+        problems.append(
+            Problem(
+                "text-formula",
+                f"{heading} begins like a formula: take away what stands before the text.",
+                field,
+            )
+        )
     return problems
 
 
@@ -110,7 +122,11 @@ def _email_problems(email: str) -> list[Problem]:
         r"[A-Za-z0-9][A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]*@([A-Za-z0-9-]+\.)+[A-Za-z]{2,}", email
     ):
         return []
-    return [Problem("email", f"'{quoted(email)}' is not an e-mail address such as t.nkosi@practice.co.za.", "email")]  # fmt: skip
+    return [
+        Problem(
+            "email", f"'{quoted(email)}' is not an e-mail address such as t.nkosi@practice.co.za.", "email"
+        )
+    ]
 
 
 def _number_problems(number: str) -> list[Problem]:

@@ -188,8 +188,17 @@ def why_not_kept(paid: Remittance) -> str:
             return f"A claim has no line with that number: at most {HIGHEST_LINE} can be kept."
         if any("\0" in text for r in one.reasons for text in (r.type, r.source, r.code, r.text)):
             return "A reason holds a character that cannot be printed: ask the payer."
-    money = [x for one in paid.lines for x in (one.money.submitted_cents, one.money.calculated_cents, one.money.levy_cents,
-                                               one.money.co_payment_cents, one.paid_cents)]  # fmt: skip
+    money = [
+        x
+        for one in paid.lines
+        for x in (
+            one.money.submitted_cents,
+            one.money.calculated_cents,
+            one.money.levy_cents,
+            one.money.co_payment_cents,
+            one.paid_cents,
+        )
+    ]
     if any(abs(cents) > LARGEST_CENTS for cents in (paid.total_cents, *money)):
         return "An amount is more money than any payer has."
     return ""
@@ -364,12 +373,20 @@ def parse_answers(content: bytes, *, id: str, cursor: str = "") -> tuple[Respons
         raise ValueError("The file holds no answer.")
     return tuple(
         Response(
-            f"{id}#{at}", cursor, practice_no, claim_number, rows[-1]["tracking"],
-            tuple(LineAnswer(*_line_key(row), row["status"], _money(row), _reasons(row)) for row in rows if row["line"]),
+            f"{id}#{at}",
+            cursor,
+            practice_no,
+            claim_number,
+            rows[-1]["tracking"],
+            tuple(
+                LineAnswer(*_line_key(row), row["status"], _money(row), _reasons(row))
+                for row in rows
+                if row["line"]
+            ),
             tuple(reason for row in rows if not row["line"] for reason in _reasons(row)),
         )
         for at, ((practice_no, claim_number), rows) in enumerate(claims.items(), start=1)
-    )  # fmt: skip
+    )
 
 
 def write_remittances(remittances: Iterable[Remittance]) -> bytes:
@@ -388,8 +405,22 @@ def write_remittances(remittances: Iterable[Remittance]) -> bytes:
                 money.co_payment_cents,
             )
             writer.writerow(
-                [one.id, one.payer, one.practice_no, one.paid_on.isoformat(), plain(one.total_cents),
-                 line.claim_number, line.number, line.tracer, line.status, *map(plain, amounts),
-                 plain(line.paid_cents), reason.type, reason.source, reason.code, reason.text]
-            )  # fmt: skip
+                [
+                    one.id,
+                    one.payer,
+                    one.practice_no,
+                    one.paid_on.isoformat(),
+                    plain(one.total_cents),
+                    line.claim_number,
+                    line.number,
+                    line.tracer,
+                    line.status,
+                    *map(plain, amounts),
+                    plain(line.paid_cents),
+                    reason.type,
+                    reason.source,
+                    reason.code,
+                    reason.text,
+                ]
+            )
     return out.getvalue().encode()

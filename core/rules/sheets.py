@@ -112,11 +112,22 @@ def _table(
         if len(rows) == MOST_ROWS:
             raise Refused(f"The file has more than {MOST_ROWS:,} rows: split it into several.")
         if len(cells) > len(header):
-            problems = [*problems, Problem("row-wide", f"The row has {len(cells)} cells and the heading only "
-                                           f"{len(header)}: name the column, or put quotation marks around a cell with separators in it.")]  # fmt: skip
+            problems = [
+                *problems,
+                Problem(
+                    "row-wide",
+                    f"The row has {len(cells)} cells and the heading only "
+                    f"{len(header)}: name the column, or put quotation marks around a cell with separators in it.",
+                ),
+            ]
         for at, cell in enumerate(cells):
             if len(cell) > LONGEST_CELL:
-                problems = [*problems, Problem("cell-long", f"Cell {_letters(at)}{line} has more than {LONGEST_CELL} characters.")]  # fmt: skip
+                problems = [
+                    *problems,
+                    Problem(
+                        "cell-long", f"Cell {_letters(at)}{line} has more than {LONGEST_CELL} characters."
+                    ),
+                ]
                 cells[at] = cell[:LONGEST_CELL]
         cells = cells[: len(header)] + [""] * (len(header) - len(cells))
         rows.append(Row(line, tuple(cells), tuple(problems)))
@@ -281,10 +292,17 @@ def _cells(line: int, found: Sequence[Any]) -> tuple[int, list[str], list[Proble
             cells.append(_unescaped(value))
         elif cell.data_type == "f":
             cells.append("")
-            problems.append(Problem("formula", f"Cell {_letters(at)}{line} holds a formula: put its value there as text."))  # fmt: skip
+            problems.append(
+                Problem("formula", f"Cell {_letters(at)}{line} holds a formula: put its value there as text.")
+            )
         elif cell.data_type == "e":
             cells.append("")
-            problems.append(Problem("cell-error", f"Cell {_letters(at)}{line} holds an error of Excel: write what belongs there."))  # fmt: skip
+            problems.append(
+                Problem(
+                    "cell-error",
+                    f"Cell {_letters(at)}{line} holds an error of Excel: write what belongs there.",
+                )
+            )
         else:
             cells.append(_drawn(value, cell.number_format))
     return line, cells, problems
@@ -373,8 +391,12 @@ def write_csv(header: Sequence[str], rows: Iterable[Sequence[Value]], *, delimit
 
 
 def write_xlsx(
-    header: Sequence[str], rows: Iterable[Sequence[Value]], *, title: str = "Sheet", notes: Sequence[Sequence[str]] = ()
-) -> bytes:  # fmt: skip
+    header: Sequence[str],
+    rows: Iterable[Sequence[Value]],
+    *,
+    title: str = "Sheet",
+    notes: Sequence[Sequence[str]] = (),
+) -> bytes:
     """A workbook whose texts are text whatever they begin with. notes: rows of a second sheet, "Explanation"."""
     from openpyxl import Workbook
     from openpyxl.cell import WriteOnlyCell

@@ -40,9 +40,12 @@ def render(slips: Sequence[PaperSlip], *, practice: str) -> bytes:
         raise Refused(f"At most {MOST_SLIPS} slips are printed at once.")
     content = {"practice": _clean(practice), "slips": [slip_content(s) for s in slips]}
     return typst.compile(
-        _template(), font_paths=_fonts(), format="pdf", sys_inputs={"slips": json.dumps(content, ensure_ascii=False)},
+        _template(),
+        font_paths=_fonts(),
+        format="pdf",
+        sys_inputs={"slips": json.dumps(content, ensure_ascii=False)},
         timestamp=datetime(2000, 1, 1, tzinfo=UTC),
-    )  # fmt: skip
+    )
 
 
 def slip_content(slip: PaperSlip) -> dict[str, object]:
@@ -53,7 +56,10 @@ def slip_content(slip: PaperSlip) -> dict[str, object]:
         else "Type the password that you sign in with."
     )
     return {
-        "name": _clean(slip.name), "login": slip.login, "address": slip.address, "code": slip.code,
+        "name": _clean(slip.name),
+        "login": slip.login,
+        "address": slip.address,
+        "code": slip.code,
         "until": slip.ends_at.astimezone(SAST).strftime("%d/%m/%Y, %H:%M"),
         "steps": [
             "Open the address above in a browser, and type your code. Small letters, capitals and hyphens do "
@@ -65,14 +71,16 @@ def slip_content(slip: PaperSlip) -> dict[str, object]:
             "the telephone be lost.",
             "From then on you sign in with your name, your password and six new digits each time.",
         ],
-    }  # fmt: skip
+    }
 
 
 def _clean(text: str) -> str:
     """Without signs that a printer cannot show or that turn a line around; no word runs off the paper."""
     kept = "".join(c for c in unicodedata.normalize("NFC", text) if unicodedata.category(c)[0] != "C")
-    return " ".join(word if len(word) <= 40 else "\u200b".join(word[i : i + 40] for i in range(0, len(word), 40))
-                    for word in kept.split())  # fmt: skip
+    return " ".join(
+        word if len(word) <= 40 else "\u200b".join(word[i : i + 40] for i in range(0, len(word), 40))
+        for word in kept.split()
+    )
 
 
 @cache

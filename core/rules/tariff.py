@@ -164,9 +164,17 @@ def _tariff(cells: dict[str, str]) -> Tariff:
     if cell["demo"] not in ("", "0", "1"):
         raise ValueError(f"Column demo holds '{cell['demo']}', neither 0 nor 1.")
     return Tariff(
-        cell["code"], cell["description"], cell["kind"], cents, _factor(cell) if modifier else None,
-        valid_from, valid_until, cell["scheme"], cell["source"], cell["demo"] == "1",
-    )  # fmt: skip
+        cell["code"],
+        cell["description"],
+        cell["kind"],
+        cents,
+        _factor(cell) if modifier else None,
+        valid_from,
+        valid_until,
+        cell["scheme"],
+        cell["source"],
+        cell["demo"] == "1",
+    )
 
 
 def _factor(cell: dict[str, str]) -> Fraction:
@@ -266,20 +274,32 @@ def price(asked: Sequence[Asked], *, find: Find, step_cents: int = 1) -> Priced:
             value = half_up(Fraction(row.cents) * Fraction(one.quantity), step_cents=step_cents)
         lines.append(
             PricedLine(
-                "tariff", one.code, row.description if row else "", one.quantity, value,
-                bool(row and row.demo), at, row.source if row else "",
+                "tariff",
+                one.code,
+                row.description if row else "",
+                one.quantity,
+                value,
+                bool(row and row.demo),
+                at,
+                row.source if row else "",
             )
-        )  # fmt: skip
+        )
         for modifier in _in_order(one.modifiers, find, problems, field):
             factor = _factor_of(modifier)
             cents = None if value is None else half_up(value * factor, step_cents=step_cents)
             value = None if value is None or cents is None else value + cents
             lines.append(
                 PricedLine(
-                    "modifier", modifier.code, modifier.description, Decimal(1), cents, modifier.demo, at,
+                    "modifier",
+                    modifier.code,
+                    modifier.description,
+                    Decimal(1),
+                    cents,
+                    modifier.demo,
+                    at,
                     modifier.source,
                 )
-            )  # fmt: skip
+            )
     return Priced(tuple(lines), tuple(problems))
 
 

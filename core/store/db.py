@@ -68,8 +68,15 @@ def open_sqlcipher(path: Path, key: bytes) -> Engine:
 
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     path.touch(mode=0o600)
-    engine = create_engine("sqlite://", module=sqlcipher, creator=connect, poolclass=QueuePool, pool_size=8,
-                           max_overflow=24, hide_parameters=True)  # fmt: skip
+    engine = create_engine(
+        "sqlite://",
+        module=sqlcipher,
+        creator=connect,
+        poolclass=QueuePool,
+        pool_size=8,
+        max_overflow=24,
+        hide_parameters=True,
+    )
     return _gated(engine)
 
 

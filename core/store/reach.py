@@ -371,19 +371,30 @@ def _facts_query(kind: str) -> Select[*tuple[Any, ...]]:
         else study.join(patient, patient.c.id == study.c.patient_id)
     )
     return (
-        select(patient.c.id, patient.c.origin, study.c.id, study.c.origin, study.c.referrer_id, study.c.signed_version_id,
-               _assigned(study.c, bindparam("person", type_=Uuid)))
-        .select_from(both).where((patient if kind == "patient" else study).c.id == bindparam("row", type_=Uuid))
-    )  # fmt: skip
+        select(
+            patient.c.id,
+            patient.c.origin,
+            study.c.id,
+            study.c.origin,
+            study.c.referrer_id,
+            study.c.signed_version_id,
+            _assigned(study.c, bindparam("person", type_=Uuid)),
+        )
+        .select_from(both)
+        .where((patient if kind == "patient" else study).c.id == bindparam("row", type_=Uuid))
+    )
 
 
 def _fences_query() -> CompoundSelect[*tuple[Any, ...]]:
     block, grant, glass = _alias(PatientBlock), _alias(PatientGrant), _alias(GlassBreak)
     person, now = bindparam("person", type_=Uuid), bindparam("now", type_=UtcTime)
-    blocks = select(block.c.kind, block.c.person_id, block.c.patient_id, block.c.from_at, block.c.until_at).where(
-        or_(block.c.person_id == person, block.c.person_id.is_(None)), block.c.ended_at.is_(None),
+    blocks = select(
+        block.c.kind, block.c.person_id, block.c.patient_id, block.c.from_at, block.c.until_at
+    ).where(
+        or_(block.c.person_id == person, block.c.person_id.is_(None)),
+        block.c.ended_at.is_(None),
         or_(block.c.until_at.is_(None), block.c.until_at > now),
-    )  # fmt: skip
+    )
     grants = select(
         literal("open"), grant.c.person_id, grant.c.patient_id, grant.c.from_at, grant.c.until_at
     ).where(grant.c.person_id == person, grant.c.ended_at.is_(None), grant.c.until_at > now)
@@ -409,11 +420,13 @@ def facts_of(db: Session, kind: str, row_id: UUID, *, person: UUID | None) -> Fa
     signed = [referrer for *_, referrer, version, _ in rows if version is not None]
     sites = {origin for _, _, _, origin, *_ in rows if origin is not None}
     return Facts(
-        patient_id, None if kind == "patient" else study_id,
+        patient_id,
+        None if kind == "patient" else study_id,
         frozenset(sites | {registered} if kind == "patient" else sites),
         person is not None and any(row[-1] for row in rows),
-        frozenset(r for r in signed if r is not None), bool(signed),
-    )  # fmt: skip
+        frozenset(r for r in signed if r is not None),
+        bool(signed),
+    )
 
 
 def fences_of(db: Session, person: UUID, *, now: datetime) -> tuple[Fence, ...]:

@@ -58,8 +58,9 @@ def write(folder: Path, name: str, first: date, last: date, table: pa.Table, key
     sealing = pe.create_encryption_properties(footer_key=_key_of(path, key))
     try:
         with os.fdopen(os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
-            pq.write_table(table, file, compression="zstd", row_group_size=ROWS_A_GROUP,
-                           encryption_properties=sealing)  # fmt: skip
+            pq.write_table(
+                table, file, compression="zstd", row_group_size=ROWS_A_GROUP, encryption_properties=sealing
+            )
             file.flush()
             os.fsync(file.fileno())
         os.replace(unfinished, path)
@@ -120,8 +121,10 @@ def _opened(path: Path) -> Iterator[None]:
     try:
         yield
     except (OSError, pa.ArrowInvalid) as error:
-        raise Unfit(f"{path.name} cannot be opened: the key is not the one that sealed it, or the file was "
-                    "changed. Delete the analytics folder to have it made anew.") from error  # fmt: skip
+        raise Unfit(
+            f"{path.name} cannot be opened: the key is not the one that sealed it, or the file was "
+            "changed. Delete the analytics folder to have it made anew."
+        ) from error
 
 
 def _opening(path: Path, key: bytes) -> Any:

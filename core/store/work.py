@@ -269,8 +269,15 @@ class Work:
             raise RuntimeError("The database was asked for outside Work.act, look, reading or tend.")
         return self._session
 
-    def get(self, model: type[Row], row_id: UUID | str, *, what: str = "", lock: bool = False,
-            of: UUID | None = None) -> Row:  # fmt: skip
+    def get(
+        self,
+        model: type[Row],
+        row_id: UUID | str,
+        *,
+        what: str = "",
+        lock: bool = False,
+        of: UUID | None = None,
+    ) -> Row:
         """The row, or Missing: which is also what a row outside this actor's reach looks like.
 
         lock: on PostgreSQL nobody else changes it until this act is over; SQLite has one writer in any case.
@@ -321,7 +328,7 @@ class Work:
                     trouble="",
                     due_at=due_at or self.now(),
                     made_at=self.now(),
-                )  # fmt: skip
+                )
             )
 
     def spend(self, use_up: Callable[[], None]) -> None:
@@ -336,8 +343,9 @@ class Work:
     def __enter__(self) -> Work:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None,
-                 trace: TracebackType | None) -> None:  # fmt: skip
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         try:
             if error is None or isinstance(error, WrongAnswer):
                 self._commit()

@@ -56,15 +56,24 @@ def measure() -> Iterator[Measured]:
 
 def _decision_us() -> float:
     patients = [UUID(int=number) for number in range(1, 200)]
-    fences = Fences(
-        blocked=frozenset(patients[:FENCES]), opened=frozenset(patients[FENCES : 2 * FENCES])
-    )  # fmt: skip
+    fences = Fences(blocked=frozenset(patients[:FENCES]), opened=frozenset(patients[FENCES : 2 * FENCES]))
     doctor = UUID(int=1)
     asked = [
-        (scope, Bounds(sites=frozenset({"01"}), patient_id=patient, referrer_id=doctor),
-         Facts(patient, patient, frozenset({"01" if number % 10 else ELSEWHERE}), number % 7 == 0, frozenset({doctor}), True))
-        for number, patient in enumerate(patients) for scope in Scope
-    ]  # fmt: skip
+        (
+            scope,
+            Bounds(sites=frozenset({"01"}), patient_id=patient, referrer_id=doctor),
+            Facts(
+                patient,
+                patient,
+                frozenset({"01" if number % 10 else ELSEWHERE}),
+                number % 7 == 0,
+                frozenset({doctor}),
+                True,
+            ),
+        )
+        for number, patient in enumerate(patients)
+        for scope in Scope
+    ]
     times = []
     for at in range(DECISIONS):
         scope, bounds, facts = asked[at % len(asked)]
@@ -96,8 +105,12 @@ def _gate(there: Throwaway, world: World) -> Iterator[Measured]:
 
 
 def _lists(there: Throwaway, world: World) -> Iterator[Measured]:
-    names = {"all": "board, every patient", "site": "board, own site", "fenced": "board, own site and fences",
-             "assigned": "board, assigned only"}  # fmt: skip
+    names = {
+        "all": "board, every patient",
+        "site": "board, own site",
+        "fenced": "board, own site and fences",
+        "assigned": "board, assigned only",
+    }
     found: dict[str, int] = {}
 
     def ask(name: str) -> None:
@@ -175,33 +188,67 @@ def fill(there: Throwaway, count: int) -> World:
         )
         session.commit()
     actors = {
-        "all": replace(plain, bounds=Bounds(Scope.ALL)), "site": replace(plain, bounds=Bounds(Scope.SITE)),
-        "assigned": replace(plain, bounds=Bounds(Scope.ASSIGNED)), "fenced": replace(fenced, bounds=Bounds(Scope.SITE)),
-    }  # fmt: skip
+        "all": replace(plain, bounds=Bounds(Scope.ALL)),
+        "site": replace(plain, bounds=Bounds(Scope.SITE)),
+        "assigned": replace(plain, bounds=Bounds(Scope.ASSIGNED)),
+        "fenced": replace(fenced, bounds=Bounds(Scope.SITE)),
+    }
     at_site = sum(study["origin"] == own for study in studies)
-    seen = {"all": count, "bare": count, "site": at_site, "assigned": len(mine),
-            "fenced": at_site + PER_PATIENT * (len(opened) - len(shut))}  # fmt: skip
+    seen = {
+        "all": count,
+        "bare": count,
+        "site": at_site,
+        "assigned": len(mine),
+        "fenced": at_site + PER_PATIENT * (len(opened) - len(shut)),
+    }
     return World(actors, [study["id"] for study in studies if study["origin"] == own], seen)
 
 
 def _patient(number: int, origin: str, now: datetime) -> dict[str, Any]:
     return {
-        "id": uuid7(), "origin": origin, "version": 1, "file_number": f"B{number:07}", "family_name": f"Invented{number}",
-        "given_names": "Person", "search_text": f"invented{number} person", "identity_kind": "none", "identity_number": None,
-        "born_on": date(1980, 1, 1), "sex": "O", "registered_at": now,
-    }  # fmt: skip
+        "id": uuid7(),
+        "origin": origin,
+        "version": 1,
+        "file_number": f"B{number:07}",
+        "family_name": f"Invented{number}",
+        "given_names": "Person",
+        "search_text": f"invented{number} person",
+        "identity_kind": "none",
+        "identity_number": None,
+        "born_on": date(1980, 1, 1),
+        "sex": "O",
+        "registered_at": now,
+    }
 
 
 def _study(number: int, patient_id: UUID, origin: str, at: datetime) -> dict[str, Any]:
     states = ("booked", "waiting", "scanned", "signed", "paid")
     return {
-        "id": uuid7(), "origin": origin, "version": 1, "patient_id": patient_id, "accession": f"B{number:08}",
-        "study_uid": f"2.25.{number + 1}", "examination": "chest", "description": "Chest X-ray", "modality": "DX",
-        "urgency": "urgent" if number % 50 == 0 else "routine", "booked_for_at": at, "status": states[number % len(states)],
-        "status_at": at, "radiologist_id": None,
-    }  # fmt: skip
+        "id": uuid7(),
+        "origin": origin,
+        "version": 1,
+        "patient_id": patient_id,
+        "accession": f"B{number:08}",
+        "study_uid": f"2.25.{number + 1}",
+        "examination": "chest",
+        "description": "Chest X-ray",
+        "modality": "DX",
+        "urgency": "urgent" if number % 50 == 0 else "routine",
+        "booked_for_at": at,
+        "status": states[number % len(states)],
+        "status_at": at,
+        "radiologist_id": None,
+    }
 
 
 def _event(study: dict[str, Any], by: UUID) -> dict[str, Any]:
-    return {"id": uuid7(), "origin": study["origin"], "study_id": study["id"], "step": "arrive", "before": "booked",
-            "after": "waiting", "at": study["status_at"], "by": by}  # fmt: skip
+    return {
+        "id": uuid7(),
+        "origin": study["origin"],
+        "study_id": study["id"],
+        "step": "arrive",
+        "before": "booked",
+        "after": "waiting",
+        "at": study["status_at"],
+        "by": by,
+    }

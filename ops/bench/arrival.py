@@ -41,8 +41,13 @@ def measure() -> Iterator[Measured]:
             1:
         ]  # The first also waits for the worker to start.
         memory = memory_mb(worker)
-    yield Measured("last image to board, p95", p95(times), None, n,
-                   f"p50 {median(times):.0f} ms; quiet time {QUIET_S} s, asked once a second; worker {memory:.0f} MB")  # fmt: skip
+    yield Measured(
+        "last image to board, p95",
+        p95(times),
+        None,
+        n,
+        f"p50 {median(times):.0f} ms; quiet time {QUIET_S} s, asked once a second; worker {memory:.0f} MB",
+    )
 
 
 def _one(there: Throwaway, number: int) -> float:

@@ -30,8 +30,10 @@ def measure() -> Iterator[Measured]:
     times, size = [], 0
     for number in range(N + 20):
         begun_s = time.perf_counter()
-        priced = tariff.price([Asked(code, modifiers=("00093",) * (at == 0)) for at, (code, *_) in enumerate(DONE)],
-                              find=prices.get)  # fmt: skip
+        priced = tariff.price(
+            [Asked(code, modifiers=("00093",) * (at == 0)) for at, (code, *_) in enumerate(DONE)],
+            find=prices.get,
+        )
         claim = _claim(priced, number, today - timedelta(days=3))
         problems = claim_checks.check(claim, lookup=codes.get, today=today, starter=True, profile=PROFILE)
         message = medclm.write(
@@ -58,9 +60,25 @@ BLANK = Claim(
 
 def _claim(priced: tariff.Priced, number: int, service_on: date) -> Claim:
     lines = tuple(
-        ClaimLine(at, line.kind, line.code, line.description, Decimal(line.quantity), line.cents,
-                  DONE[line.asked][2] if line.kind == "tariff" else (), f"01C{number:08d}-{at:03d}", demo=line.demo)
+        ClaimLine(
+            at,
+            line.kind,
+            line.code,
+            line.description,
+            Decimal(line.quantity),
+            line.cents,
+            DONE[line.asked][2] if line.kind == "tariff" else (),
+            f"01C{number:08d}-{at:03d}",
+            demo=line.demo,
+        )
         for at, line in enumerate(priced.lines, start=1)
-    )  # fmt: skip
-    return replace(BLANK, number=f"01C{number:08d}", account_no=f"01P{number:06d}", accession=f"01A{number:06d}",
-                   service_on=service_on, lines=lines, total_cents=priced.cents)  # fmt: skip
+    )
+    return replace(
+        BLANK,
+        number=f"01C{number:08d}",
+        account_no=f"01P{number:06d}",
+        accession=f"01A{number:06d}",
+        service_on=service_on,
+        lines=lines,
+        total_cents=priced.cents,
+    )

@@ -15,6 +15,7 @@ from streamlit.proto.BackMsg_pb2 import BackMsg
 from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
+from websockets.typing import Origin, Subprotocol
 
 from core import signin
 from core.errors import Unfit
@@ -149,8 +150,15 @@ class Visitor:
         await asyncio.sleep(self.dice.uniform(0, THINK_S))
         address = self.url.replace("http", "ws", 1) + "/_stcore/stream"
         headers = {"Cookie": f"{COOKIE}={self.token}"}
-        async with connect(address, subprotocols=["streamlit"], additional_headers=headers, origin=self.url,  # type: ignore[arg-type,list-item]
-                           max_size=None, compression=None, proxy=None) as socket:  # fmt: skip
+        async with connect(
+            address,
+            subprotocols=[Subprotocol("streamlit")],
+            additional_headers=headers,
+            origin=Origin(self.url),
+            max_size=None,
+            compression=None,
+            proxy=None,
+        ) as socket:
             reader = asyncio.create_task(self._read(socket))
             try:
                 await self._come_in(socket)

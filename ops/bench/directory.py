@@ -85,9 +85,14 @@ def measure() -> Iterator[Measured]:
             hashing.append(_timed(LocalAccounts().new_verifier, practice.password))
         yield Measured("sign-in AD, p50", median(whole[ours]), median(whole[stock]), n)
         yield Measured("sign-in AD, p95", p95(whole[ours]), p95(whole[stock]), n)
-        yield Measured("sign-in AD, directory's part", median(part[ours]), median(part[stock]), n,
-                       f"p95 {p95(part[ours]):.0f} ms, stock {p95(part[stock]):.0f} ms; stock without schema p50/p95 "
-                       f"{median(bare_part):.0f}/{p95(bare_part):.0f} ms")  # fmt: skip
+        yield Measured(
+            "sign-in AD, directory's part",
+            median(part[ours]),
+            median(part[stock]),
+            n,
+            f"p95 {p95(part[ours]):.0f} ms, stock {p95(part[stock]):.0f} ms; stock without schema p50/p95 "
+            f"{median(bare_part):.0f}/{p95(bare_part):.0f} ms",
+        )
         yield Measured("sign-in AD, argon2id's part", median(hashing), None, n, f"p95 {p95(hashing):.0f} ms")
         yield _many_at_once(practice)
 
@@ -101,8 +106,13 @@ def _many_at_once(practice: Practice) -> Measured:
             wall_s, each = practice.all_at_once(directory)
             walls[name].append(wall_s)
             times[name] += each
-    return Measured("50 sign-ins at once", median(walls["ours"]), median(walls["stock"]), rounds * AT_ONCE,
-                    f"p50/p95 {_both(times['ours'])} ms, stock {_both(times['stock'])} ms; errors 0")  # fmt: skip
+    return Measured(
+        "50 sign-ins at once",
+        median(walls["ours"]),
+        median(walls["stock"]),
+        rounds * AT_ONCE,
+        f"p50/p95 {_both(times['ours'])} ms, stock {_both(times['stock'])} ms; errors 0",
+    )
 
 
 def _both(times: list[float]) -> str:
@@ -191,8 +201,13 @@ def measure_memory() -> Iterator[Measured]:
         local = replace(there, settings=there.settings.model_copy(update={"directory": "none"}))
         ours = _after_sign_ins(there, practice.secrets, practice.password)
         reference = _after_sign_ins(local, practice.add_locals(), practice.password)
-        yield Measured("console memory, AD", ours[1], reference[1], CODES_EACH * len(practice.logins),
-                       f"before {ours[0]:.0f} MB, without a directory {reference[0]:.0f} MB")  # fmt: skip
+        yield Measured(
+            "console memory, AD",
+            ours[1],
+            reference[1],
+            CODES_EACH * len(practice.logins),
+            f"before {ours[0]:.0f} MB, without a directory {reference[0]:.0f} MB",
+        )
 
 
 def _after_sign_ins(there: Throwaway, secrets: dict[str, str], password: str) -> tuple[float, float]:
@@ -292,8 +307,10 @@ class Practice:
 
     def add_locals(self) -> dict[str, str]:
         """As many people with a password here, who need no directory: their secrets."""
-        accounts = {f"local{number}": {"login": f"local{number}", "name": f"Local {number}", "roles": ["radiologist"]}
-                    for number in range(len(self.logins))}  # fmt: skip
+        accounts = {
+            f"local{number}": {"login": f"local{number}", "name": f"Local {number}", "roles": ["radiologist"]}
+            for number in range(len(self.logins))
+        }
         verifier = LocalAccounts().new_verifier(self.password)
         return _found(self.there, accounts, verifier=verifier)
 
@@ -323,16 +340,23 @@ def open_practice(count: int) -> Iterator[Practice]:
         password_file.write_text(samba.password)
         servers = ",".join(f"{p.server.name}@{p.address}:{p.port}" for p in samba.processes)
         changes = {
-            "directory": "ad", "directory_servers": servers, "directory_base": BASE_DN, "directory_domain": "clinic.test",
-            "directory_ca": samba.ca_file, "directory_user": samba.dn_of(READER), "directory_password_file": password_file,
-        }  # fmt: skip
+            "directory": "ad",
+            "directory_servers": servers,
+            "directory_base": BASE_DN,
+            "directory_domain": "clinic.test",
+            "directory_ca": samba.ca_file,
+            "directory_user": samba.dn_of(READER),
+            "directory_password_file": password_file,
+        }
         with open_throwaway(orthanc=False, **changes) as there:
             directory = there.house.ports.directory
             entries = {login: directory.find(login) for login in logins}
             [group] = directory.search_groups("PACS-Radiologists")
             directory.close()
-            accounts = {login: {"login": login, "name": e.name, "roles": ["radiologist"], "id": e.id}
-                        for login, e in entries.items()}  # fmt: skip
+            accounts = {
+                login: {"login": login, "name": e.name, "roles": ["radiologist"], "id": e.id}
+                for login, e in entries.items()
+            }
             mapping = [{"group_id": group.id, "group_name": group.name, "role": "radiologist"}]
             practice = Practice(there, samba, logins, _found(there, accounts, mapping=mapping))
             try:
@@ -342,8 +366,12 @@ def open_practice(count: int) -> Iterator[Practice]:
 
 
 def _found(
-    there: Throwaway, accounts: dict[str, dict], *, verifier: str = "", mapping: list[dict[str, str]] | None = None
-) -> dict[str, str]:  # fmt: skip
+    there: Throwaway,
+    accounts: dict[str, dict],
+    *,
+    verifier: str = "",
+    mapping: list[dict[str, str]] | None = None,
+) -> dict[str, str]:
     """People with an app, as if each had used a slip: login to secret."""
     secrets = {}
     with there.house.work(system("bench")) as work, work.act(Permission.PEOPLE_FOUND):
@@ -442,8 +470,14 @@ class Stock:
 
     def _server(self, server: Server) -> ldap3.Server:
         tls = ldap3.Tls(validate=ssl.CERT_REQUIRED, ca_certs_file=self._ca_file, valid_names=[server.name])
-        return ldap3.Server(server.host, server.port, use_ssl=True, tls=tls, get_info=self._info,
-                            connect_timeout=1.5 if self._pooled else None)  # fmt: skip
+        return ldap3.Server(
+            server.host,
+            server.port,
+            use_ssl=True,
+            tls=tls,
+            get_info=self._info,
+            connect_timeout=1.5 if self._pooled else None,
+        )
 
 
 def _timed(deed: Callable[..., Any], *what: Any) -> float:

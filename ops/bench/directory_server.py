@@ -186,8 +186,11 @@ class Process(ABC):
         # Should this process be killed, the kernel ends the server as well.
         self._process = subprocess.Popen(
             ["setpriv", "--pdeathsig", "KILL", "--", *self._command()],
-            stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
-        )  # fmt: skip
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+        )
         log.close()
 
     def start(self) -> None:
@@ -417,11 +420,18 @@ class SambaDomain(Trial):
     def add_limit(self, name: str, login: str, *, most: int, minutes: int) -> None:
         interval = -minutes * 600_000_000 or -(2**63)
         values = {
-            "PasswordSettingsPrecedence": 10, "PasswordReversibleEncryptionEnabled": "FALSE", "PasswordHistoryLength": 0,
-            "PasswordComplexityEnabled": "FALSE", "MinimumPasswordLength": 7, "MinimumPasswordAge": 0,
-            "MaximumPasswordAge": -(2**63), "LockoutThreshold": most, "LockoutObservationWindow": interval,
-            "LockoutDuration": interval, "PSOAppliesTo": self.dn_of(login),
-        }  # fmt: skip
+            "PasswordSettingsPrecedence": 10,
+            "PasswordReversibleEncryptionEnabled": "FALSE",
+            "PasswordHistoryLength": 0,
+            "PasswordComplexityEnabled": "FALSE",
+            "MinimumPasswordLength": 7,
+            "MinimumPasswordAge": 0,
+            "MaximumPasswordAge": -(2**63),
+            "LockoutThreshold": most,
+            "LockoutObservationWindow": interval,
+            "LockoutDuration": interval,
+            "PSOAppliesTo": self.dn_of(login),
+        }
         lines = [f"dn: {self._limit_dn(name)}", "changetype: add", "objectClass: msDS-PasswordSettings"]
         self.pen.write(_ldif([lines + [f"msDS-{key}: {value}" for key, value in values.items()]]))
 
@@ -471,10 +481,13 @@ class SambaDomain(Trial):
             ["samba-tool", "domain", "provision", f"--configfile={home}/base.conf", f"--targetdir={home}"]
             + ["--realm=CLINIC.TEST", "--domain=CLINIC", "--server-role=dc", "--host-name=dc1"]
             + [f"--host-ip={self.first.address}", "--dns-backend=NONE"]
-            + [f"--adminpass={self.password}", *(f"--option={name}={value}" for name, value in settings.items())],
+            + [
+                f"--adminpass={self.password}",
+                *(f"--option={name}={value}" for name, value in settings.items()),
+            ],
             capture_output=True,
             text=True,
-        )  # fmt: skip
+        )
         if done.returncode:
             raise Unfit(f"Samba could not make a domain: {done.stderr[-800:]}")
         # Provisioning drops this one: without it an old password opens for an hour more.
@@ -581,9 +594,11 @@ class OpenLdapServer(Trial):
             home.joinpath(part).mkdir()
         for number, records in ((0, self._settings(home)), (1, self._contents())):
             done = subprocess.run(
-                ["slapadd", "-q", "-n", str(number), "-F", home / "slapd.d"], input=_ldif(records),
-                capture_output=True, text=True,
-            )  # fmt: skip
+                ["slapadd", "-q", "-n", str(number), "-F", home / "slapd.d"],
+                input=_ldif(records),
+                capture_output=True,
+                text=True,
+            )
             if done.returncode:
                 raise Unfit(f"OpenLDAP could not be filled: {done.stderr[-800:]}")
         self.only.start()
@@ -644,10 +659,20 @@ class OpenLdapServer(Trial):
     def _write(self, records: Iterable[list[str]]) -> None:
         # With "relax" the administrator may write what the server otherwise keeps for itself, such as dates.
         done = subprocess.run(
-            ["ldapmodify", "-x", "-H", f"ldaps://{self.only.address}:{self.only.port}", "-D", f"cn=admin,{BASE_DN}"]
+            [
+                "ldapmodify",
+                "-x",
+                "-H",
+                f"ldaps://{self.only.address}:{self.only.port}",
+                "-D",
+                f"cn=admin,{BASE_DN}",
+            ]
             + ["-w", self.password, "-e", "!relax"],
-            input=_ldif(records), capture_output=True, text=True, env={**os.environ, "LDAPTLS_CACERT": str(self.ca_file)},
-        )  # fmt: skip
+            input=_ldif(records),
+            capture_output=True,
+            text=True,
+            env={**os.environ, "LDAPTLS_CACERT": str(self.ca_file)},
+        )
         if done.returncode:
             raise RuntimeError(f"OpenLDAP did not take it: {done.stderr}")
 
@@ -655,13 +680,24 @@ class OpenLdapServer(Trial):
         schema = Path("/etc/ldap/schema")
         modules = ("back_mdb", "ppolicy")
         yield [
-            "dn: cn=config", "objectClass: olcGlobal", "cn: config", f"olcPidFile: {home}/slapd.pid",
-            f"olcTLSCACertificateFile: {self.ca_file}", f"olcTLSCertificateFile: {home}/cert.pem",
-            f"olcTLSCertificateKeyFile: {home}/key.pem", "olcDisallows: bind_anon", "olcRequires: authc",
+            "dn: cn=config",
+            "objectClass: olcGlobal",
+            "cn: config",
+            f"olcPidFile: {home}/slapd.pid",
+            f"olcTLSCACertificateFile: {self.ca_file}",
+            f"olcTLSCertificateFile: {home}/cert.pem",
+            f"olcTLSCertificateKeyFile: {home}/key.pem",
+            "olcDisallows: bind_anon",
+            "olcRequires: authc",
             "olcSizeLimit: size.soft=500 size.hard=500 size.prtotal=unlimited",
-        ]  # fmt: skip
-        yield ["dn: cn=module{0},cn=config", "objectClass: olcModuleList", "cn: module{0}",
-               "olcModulePath: /usr/lib/ldap", *(f"olcModuleLoad: {name}" for name in modules)]  # fmt: skip
+        ]
+        yield [
+            "dn: cn=module{0},cn=config",
+            "objectClass: olcModuleList",
+            "cn: module{0}",
+            "olcModulePath: /usr/lib/ldap",
+            *(f"olcModuleLoad: {name}" for name in modules),
+        ]
         yield ["dn: cn=schema,cn=config", "objectClass: olcSchemaConfig", "cn: schema"]
         for name in ("core", "cosine", "inetorgperson"):
             yield [f"include: file://{schema}/{name}.ldif"]
@@ -676,15 +712,25 @@ class OpenLdapServer(Trial):
         ]
         indices = ("objectClass eq", "uid,mail,cn,sn,displayName eq,sub", "member eq", "entryUUID eq")
         yield [
-            "dn: olcDatabase={1}mdb,cn=config", "objectClass: olcDatabaseConfig", "objectClass: olcMdbConfig",
-            "olcDatabase: {1}mdb", f"olcDbDirectory: {home}/db", "olcDbNoSync: TRUE", f"olcSuffix: {BASE_DN}", *admin,
-            *(f"olcDbIndex: {index}" for index in indices), *(f"olcAccess: {right}" for right in rights),
-        ]  # fmt: skip
+            "dn: olcDatabase={1}mdb,cn=config",
+            "objectClass: olcDatabaseConfig",
+            "objectClass: olcMdbConfig",
+            "olcDatabase: {1}mdb",
+            f"olcDbDirectory: {home}/db",
+            "olcDbNoSync: TRUE",
+            f"olcSuffix: {BASE_DN}",
+            *admin,
+            *(f"olcDbIndex: {index}" for index in indices),
+            *(f"olcAccess: {right}" for right in rights),
+        ]
         yield [
-            "dn: olcOverlay={0}ppolicy,olcDatabase={1}mdb,cn=config", "objectClass: olcOverlayConfig",
-            "objectClass: olcPPolicyConfig", "olcOverlay: {0}ppolicy", f"olcPPolicyDefault: cn=default,{BASE_DN}",
+            "dn: olcOverlay={0}ppolicy,olcDatabase={1}mdb,cn=config",
+            "objectClass: olcOverlayConfig",
+            "objectClass: olcPPolicyConfig",
+            "olcOverlay: {0}ppolicy",
+            f"olcPPolicyDefault: cn=default,{BASE_DN}",
             "olcPPolicyHashCleartext: TRUE",
-        ]  # fmt: skip
+        ]
 
     def _contents(self) -> Iterable[list[str]]:
         salted = _salted(self.password)
@@ -698,11 +744,20 @@ class OpenLdapServer(Trial):
         for dn in (PEOPLE_DN, GROUPS_DN):
             yield [f"dn: {dn}", "objectClass: organizationalUnit"]
         yield [
-            f"dn: cn=default,{BASE_DN}", "objectClass: pwdPolicy", "objectClass: person", "cn: default", "sn: default",
-            "pwdAttribute: userPassword", "pwdLockout: TRUE", f"pwdMaxFailure: {OPENLDAP_LOCKS_AFTER}",
-            "pwdLockoutDuration: 1800", "pwdMinLength: 12", "pwdCheckQuality: 1", "pwdMustChange: TRUE",
+            f"dn: cn=default,{BASE_DN}",
+            "objectClass: pwdPolicy",
+            "objectClass: person",
+            "cn: default",
+            "sn: default",
+            "pwdAttribute: userPassword",
+            "pwdLockout: TRUE",
+            f"pwdMaxFailure: {OPENLDAP_LOCKS_AFTER}",
+            "pwdLockoutDuration: 1800",
+            "pwdMinLength: 12",
+            "pwdCheckQuality: 1",
+            "pwdMustChange: TRUE",
             "pwdMaxAge: 7776000",
-        ]  # fmt: skip
+        ]
         for login, name in {
             READER: "Sorg reads",
             WRITER: "Sorg writes",
@@ -788,10 +843,21 @@ class Pen:
 
     def __init__(self, *folders: Path) -> None:
         self._process = subprocess.Popen(
-            ["setpriv", "--pdeathsig", "KILL", "--", "/usr/bin/python3", "-I", Path(__file__).with_name("samba_pen.py")]
+            [
+                "setpriv",
+                "--pdeathsig",
+                "KILL",
+                "--",
+                "/usr/bin/python3",
+                "-I",
+                Path(__file__).with_name("samba_pen.py"),
+            ]
             + [str(folder) for folder in folders],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, start_new_session=True,
-        )  # fmt: skip
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        )
 
     def write(self, ldif: str, controls: Iterable[str] = (), *, dn: str = "") -> None:
         """Make these changes. dn: of the one entry that is new."""

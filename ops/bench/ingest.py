@@ -46,8 +46,13 @@ def measure() -> Iterator[Measured]:
                     files = _write(home / "small", DEFAULT_N, salt="default")
                     default.append(DEFAULT_N / _send(files, port, {}))
             memory = memory_mb(child.pid)
-    yield Measured("DICOM ingest 39 KB", median(ours), median(default), RUNS * OURS_N,
-                   f"reference: {DEFAULT_N} images; our Orthanc {memory:.0f} MB")  # fmt: skip
+    yield Measured(
+        "DICOM ingest 39 KB",
+        median(ours),
+        median(default),
+        RUNS * OURS_N,
+        f"reference: {DEFAULT_N} images; our Orthanc {memory:.0f} MB",
+    )
 
 
 @contextmanager
@@ -55,13 +60,22 @@ def default_orthanc(home: Path) -> Iterator[int]:
     """Orthanc with every option at its default, on this machine only and on free ports; its DICOM port."""
     home.mkdir(mode=0o700)
     http_port, dicom_port = free_port(), free_port()
-    settings = {"HttpPort": http_port, "DicomPort": dicom_port, "StorageDirectory": str(home / "storage"),
-                "IndexDirectory": str(home / "index")}  # fmt: skip
+    settings = {
+        "HttpPort": http_port,
+        "DicomPort": dicom_port,
+        "StorageDirectory": str(home / "storage"),
+        "IndexDirectory": str(home / "index"),
+    }
     (home / "orthanc.json").write_text(json.dumps(settings))
     guard = {"LD_PRELOAD": str(build_guard(home)), "SORG_PARENT_PID": str(os.getpid())}
     with (home / "orthanc.log").open("w") as log:
-        process = subprocess.Popen([find_binary(), home / "orthanc.json"], cwd=home, stdout=log, stderr=log,
-                                   env={"PATH": os.environ.get("PATH", ""), **guard})  # fmt: skip
+        process = subprocess.Popen(
+            [find_binary(), home / "orthanc.json"],
+            cwd=home,
+            stdout=log,
+            stderr=log,
+            env={"PATH": os.environ.get("PATH", ""), **guard},
+        )
     try:
         deadline_s = time.monotonic() + 30
         while True:
@@ -98,8 +112,13 @@ def _send(folder: Path, port: int, environment: dict[str, str]) -> float:
         raise Unfit("storescu is not on this machine: apt-get install dcmtk")
     clean = {k: v for k, v in os.environ.items() if k != "TCP_NODELAY"}
     begun_s = time.perf_counter()
-    done = subprocess.run([STORESCU, "-aec", "BENCH", "+sd", "127.0.0.1", str(port), folder], capture_output=True,
-                          text=True, env=clean | environment, timeout=300)  # fmt: skip
+    done = subprocess.run(
+        [STORESCU, "-aec", "BENCH", "+sd", "127.0.0.1", str(port), folder],
+        capture_output=True,
+        text=True,
+        env=clean | environment,
+        timeout=300,
+    )
     if done.returncode:
         raise Unfit(f"storescu failed: {done.stderr.strip()[:200]}")
     return time.perf_counter() - begun_s

@@ -67,8 +67,13 @@ def measure() -> Iterator[Measured]:
                             painted_ms = _painted_ms(playwright, visit, device)
                             if run:
                                 times[at].append(painted_ms)
-                    yield Measured(key, median(times[0]), median(times[1]), n,
-                                   f"from {min(times[0]):.0f} to {max(times[0]):.0f} ms; gateway {memory_mb(gateway):.0f} MB")  # fmt: skip
+                    yield Measured(
+                        key,
+                        median(times[0]),
+                        median(times[1]),
+                        n,
+                        f"from {min(times[0]):.0f} to {max(times[0]):.0f} ms; gateway {memory_mb(gateway):.0f} MB",
+                    )
 
 
 def _visits(there: Throwaway, shared: SharedSet) -> tuple[Visit, Visit]:

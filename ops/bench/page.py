@@ -35,8 +35,17 @@ def _line(row: dict[str, Any], kept: dict[str, Any]) -> str:
     ratio = f"{row['ratio']:.2f} ×" if row.get("ratio") else "–"
     ours = f"{figure(row['ours'])} {row['unit']}" if "ours" in row else "–"
     load = kept["machine"].partition("load ")[2].partition(",")[0]
-    cells = (f"`{row['key']}`", ours, figure(row.get("reference")), ratio, row.get("bar", "–"), row["verdict"],
-             str(row.get("n", 0)), row.get("note", ""), f"{kept['measured_at'][:10]}, load {load}")  # fmt: skip
+    cells = (
+        f"`{row['key']}`",
+        ours,
+        figure(row.get("reference")),
+        ratio,
+        row.get("bar", "–"),
+        row["verdict"],
+        str(row.get("n", 0)),
+        row.get("note", ""),
+        f"{kept['measured_at'][:10]}, load {load}",
+    )
     return f"| {' | '.join(cells)} |"
 
 

@@ -98,8 +98,19 @@ def _fill(there: Throwaway, rows: int) -> None:
     dice = random.Random(7)
     staff = [f"00000000-0000-7000-8000-{n:012d}" for n in range(STAFF)]
     roles = ("radiologist", "radiographer", "reception", "transcriptionist", "billing", "manager")
-    bodies = [json.dumps({"at": "", "facts": {}, "from": ["console", "127.0.0.1"], "name": f"Member {n}",
-                          "roles": [roles[n % len(roles)]], "session": ""}) for n in range(STAFF)]  # fmt: skip
+    bodies = [
+        json.dumps(
+            {
+                "at": "",
+                "facts": {},
+                "from": ["console", "127.0.0.1"],
+                "name": f"Member {n}",
+                "roles": [roles[n % len(roles)]],
+                "session": "",
+            }
+        )
+        for n in range(STAFF)
+    ]
     begins_at = (there.house.clock() - timedelta(days=DAYS + 1)).replace(
         hour=0, minute=0, second=0, tzinfo=UTC
     )

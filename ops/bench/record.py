@@ -41,8 +41,13 @@ def measure() -> Iterator[Measured]:
         yield Measured("audit append, alone", alone, reference, n, f"{1e6 / alone:.0f} µs an entry")
         rows, write_s = _lengthen(there, 1_000_000 if is_full_run() else 200_000)
         times = [_verify_s(there, rows) for _ in range(3)]
-        yield Measured("audit chain verify", rows / median(times), None, rows,
-                       f"median of 3; written at {rows / write_s:,.0f} rows/s in one transaction".replace(",", " "))  # fmt: skip
+        yield Measured(
+            "audit chain verify",
+            rows / median(times),
+            None,
+            rows,
+            f"median of 3; written at {rows / write_s:,.0f} rows/s in one transaction".replace(",", " "),
+        )
 
 
 def _rate(once: Callable[[], object], count: int) -> float:
@@ -70,9 +75,18 @@ def _append(there: Throwaway) -> None:
 def _event(at: datetime) -> dict:
     """What Work notes of an act, as long as a real one."""
     return {
-        "at": at.isoformat(), "actor": "system", "name": "Sorg", "roles": ["system"], "from": ["bench", ""], "session": "",
-        "act": "images-receive", "outcome": "done", "subject": ["bench", "1"], "patient": "", "facts": {},
-    }  # fmt: skip
+        "at": at.isoformat(),
+        "actor": "system",
+        "name": "Sorg",
+        "roles": ["system"],
+        "from": ["bench", ""],
+        "session": "",
+        "act": "images-receive",
+        "outcome": "done",
+        "subject": ["bench", "1"],
+        "patient": "",
+        "facts": {},
+    }
 
 
 def _bare(there: Throwaway) -> Callable[[], object]:
@@ -87,8 +101,10 @@ def _bare(there: Throwaway) -> Callable[[], object]:
 
     def once() -> None:
         driver.execute("begin immediate")
-        driver.execute("insert into entry(at, actor, act, outcome, kind, subject, patient, body, mac) values (?,?,?,?,?,?,?,?,?)",
-                       (str(datetime.now(UTC)), "system", "images-receive", "done", "bench", "1", "", body, mac))  # fmt: skip
+        driver.execute(
+            "insert into entry(at, actor, act, outcome, kind, subject, patient, body, mac) values (?,?,?,?,?,?,?,?,?)",
+            (str(datetime.now(UTC)), "system", "images-receive", "done", "bench", "1", "", body, mac),
+        )
         driver.execute("commit")
 
     return once

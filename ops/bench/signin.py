@@ -69,12 +69,18 @@ def measure() -> Iterator[Measured]:
             signatures.append(timed(key.verify_signature, answer)[0])
         looks, bare = _looks(there, token)
     rest = [a - b for a, b in zip(whole, hashing, strict=True)]
-    yield Measured("sign-in", median(whole), median(hashing), N,
-                   f"p95 {p95(whole):.0f} ms; without argon2id {median(rest):.0f} ms")  # fmt: skip
+    yield Measured(
+        "sign-in",
+        median(whole),
+        median(hashing),
+        N,
+        f"p95 {p95(whole):.0f} ms; without argon2id {median(rest):.0f} ms",
+    )
     yield Measured("second half, key", median(by_key), median(by_code), N, f"p95 {p95(by_key):.0f} ms")
     yield Measured("key verified", median(verifying), median(signatures), N, f"p95 {p95(verifying):.2f} ms")
-    yield Measured("session look-up", median(looks) * 1000, median(bare) * 1000, LOOKS,
-                   f"p95 {p95(looks) * 1000:.0f} µs")  # fmt: skip
+    yield Measured(
+        "session look-up", median(looks) * 1000, median(bare) * 1000, LOOKS, f"p95 {p95(looks) * 1000:.0f} µs"
+    )
 
 
 def _looks(there: Throwaway, token: str) -> tuple[list[float], list[float]]:
@@ -110,10 +116,19 @@ def _registered(there: Throwaway) -> Key:
     """A key of the person who signs in, as if they had made it on their own page."""
     key, owner = Key(), there.story.cast.actors[LOGIN]
     with there.house.work(system("bench")) as work, work.act(Permission.PEOPLE_FOUND):
-        work.db.add(SecurityKey(
-            id=work.new_id(), origin=there.house.origin, person_id=owner.person, credential_id=key.id, public_key=key.cose,
-            sign_count=0, name="Bench", transports=[], made_at=work.now(),
-        ))  # fmt: skip
+        work.db.add(
+            SecurityKey(
+                id=work.new_id(),
+                origin=there.house.origin,
+                person_id=owner.person,
+                credential_id=key.id,
+                public_key=key.cose,
+                sign_count=0,
+                name="Bench",
+                transports=[],
+                made_at=work.now(),
+            )
+        )
     return key
 
 
@@ -142,15 +157,24 @@ class Key:
         client = json.dumps({"type": "webauthn.get", "challenge": challenge, "origin": ORIGIN}).encode()
         signature = self.private.sign(_signed(data, client), ec.ECDSA(hashes.SHA256()))
         parts = {"clientDataJSON": client, "authenticatorData": data, "signature": signature}
-        return {"id": _text(self.id), "rawId": _text(self.id), "type": "public-key",
-                "response": {name: _text(raw) for name, raw in parts.items()}}  # fmt: skip
+        return {
+            "id": _text(self.id),
+            "rawId": _text(self.id),
+            "type": "public-key",
+            "response": {name: _text(raw) for name, raw in parts.items()},
+        }
 
     def verify(self, answer: dict[str, Any], challenge: str) -> None:
         """As core.factors has it verified."""
         webauthn.verify_authentication_response(
-            credential=answer, expected_challenge=_raw(challenge), expected_rp_id=HOST, expected_origin=ORIGIN,
-            credential_public_key=self.cose, credential_current_sign_count=0, require_user_verification=True,
-        )  # fmt: skip
+            credential=answer,
+            expected_challenge=_raw(challenge),
+            expected_rp_id=HOST,
+            expected_origin=ORIGIN,
+            credential_public_key=self.cose,
+            credential_current_sign_count=0,
+            require_user_verification=True,
+        )
 
     def verify_signature(self, answer: dict[str, Any]) -> None:
         said = {name: _raw(text) for name, text in answer["response"].items()}

@@ -89,8 +89,17 @@ def run(*, only: str = "", json_file: Path | None = None, say: Callable[[str], A
             for measured in group.measure():
                 if bar := bars.pop(measured.key, None):
                     say(_line(_cells(bar, measured)))
-                    rows.append(asdict(measured) | {"group": group.name, "unit": bar.unit, "against": bar.reference,
-                                "ratio": measured.ratio, "bar": bar.words, "verdict": bar.verdict(measured)})  # fmt: skip
+                    rows.append(
+                        asdict(measured)
+                        | {
+                            "group": group.name,
+                            "unit": bar.unit,
+                            "against": bar.reference,
+                            "ratio": measured.ratio,
+                            "bar": bar.words,
+                            "verdict": bar.verdict(measured),
+                        }
+                    )
         except Exception as error:
             why = error.sentence if isinstance(error, SorgError) else f"{type(error).__name__}: {error}"
             for bar in bars.values():

@@ -69,10 +69,12 @@ def measure() -> Iterator[Measured]:
                         direct.append(_direct(there, shared, script, clients, seconds))
                         ours.append(_through(there, shared, script, clients, seconds))
                     yield Measured(
-                        _key(size, clients), median(x.per_s for x in ours),
-                        median(x.per_s for x in direct), sum(x.requests for x in ours),
+                        _key(size, clients),
+                        median(x.per_s for x in ours),
+                        median(x.per_s for x in direct),
+                        sum(x.requests for x in ours),
                         f"p50/p95 {_times(ours)} ms, Orthanc {_times(direct)} ms; gateway {memory_mb(gateway):.0f} MB",
-                    )  # fmt: skip
+                    )
 
 
 def _times(loads: list[Load]) -> str:

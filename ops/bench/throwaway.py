@@ -71,9 +71,12 @@ class Throwaway:
         log = self.settings.home / f"{name}.bench.log"
         with log.open("w") as file:
             process = subprocess.Popen(
-                [sys.executable, *(command or ("-m", name))], stdout=file, stderr=file, stdin=subprocess.DEVNULL,
+                [sys.executable, *(command or ("-m", name))],
+                stdout=file,
+                stderr=file,
+                stdin=subprocess.DEVNULL,
                 env=clean | {f"SORG_{k.upper()}": str(v) for k, v in given.items()},
-            )  # fmt: skip
+            )
         try:
             _wait_for(health_url, process, log)
             yield psutil.Process(process.pid)
@@ -104,9 +107,13 @@ class Throwaway:
         """CT slices of this order: 128² and 39 KB each, or `size`²."""
         card = self.story.do("radiographer", workflow.open_study, study)
         identity = Identity(
-            patient_id=card.row.file_number, patient_name=person_name(case.patient.family_name, case.patient.given_names),
-            birth_on=case.patient.born_on, sex=case.patient.sex, accession=card.row.accession, study_uid=card.study_uid,
-        )  # fmt: skip
+            patient_id=card.row.file_number,
+            patient_name=person_name(case.patient.family_name, case.patient.given_names),
+            birth_on=case.patient.born_on,
+            sex=case.patient.sex,
+            accession=card.row.accession,
+            study_uid=card.study_uid,
+        )
         return demo_images.make("ct", identity, taken_at=self.house.clock(), slices=slices, size=size)
 
     def send(self, images: Sequence[Dataset]) -> None:
@@ -172,10 +179,20 @@ def open_throwaway(
     with ExitStack() as stack:
         home = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="sorg-bench-")))
         given = dict(
-            home=home, orthanc_url="", database_url="", gateway_url="", switch="simulator", https=False,
-            orthanc_http_port=free_port(), orthanc_dicom_port=free_port(), gateway_port=free_port(),
-            console_port=free_port(), gateway_host="127.0.0.1", console_host="127.0.0.1", quiet_seconds=0,
-        )  # fmt: skip
+            home=home,
+            orthanc_url="",
+            database_url="",
+            gateway_url="",
+            switch="simulator",
+            https=False,
+            orthanc_http_port=free_port(),
+            orthanc_dicom_port=free_port(),
+            gateway_port=free_port(),
+            console_port=free_port(),
+            gateway_host="127.0.0.1",
+            console_host="127.0.0.1",
+            quiet_seconds=0,
+        )
         settings = read(**{**given, **changes})
         opening.found(settings)
         house = opening.open_house(settings, upgrade=True)
@@ -183,10 +200,17 @@ def open_throwaway(
         cast = demo_practice.found(house, home)
         child = None
         if orthanc:
-            child = stack.enter_context(OrthancChild(
-                home / "orthanc", http_port=settings.orthanc_http_port, dicom_port=settings.orthanc_dicom_port,
-                user=settings.orthanc_user, password=opening.orthanc_password(settings), aet=settings.orthanc_aet,
-                extra_plugins=plugins))  # fmt: skip
+            child = stack.enter_context(
+                OrthancChild(
+                    home / "orthanc",
+                    http_port=settings.orthanc_http_port,
+                    dicom_port=settings.orthanc_dicom_port,
+                    user=settings.orthanc_user,
+                    password=opening.orthanc_password(settings),
+                    aet=settings.orthanc_aet,
+                    extra_plugins=plugins,
+                )
+            )
         story = Story(house, cast, settings.orthanc_dicom_port, settings.orthanc_aet)
         story.meet_referrers()
         story.load_tables()

@@ -49,10 +49,14 @@ def _named(server: OpenLdapServer, password: Path) -> dict[str, str]:
     password.write_text(server.password)
     at = server.processes[0].server
     return {
-        "SORG_DIRECTORY": "openldap", "SORG_DIRECTORY_SERVERS": f"{at.tls_name}@{at.host}:{at.port}",
-        "SORG_DIRECTORY_BASE": BASE_DN, "SORG_DIRECTORY_GROUPS": GROUPS_DN, "SORG_DIRECTORY_CA": str(server.ca_file),
-        "SORG_DIRECTORY_USER": server.dn_of(READER), "SORG_DIRECTORY_PASSWORD_FILE": str(password),
-    }  # fmt: skip
+        "SORG_DIRECTORY": "openldap",
+        "SORG_DIRECTORY_SERVERS": f"{at.tls_name}@{at.host}:{at.port}",
+        "SORG_DIRECTORY_BASE": BASE_DN,
+        "SORG_DIRECTORY_GROUPS": GROUPS_DN,
+        "SORG_DIRECTORY_CA": str(server.ca_file),
+        "SORG_DIRECTORY_USER": server.dn_of(READER),
+        "SORG_DIRECTORY_PASSWORD_FILE": str(password),
+    }
 
 
 @pytest.fixture(scope="module")
@@ -253,8 +257,17 @@ def test_a_record_is_closed_opened_in_an_emergency_loudly_and_reviewed_by_somebo
 def test_another_session_of_mine_is_ended_from_a_telephone(browser: Browser, office: Console) -> None:
     forgotten = office.fresh_token("manager")
     context = browser.new_context(**HERE, **PHONE)
-    context.add_cookies([{"name": COOKIE, "value": office.token("manager"), "url": office.url, "httpOnly": True,
-                          "sameSite": "Strict"}])  # fmt: skip
+    context.add_cookies(
+        [
+            {
+                "name": COOKIE,
+                "value": office.token("manager"),
+                "url": office.url,
+                "httpOnly": True,
+                "sameSite": "Strict",
+            }
+        ]
+    )
     page = context.new_page()
     page.set_default_timeout(WAIT_MS)
     go(page, office, "my_account")
@@ -279,8 +292,17 @@ def test_a_report_is_signed_with_a_key_and_what_was_typed_before_is_in_it(
     report_until_proofreading(office.test, study)
     url = office.url.replace("127.0.0.1", "localhost")  # Keys belong to names, never to an address.
     context = browser.new_context(**HERE, **DESK)
-    context.add_cookies([{"name": COOKIE, "value": office.fresh_token("radiologist"), "url": url, "httpOnly": True,
-                          "sameSite": "Strict"}])  # fmt: skip
+    context.add_cookies(
+        [
+            {
+                "name": COOKIE,
+                "value": office.fresh_token("radiologist"),
+                "url": url,
+                "httpOnly": True,
+                "sameSite": "Strict",
+            }
+        ]
+    )
     page = context.new_page()
     page.set_default_timeout(WAIT_MS)
     cdp = context.new_cdp_session(page)
@@ -337,8 +359,10 @@ def test_a_list_of_names_leaves_only_with_a_fresh_code_and_on_record(
 def test_the_pages_are_there_for_whom_they_are_for() -> None:
     from console import nav
 
-    shown = {key: {str(r) for r in Role if key in {p.key for p in nav.pages_for(frozenset({r}))}}
-             for key in ("groups", "patient_access", "break_glass", "glass_review")}  # fmt: skip
+    shown = {
+        key: {str(r) for r in Role if key in {p.key for p in nav.pages_for(frozenset({r}))}}
+        for key in ("groups", "patient_access", "break_glass", "glass_review")
+    }
     assert {
         "groups": {"admin", "manager"},
         "patient_access": {"admin", "manager"},

@@ -254,7 +254,9 @@ def test_a_restored_text_never_replaces_a_newer_one_and_can_be_thrown_away(
         press(page, "Save")
         expect(page.get_by_role("heading", name="You are signed out")).to_be_visible()
         brief.test.do("radiologist", reporting.save, study, text=DRAFT, based_on=None)
-        page.context.add_cookies([{"name": COOKIE, "value": fresh, "url": brief.url, "httpOnly": True, "sameSite": "Strict"}])  # fmt: skip
+        page.context.add_cookies(
+            [{"name": COOKIE, "value": fresh, "url": brief.url, "httpOnly": True, "sameSite": "Strict"}]
+        )
         open_report(page, brief, study)
         expect(page.get_by_text("Restoring yours does not replace it")).to_be_visible()
         press(page, "Restore")
@@ -282,8 +284,17 @@ def test_nobody_else_is_shown_what_was_typed(browser: Browser, brief: Console) -
         expect(page.get_by_text("What you typed and did not save is kept for a day")).to_be_visible()
         # The same tab, somebody else's cookie.
         brief.test.do("transcriptionist", reporting.pass_back, study, text=CORRECTED, based_on=based_on)
-        page.context.add_cookies([{"name": COOKIE, "value": seated(brief, "radiologist"), "url": brief.url, "httpOnly": True,
-                                   "sameSite": "Strict"}])  # fmt: skip
+        page.context.add_cookies(
+            [
+                {
+                    "name": COOKIE,
+                    "value": seated(brief, "radiologist"),
+                    "url": brief.url,
+                    "httpOnly": True,
+                    "sameSite": "Strict",
+                }
+            ]
+        )
         open_report(page, brief, study, on="sign_off")
         expect(page.locator(TEXT)).to_have_value(CORRECTED)
         expect(page.get_by_text("You had typed this")).to_have_count(0)

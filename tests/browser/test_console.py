@@ -29,13 +29,28 @@ def at_desk(
     Streamlit's script asks below a page's address whether its server is there, and is told no: that is no complaint.
     """
     context = browser.new_context(**HERE, **DESK)
-    context.add_cookies([{"name": COOKIE, "value": token or console.token(role), "url": console.url, "httpOnly": True,
-                          "sameSite": "Strict"}])  # fmt: skip
+    context.add_cookies(
+        [
+            {
+                "name": COOKIE,
+                "value": token or console.token(role),
+                "url": console.url,
+                "httpOnly": True,
+                "sameSite": "Strict",
+            }
+        ]
+    )
     page, complaints = context.new_page(), []
     page.set_default_timeout(PATIENCE_MS)
     page.on("pageerror", lambda error: complaints.append(str(error)))
-    page.on("console", lambda said: complaints.append(f"{said.text} {said.location['url']}")
-            if said.type == "error" and "/_stcore/" not in said.location["url"] else None)  # fmt: skip
+    page.on(
+        "console",
+        lambda said: (
+            complaints.append(f"{said.text} {said.location['url']}")
+            if said.type == "error" and "/_stcore/" not in said.location["url"]
+            else None
+        ),
+    )
     yield page, complaints
     context.close()
 

@@ -73,9 +73,12 @@ class Socket:
 
     def __init__(self, desk: Console, role: str) -> None:
         self.wire = connect(
-            f"ws://127.0.0.1:{desk.port}/_stcore/stream", subprotocols=["streamlit"], max_size=None, proxy=None,  # type: ignore[list-item]
+            f"ws://127.0.0.1:{desk.port}/_stcore/stream",
+            subprotocols=["streamlit"],  # type: ignore[list-item]
+            max_size=None,
+            proxy=None,
             additional_headers={"Cookie": f"{COOKIE}={desk.token(role)}"},
-        )  # fmt: skip
+        )
 
     def run(self, page: str, query: str, *states: WidgetState) -> list[Element]:
         """Everything that one run of that page draws."""
@@ -151,8 +154,12 @@ def test_a_message_beyond_all_measure_costs_its_sender_the_connection_and_nobody
         message = BackMsg()
         message.rerun_script.query_string = "x" * LARGEST_MESSAGE
         address = f"ws://127.0.0.1:{desk.port}/_stcore/stream"
-        how = {"additional_headers": {"Cookie": f"{COOKIE}={desk.token('radiologist')}"}, "subprotocols": ["streamlit"],
-               "max_size": None, "proxy": None}  # fmt: skip
+        how = {
+            "additional_headers": {"Cookie": f"{COOKIE}={desk.token('radiologist')}"},
+            "subprotocols": ["streamlit"],
+            "max_size": None,
+            "proxy": None,
+        }
         with connect(address, **how) as bystander, connect(address, **how) as flooder:
             with pytest.raises(websockets.exceptions.ConnectionClosed):
                 flooder.send(message.SerializeToString())

@@ -61,8 +61,17 @@ def test_what_admins_do_is_shut_until_the_key_is_touched_and_again_once_it_is_go
         # The same person at another desk, with password and code alone.
         strict.test.clock.at = datetime.now(UTC)
         page.context.clear_cookies()
-        page.context.add_cookies([{"name": COOKIE, "value": strict.fresh_token("admin"), "url": strict.url,
-                                   "httpOnly": True, "sameSite": "Strict"}])  # fmt: skip
+        page.context.add_cookies(
+            [
+                {
+                    "name": COOKIE,
+                    "value": strict.fresh_token("admin"),
+                    "url": strict.url,
+                    "httpOnly": True,
+                    "sameSite": "Strict",
+                }
+            ]
+        )
         page.goto(f"{strict.url}/people")
         expect(page.get_by_text(WITHOUT)).to_be_visible(timeout=WAIT_MS)
         before = token()

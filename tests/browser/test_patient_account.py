@@ -181,6 +181,15 @@ def give_key(ward: Ward, login: str) -> None:
     with ward.test.house.work(system()) as work, work.tend(Permission.PEOPLE_FOUND):
         person = people.by_login(work, login)
         work.db.add(
-            SecurityKey(id=work.new_id(), origin="01", person_id=person.id, credential_id=login.encode(), public_key=b"x",
-                        sign_count=0, name="Any", transports=[], made_at=work.now())
-        )  # fmt: skip
+            SecurityKey(
+                id=work.new_id(),
+                origin="01",
+                person_id=person.id,
+                credential_id=login.encode(),
+                public_key=b"x",
+                sign_count=0,
+                name="Any",
+                transports=[],
+                made_at=work.now(),
+            )
+        )

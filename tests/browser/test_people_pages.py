@@ -47,8 +47,17 @@ def cell(page: Page, row: int) -> None:
 
 def a_key_of(office: Console, login: str) -> None:
     with office.test.does(login) as work, work.act(Permission.ACCOUNT_SELF):
-        work.db.add(SecurityKey(id=work.new_id(), origin="test", person_id=work.actor.person, credential_id=b"k",
-                                public_key=b"k", name="Blue key", made_at=work.now()))  # fmt: skip
+        work.db.add(
+            SecurityKey(
+                id=work.new_id(),
+                origin="test",
+                person_id=work.actor.person,
+                credential_id=b"k",
+                public_key=b"k",
+                name="Blue key",
+                made_at=work.now(),
+            )
+        )
 
 
 def go(page: Page, office: Console, address: str) -> None:

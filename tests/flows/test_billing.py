@@ -41,9 +41,13 @@ def test_a_signed_report_becomes_a_paid_claim_to_the_cent(billed_house):
     settle(billed_house)
     desk = billed_house.do("billing", billing.open_claim, study)
     assert (Status.PAID, "settled", 54050, 54050, 0, 0) == (
-        status(billed_house, study), desk.state, desk.total_cents, desk.paid_cents, desk.owed_by_scheme_cents,
+        status(billed_house, study),
+        desk.state,
+        desk.total_cents,
+        desk.paid_cents,
+        desk.owed_by_scheme_cents,
         desk.owed_by_patient_cents,
-    )  # fmt: skip
+    )
     balances = billed_house.do("billing", billing.balances)
     assert {
         "scheme": 0,
@@ -61,7 +65,11 @@ def test_a_short_payment_leaves_the_rest_with_the_patient(billed_house):
     settle(billed_house)
     desk = billed_house.do("billing", billing.open_claim, study)
     assert (Status.PAID, 43240, 10810, 0) == (
-        status(billed_house, study), desk.paid_cents, desk.owed_by_patient_cents, desk.owed_by_scheme_cents)  # fmt: skip
+        status(billed_house, study),
+        desk.paid_cents,
+        desk.owed_by_patient_cents,
+        desk.owed_by_scheme_cents,
+    )
     assert 0 == sum(billed_house.do("billing", billing.balances).values())
 
 
@@ -227,7 +235,10 @@ def test_a_message_that_the_switch_turns_down_comes_back_to_the_clerk(billed_hou
     billed_house.house.ports = ports
     desk = at_the_desk(billed_house, study)
     assert ("rejected", "The switch refuses the message: no contract.", {}) == (
-        desk.state, desk.why, accounts(billed_house))  # fmt: skip
+        desk.state,
+        desk.why,
+        accounts(billed_house),
+    )
     billed_house.do("billing", billing.submit, study)
     settle(billed_house)
     assert Status.PAID == status(billed_house, study)
@@ -260,7 +271,12 @@ def test_a_line_refused_beside_a_paid_one_is_charged_to_the_patient_when_a_perso
     study = partly_refused(billed_house)
     desk = at_the_desk(billed_house, study)
     assert ("answered", 54050, 30000, 0, 30000) == (
-        desk.state, desk.paid_cents, desk.owed_by_scheme_cents, desk.owed_by_patient_cents, desk.chargeable_cents)  # fmt: skip
+        desk.state,
+        desk.paid_cents,
+        desk.owed_by_scheme_cents,
+        desk.owed_by_patient_cents,
+        desk.chargeable_cents,
+    )
     assert 30000 == billed_house.do("billing", billing.charge_patient, study)
     desk = at_the_desk(billed_house, study)
     assert ("settled", 0, 30000) == (desk.state, desk.owed_by_scheme_cents, desk.owed_by_patient_cents)
@@ -280,7 +296,12 @@ def test_a_line_refused_beside_a_paid_one_is_mended_by_an_amendment_to_the_cent(
     desk = at_the_desk(billed_house, study)
     total = 54050 + 48230
     assert (Status.PAID, "settled", total, total, 0) == (
-        status(billed_house, study), desk.state, desk.total_cents, desk.paid_cents, desk.owed_by_scheme_cents)  # fmt: skip
+        status(billed_house, study),
+        desk.state,
+        desk.total_cents,
+        desk.paid_cents,
+        desk.owed_by_scheme_cents,
+    )
     assert {"income": -total, "bank": total} == accounts(billed_house)
 
 
@@ -292,7 +313,12 @@ def test_money_taken_back_opens_the_claim_again(billed_house):
     settle(billed_house)
     desk = at_the_desk(billed_house, study)
     assert (Status.CLAIMED, "answered", 0, 54050, 54050) == (
-        status(billed_house, study), desk.state, desk.paid_cents, desk.owed_by_scheme_cents, desk.chargeable_cents)  # fmt: skip
+        status(billed_house, study),
+        desk.state,
+        desk.paid_cents,
+        desk.owed_by_scheme_cents,
+        desk.chargeable_cents,
+    )
     billed_house.do("billing", billing.charge_patient, study)
     assert {"patient": 54050, "income": -54050} == accounts(billed_house)
 
@@ -381,7 +407,9 @@ def test_a_private_patient_and_an_injury_on_duty_are_not_claimed_from_a_scheme(b
     assert {"PRIVATE"} == stopped_by(billed_house, private)
     insured = signed_study(billed_house)
     assert (set(), {"COIDA"}) == (
-        stopped_by(billed_house, insured), stopped_by(billed_house, insured, replace(WRIST, funder="coida")))  # fmt: skip
+        stopped_by(billed_house, insured),
+        stopped_by(billed_house, insured, replace(WRIST, funder="coida")),
+    )
     assert [private] == [r.study.id for r in billed_house.do("billing", billing.queue, payer="private")[0]]
 
 
@@ -435,8 +463,10 @@ def test_sixty_days_after_the_refusal_the_clerk_is_told(billed_house):
 
 # Payments -------------------------------------------------------------------------------------------------------
 
-HEAD = ("remittance,payer,practice_no,paid_on,total,claim_number,line,tracer,status,submitted,calculated,levy,co_payment,paid,"
-        "reason_type,reason_source,reason_code,reason_text\r\n")  # fmt: skip
+HEAD = (
+    "remittance,payer,practice_no,paid_on,total,claim_number,line,tracer,status,submitted,calculated,levy,co_payment,paid,"
+    "reason_type,reason_source,reason_code,reason_text\r\n"
+)
 
 
 def row(number: str, *, claim: str, total: str = "540.50", paid: str = "540.50", tracer: str = "") -> str:
@@ -562,23 +592,35 @@ def test_two_payments_whose_numbers_begin_alike_are_never_taken_for_one(billed_h
     assert 2 == sum("61 characters" in reason for _, reason in refused)
 
 
-@pytest.mark.parametrize("bad", [
-    payment("N" * 61, paid_line("X")), payment("RA-1", paid_line("X"), payer="P" * 121),
-    payment("RA-1", paid_line("C" * 36)), payment("RA-1", replace(paid_line("X"), tracer="T" * 36)),
-    payment("RA-1", paid_line("X", number=10**30)), payment("RA-1", paid_line("X", 10**30)),
-    payment("RA-1\0", paid_line("X")),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "bad",
+    [
+        payment("N" * 61, paid_line("X")),
+        payment("RA-1", paid_line("X"), payer="P" * 121),
+        payment("RA-1", paid_line("C" * 36)),
+        payment("RA-1", replace(paid_line("X"), tracer="T" * 36)),
+        payment("RA-1", paid_line("X", number=10**30)),
+        payment("RA-1", paid_line("X", 10**30)),
+        payment("RA-1\0", paid_line("X")),
+    ],
+)
 def test_a_payment_that_no_table_can_hold_is_kept_for_a_person_and_holds_up_no_other(billed_house, bad):
     assert 1 == pay(billed_house, bad, payment("RA-2", paid_line("X")))
     assert ["RA-2"] == [p.number for p in billed_house.do("billing", billing.remittances)[0]]
     assert 1 == len(billed_house.do("billing", billing.unread_answers))
 
 
-@pytest.mark.parametrize("bad", [
-    row("RA-1", claim="X").replace(",1,", f",{10**30},"), row("RA-1", claim="X").replace(",1,", f",{'9' * 5000},"),
-    row("RA-1", claim="X", total=f"{10**30}.00", paid=f"{10**30}.00"),
-    row("RA-1", claim="C" * 36), row("RA-1", claim="X", tracer="T" * 36), row("RA\x00-1", claim="X"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "bad",
+    [
+        row("RA-1", claim="X").replace(",1,", f",{10**30},"),
+        row("RA-1", claim="X").replace(",1,", f",{'9' * 5000},"),
+        row("RA-1", claim="X", total=f"{10**30}.00", paid=f"{10**30}.00"),
+        row("RA-1", claim="C" * 36),
+        row("RA-1", claim="X", tracer="T" * 36),
+        row("RA\x00-1", claim="X"),
+    ],
+)
 def test_a_row_that_no_table_can_hold_is_refused_with_its_line_and_the_others_are_taken(billed_house, bad):
     content = (HEAD + bad + row("RA-2", claim="X")).encode()
     taken, refused = billed_house.do("billing", billing.import_remittances, content=content)
@@ -601,7 +643,12 @@ def test_what_a_scheme_pays_too_much_is_shown_and_the_study_stays_paid(billed_ho
     paid_by_hand(billed_house, payment("RA-2", paid_line(number)))
     desk = at_the_desk(billed_house, study)
     assert (Status.PAID, "settled", 0, 54050, 0) == (
-        status(billed_house, study), desk.state, desk.owed_by_scheme_cents, desk.surplus_cents, desk.owed_by_patient_cents)  # fmt: skip
+        status(billed_house, study),
+        desk.state,
+        desk.owed_by_scheme_cents,
+        desk.surplus_cents,
+        desk.owed_by_patient_cents,
+    )
     assert {"income": -54050, "bank": 108100, "surplus": -54050} == accounts(billed_house)
     assert [(study, number, 54050)] == [
         (s.study_id, s.claim_number, s.cents) for s in billed_house.do("billing", billing.surpluses)

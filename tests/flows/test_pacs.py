@@ -98,8 +98,10 @@ def test_a_fall_between_the_pacs_and_our_record_is_made_good(signed):
     with pytest.raises(Unfit):
         pacs.attach_report(house, payload)
     assert ([report_uid(version)], 0, "") == (
-        reports_in_orthanc(there, study), documents(there), there.card(study).attached_instance,
-    )  # fmt: skip
+        reports_in_orthanc(there, study),
+        documents(there),
+        there.card(study).attached_instance,
+    )
     house.blobs = blobs
     # Meanwhile reception corrected the telephone number and the name: what is in the PACS stays the record.
     patient = there.do("reception", patients.open_patient, there.card(study).row.patient_id)
@@ -186,9 +188,17 @@ def test_a_report_whose_signature_does_not_hold_is_not_attached(signed, monkeypa
         # Nobody can write this through the tables; a stolen database could hold it.
         study_row = work.get(pacs.Study, study)
         forged = ReportVersion(
-            id=work.new_id(), study_id=study, number=99, kind="signed", text="CONCLUSION\nForged.",
-            author_id=study_row.radiologist_id, at=work.now(), previous_id=version, digest="0" * 64, signature="",
-        )  # fmt: skip
+            id=work.new_id(),
+            study_id=study,
+            number=99,
+            kind="signed",
+            text="CONCLUSION\nForged.",
+            author_id=study_row.radiologist_id,
+            at=work.now(),
+            previous_id=version,
+            digest="0" * 64,
+            signature="",
+        )
         work.db.add(forged)
         work.db.flush()
         study_row.signed_version_id = forged.id

@@ -102,15 +102,23 @@ def test_a_proof_for_one_report_signs_no_other_and_no_newer_version_of_it(house)
         scan(house, one)
     back, second = (report_until_proofreading(house, one) for one in (study, other))
     house.actors["radiologist"] = signed_in(house, "radiologist")
-    house.do("radiologist", factors.prove_by_code, purpose=reporting.purpose_of(study, back),
-             code=house.code("radiologist"))  # fmt: skip
+    house.do(
+        "radiologist",
+        factors.prove_by_code,
+        purpose=reporting.purpose_of(study, back),
+        code=house.code("radiologist"),
+    )
     with pytest.raises(WrongAnswer, match="Confirm that it is you"):
         house.do("radiologist", reporting.sign, other, text=CORRECTED, based_on=second)
     newer = house.do("radiologist", reporting.save, study, text=f"{CORRECTED}\nMore.", based_on=back)
     with pytest.raises(WrongAnswer, match="Confirm that it is you"):
         house.do("radiologist", reporting.sign, study, text=CORRECTED, based_on=newer)
-    house.do("radiologist", factors.prove_by_code, purpose=reporting.purpose_of(study, newer),
-             code=house.code("radiologist"))  # fmt: skip
+    house.do(
+        "radiologist",
+        factors.prove_by_code,
+        purpose=reporting.purpose_of(study, newer),
+        code=house.code("radiologist"),
+    )
     house.do("radiologist", reporting.sign, study, text=CORRECTED, based_on=newer)
     assert house.do("radiologist", reporting.read_signed, study).is_intact
 
@@ -170,8 +178,13 @@ def test_a_report_that_cannot_be_printed_is_not_signed(scanned, line):
 def test_a_lease_keeps_others_out_until_it_runs_out(scanned):
     test, study = scanned
     with test.does("system") as work:
-        welcome = people.add_person(work, login="second", name="Second Transcriptionist", roles=("transcriptionist",),
-                                    password="correct horse battery")  # fmt: skip
+        welcome = people.add_person(
+            work,
+            login="second",
+            name="Second Transcriptionist",
+            roles=("transcriptionist",),
+            password="correct horse battery",
+        )
     test.actors["second"] = type(test.actors["transcriptionist"])(
         str(welcome.person.id), "Second Transcriptionist", frozenset({"transcriptionist"})
     )
@@ -197,8 +210,11 @@ def test_a_changed_text_shows_as_not_intact_and_the_database_refuses_the_change(
     ):
         connection.execute(text("update report_version set text = 'Normal.'"))
     with db.maintenance("attack"), engine.begin() as connection:
-        drop = "drop trigger report_version_no_update" if engine.dialect.name == "sqlite" else (
-            "drop trigger report_version_append_only on report_version")  # fmt: skip
+        drop = (
+            "drop trigger report_version_no_update"
+            if engine.dialect.name == "sqlite"
+            else ("drop trigger report_version_append_only on report_version")
+        )
         connection.execute(text(drop))
         connection.execute(text("update report_version set text = 'Fracture.' where kind = 'signed'"))
     assert not test.do("radiologist", reporting.read_signed, study).is_intact
@@ -215,7 +231,11 @@ def test_later_images_leave_the_signature_intact_but_show_a_changed_image_set(sc
 
 
 def test_nobody_arrives_without_a_recorded_consent(either_house):
-    patient = either_house.do("reception", patients.register, patients.Particulars("Dlamini", "Sipho", either_house.clock.at.date() - timedelta(days=9000), "M"))  # fmt: skip
+    patient = either_house.do(
+        "reception",
+        patients.register,
+        patients.Particulars("Dlamini", "Sipho", either_house.clock.at.date() - timedelta(days=9000), "M"),
+    )
     booking = workflow.Booking(patient, "xr-chest", "X-ray chest", "CR", either_house.clock.at)
     study = either_house.do("reception", workflow.book, booking)
     with pytest.raises(Refused, match="consent"):
@@ -284,8 +304,10 @@ def test_what_is_only_added_to_cannot_be_replaced_either(house, table):
     claimed = (
         "insert into claim_event (id, origin, at, what, facts) values ('1', '01', '2026-01-01', 'x', '{}')"
     )
-    posted = ("insert into posting (id, origin, entry_id, at, account, cents, memo) "
-              "values ('1', '01', '1', '2026-01-01', 'bank', 0, '')")  # fmt: skip
+    posted = (
+        "insert into posting (id, origin, entry_id, at, account, cents, memo) "
+        "values ('1', '01', '1', '2026-01-01', 'bank', 0, '')"
+    )
     with db.maintenance("test"), house.house.engine.execution_options(write=True).connect() as connection:
         for statement in (claimed, posted):
             connection.exec_driver_sql(statement)
@@ -297,8 +319,9 @@ def test_another_radiologist_takes_a_report_over_with_a_reason_and_signs_it_as_t
     test, study = scanned
     back = report_until_proofreading(test, study)
     with test.does("system") as work:
-        welcome = people.add_person(work, login="locum", name="Dr Locum", roles=("radiologist",),
-                                    password="correct horse battery")  # fmt: skip
+        welcome = people.add_person(
+            work, login="locum", name="Dr Locum", roles=("radiologist",), password="correct horse battery"
+        )
     test.actors["locum"] = type(test.actors["radiologist"])(
         str(welcome.person.id), "Dr Locum", frozenset({"radiologist"})
     )

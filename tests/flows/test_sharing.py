@@ -64,16 +64,37 @@ def receive(test: TestHouse, study: UUID, instance_ids: list[str]) -> None:
     """What core.pacs leaves when images arrive: an arrival, its instances, and the study moved on."""
     with test.does("system") as work, work.act(Permission.IMAGES_RECEIVE, Subject.study(study)):
         row, now = work.get(Study, study), work.now()
-        arrival = Arrival(id=work.new_id(), orthanc_id=f"study-{study}", state="matched", study_id=study, reasons=[],
-                          first_seen_at=now, last_change_at=now)  # fmt: skip
+        arrival = Arrival(
+            id=work.new_id(),
+            orthanc_id=f"study-{study}",
+            state="matched",
+            study_id=study,
+            reasons=[],
+            first_seen_at=now,
+            last_change_at=now,
+        )
         work.db.add(arrival)
         work.db.flush()
         work.db.add_all(
-            Instance(id=work.new_id(), origin="01", arrival_id=arrival.id, study_id=study, orthanc_id=one,
-                     sop_uid=f"1.2.{n}", sop_class="1.2", series_uid="1.2.3", series_number=1, number=n, modality="CT",
-                     series_description="Axial", rows=512, columns=512, is_image=not one.startswith("pdf"))
+            Instance(
+                id=work.new_id(),
+                origin="01",
+                arrival_id=arrival.id,
+                study_id=study,
+                orthanc_id=one,
+                sop_uid=f"1.2.{n}",
+                sop_class="1.2",
+                series_uid="1.2.3",
+                series_number=1,
+                number=n,
+                modality="CT",
+                series_description="Axial",
+                rows=512,
+                columns=512,
+                is_image=not one.startswith("pdf"),
+            )
             for n, one in enumerate(instance_ids)
-        )  # fmt: skip
+        )
         row.image_count, row.image_digest = len(instance_ids), "d" * 64
         workflow.move(work, row, "receive")
 
@@ -187,7 +208,10 @@ def test_an_unknown_link_looks_like_an_expired_one(shared):
     known = shared.test.do("nobody", sharing.look_at, token_of(link))
     unknown = shared.test.do("nobody", sharing.look_at, "A" * 43)
     assert (LinkState.EXPIRED, known.state, known.tries_left) == (
-        unknown.state, LinkState.EXPIRED, unknown.tries_left)  # fmt: skip
+        unknown.state,
+        LinkState.EXPIRED,
+        unknown.tries_left,
+    )
     said = []
     for token in (token_of(link), "A" * 43, "", "x" * 5000):
         with pytest.raises(Refused) as refused:
@@ -202,7 +226,10 @@ def test_a_link_opens_once_and_stays_open_in_that_browser(shared):
     with pytest.raises(Refused, match="used already on another device"):
         shared.opened(link)
     assert (LinkState.HERE, LinkState.USED, LinkState.USED) == (
-        shared.state(link, first.session), shared.state(link), shared.state(link, "guessed"))  # fmt: skip
+        shared.state(link, first.session),
+        shared.state(link),
+        shared.state(link, "guessed"),
+    )
     shared.test.clock.pass_(days=6)
     assert shared.actor(first.session)
 
@@ -354,8 +381,19 @@ def test_an_image_that_comes_after_the_minting_is_not_in_the_link(shared):
     session = shared.opened(shared.mint()).session
     with shared.test.does("system") as work, work.act(Permission.IMAGES_RECEIVE):
         arrival = work.db.scalars(select(Arrival)).one()
-        work.db.add(Instance(id=work.new_id(), origin="01", arrival_id=arrival.id, study_id=shared.study,
-                             orthanc_id="late", sop_uid="1.9", sop_class="1.2", series_uid="1.2.3", is_image=True))  # fmt: skip
+        work.db.add(
+            Instance(
+                id=work.new_id(),
+                origin="01",
+                arrival_id=arrival.id,
+                study_id=shared.study,
+                orthanc_id="late",
+                sop_uid="1.9",
+                sop_class="1.2",
+                series_uid="1.2.3",
+                is_image=True,
+            )
+        )
     assert "" == shared.behind(session, "late")
 
 
@@ -429,7 +467,10 @@ def test_staff_see_how_often_a_link_was_looked_at_and_from_what(either_shared):
         card.images,
     )
     assert ("Nkosi-Müller, Thandô", "For Dr van der Merwe", "Reception Person") == (
-        card.patient, card.note, card.minted_by)  # fmt: skip
+        card.patient,
+        card.note,
+        card.minted_by,
+    )
     looked = [
         e for e in shared.test.do("admin", privacy.who_looked, shared.patient) if e.act == "shared-view"
     ]
@@ -460,14 +501,19 @@ def test_a_link_with_an_hour_left_works_on_a_machine_on_johannesburg_time(shared
 @pytest.mark.parametrize(
     ("agent", "said"),
     [
-        ("Mozilla/5.0 (iPhone; CPU iPhone OS 17_0 like Mac OS X) Version/17.0 Mobile Safari/604.1", "Safari on iPhone"),
-        ("Mozilla/5.0 (Linux; Android 14; SM-A155F) SamsungBrowser/25 Chrome/121 Mobile Safari/537.36",
-         "Samsung Internet on Android"),
+        (
+            "Mozilla/5.0 (iPhone; CPU iPhone OS 17_0 like Mac OS X) Version/17.0 Mobile Safari/604.1",
+            "Safari on iPhone",
+        ),
+        (
+            "Mozilla/5.0 (Linux; Android 14; SM-A155F) SamsungBrowser/25 Chrome/121 Mobile Safari/537.36",
+            "Samsung Internet on Android",
+        ),
         ("Mozilla/5.0 (Windows NT 10.0; Win64; x64) Chrome/130 Safari/537.36 Edg/130", "Edge on Windows"),
         ("", "Browser"),
         ("<script>" * 500, "Browser"),
     ],
-)  # fmt: skip
+)
 def test_the_device_is_named_so_that_a_person_recognises_it(agent, said):
     assert said == sharing.browser_of(agent)
 

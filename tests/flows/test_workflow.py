@@ -42,8 +42,16 @@ def test_signing_cannot_be_had_without_the_code(scanned):
 
 def test_a_booking_with_every_mistake_is_told_them_all_at_once(house):
     patient, _ = book_thando(house)
-    booking = workflow.Booking(patient, "", "x" * 65, "TOOLONG", house.clock.at, urgency="soon", place_of_service="x",
-                               clinical_history="x" * 10_001)  # fmt: skip
+    booking = workflow.Booking(
+        patient,
+        "",
+        "x" * 65,
+        "TOOLONG",
+        house.clock.at,
+        urgency="soon",
+        place_of_service="x",
+        clinical_history="x" * 10_001,
+    )
     with pytest.raises(Refused) as refused:
         house.do("reception", workflow.book, booking)
     assert ["no-examination", "no-urgency", "no-place", "history-long"] == [

@@ -362,8 +362,10 @@ def test_released_images_are_the_orders_and_disagreement_and_reason_stay_on_reco
     there.do("radiographer", pacs.release, held.id, study, reason)
     (released,) = there.held("released")
     assert (reason, {"name_differs"}, "Radiographer Person") == (
-        released.resolution, stops(released), released.resolved_by,
-    )  # fmt: skip
+        released.resolution,
+        stops(released),
+        released.resolved_by,
+    )
     assert (Status.SCANNED, 3) == (there.card(study).row.status, there.card(study).row.image_count)
     entry = next(e for e in there.do("admin", privacy.entries) if e.act == "quarantine-resolve")
     assert (reason, ["name_differs"]) == (entry.facts["reason"], entry.facts["reasons"])
@@ -532,6 +534,10 @@ def test_orthanc_down_says_so_loses_no_place_and_goes_on(radiology):
 def test_identity_of_an_order_is_what_the_tests_scanner_writes(radiology):
     study = radiology.booked()
     assert Identity(
-        radiology.card(study).row.file_number, "Nkosi-Müller^Thandô", date(1980, 1, 1), "F",
-        radiology.card(study).row.accession, radiology.card(study).study_uid,
-    ) == radiology.identity(study)  # fmt: skip
+        radiology.card(study).row.file_number,
+        "Nkosi-Müller^Thandô",
+        date(1980, 1, 1),
+        "F",
+        radiology.card(study).row.accession,
+        radiology.card(study).study_uid,
+    ) == radiology.identity(study)

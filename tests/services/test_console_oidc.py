@@ -45,9 +45,15 @@ class Desk:
     def meet_anew(self, directory_claim: str = "") -> None:
         """Forget what the provider has told of itself, as a console that is started does."""
         port = OidcProvider(
-            self.provider.issuer, client_id=CLIENT, client_secret=SECRET, now=lambda: datetime.now(UTC),
-            dice=secrets.token_bytes, second_factor=("mfa",), directory_claim=directory_claim, timeout_s=(2.0, 2.0),
-        )  # fmt: skip
+            self.provider.issuer,
+            client_id=CLIENT,
+            client_secret=SECRET,
+            now=lambda: datetime.now(UTC),
+            dice=secrets.token_bytes,
+            second_factor=("mfa",),
+            directory_claim=directory_claim,
+            timeout_s=(2.0, 2.0),
+        )
         self.test.house.ports = replace(self.test.house.ports, identity=port)
 
     def browser(self) -> httpx.Client:
@@ -69,9 +75,10 @@ class Desk:
 @pytest.fixture(scope="module")
 def served(tmp_path_factory: pytest.TempPathFactory, running_provider: Provider) -> Iterator[Desk]:
     test = open_test_house(
-        tmp_path_factory.mktemp("sso") / "home", clock=Clock(datetime.now(UTC)),
+        tmp_path_factory.mktemp("sso") / "home",
+        clock=Clock(datetime.now(UTC)),
         ports=Ports(accounts=LocalAccounts(QUICK)),
-    )  # fmt: skip
+    )
     with test.house.work(test.actors["system"]) as work, work.tend(Permission.PEOPLE_FOUND):
         lines = [{"group_id": "radiologists", "group_name": "Radiologists", "role": "radiologist"}]
         groups.set_mapping(work, lines)

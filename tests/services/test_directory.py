@@ -37,7 +37,7 @@ from ops.bench.directory_server import (
     OpenLdapServer,
     SambaDomain,
     Trial,
-)  # fmt: skip
+)
 from ops.opening import directory_servers, open_directory
 from ops.settings import read
 
@@ -661,9 +661,17 @@ def test_a_practice_names_its_directory_in_settings(samba, monkeypatch, tmp_path
     assert open_directory(read(home=tmp_path)) is None
     (tmp_path / "password").write_text(samba.password + "\n")
     servers = ", ".join(f"{one.name}@{one.address}:{one.port}" for one in samba.processes)
-    given = {"": "ad", "_SERVERS": servers, "_BASE": "DC=clinic,DC=test", "_CA": samba.ca_file, "_USER": f"CLINIC\\{READER}",
-             "_PASSWORD_FILE": tmp_path / "password", "_WRITER": f"{WRITER}@clinic.test",
-             "_WRITER_PASSWORD_FILE": tmp_path / "password", "_NEW_PEOPLE": PEOPLE_DN}  # fmt: skip
+    given = {
+        "": "ad",
+        "_SERVERS": servers,
+        "_BASE": "DC=clinic,DC=test",
+        "_CA": samba.ca_file,
+        "_USER": f"CLINIC\\{READER}",
+        "_PASSWORD_FILE": tmp_path / "password",
+        "_WRITER": f"{WRITER}@clinic.test",
+        "_WRITER_PASSWORD_FILE": tmp_path / "password",
+        "_NEW_PEOPLE": PEOPLE_DN,
+    }
     for name, value in given.items():
         monkeypatch.setenv(f"SORG_DIRECTORY{name}", str(value))
     settings = read(home=tmp_path)

@@ -68,8 +68,15 @@ def carried(practice: Practice, request: UUID) -> tuple[str, str]:
 
 def new_account(practice: Practice, login: str, *groups: str, **more: object) -> dict[str, object]:
     ids = practice.group_ids()
-    return {"login": login, "name": "Lindiwe Mahlangu-Müller", "email": f"{login}@clinic.test", "roles": ["reception"],
-            "groups": [ids[name] for name in groups], "in_directory": True, **more}  # fmt: skip
+    return {
+        "login": login,
+        "name": "Lindiwe Mahlangu-Müller",
+        "email": f"{login}@clinic.test",
+        "roles": ["reception"],
+        "groups": [ids[name] for name in groups],
+        "in_directory": True,
+        **more,
+    }
 
 
 @contextmanager
@@ -164,8 +171,14 @@ def test_a_group_that_is_gone_or_a_login_that_is_taken_meanwhile_makes_no_accoun
     gone = {**new_account(practice, login), "groups": ["S-1-5-21-1-2-3-99999"]}
     assert "failed" == carried(practice, practice.approved("add-person", gone))[0]
     request = practice.approved("add-person", new_account(practice, taken))
-    practice.test.do("system", people.add_person, login=taken, name="Local Person", roles=("billing",),
-                     password="correct horse battery")  # fmt: skip
+    practice.test.do(
+        "system",
+        people.add_person,
+        login=taken,
+        name="Local Person",
+        roles=("billing",),
+        password="correct horse battery",
+    )
     assert ("failed", f"There is somebody with the login {taken} already.") == carried(practice, request)
     assert [None, None] == [practice.directory.find(name) for name in (login, taken)]
 
@@ -235,8 +248,12 @@ def test_out_of_one_group_and_into_another_the_roles_follow(practice):
 def test_a_change_without_a_content_is_not_even_asked_for(practice):
     login, ids = practice.somebody("PACS-Reception", person=True), practice.group_ids()
     about, billing = {"person_id": str(practice.row(login).id)}, ids["PACS-Billing"]
-    for kind, more in (("directory-account", {}), ("directory-account", {"enabled": "yes"}), ("directory-groups", {}),
-                       ("directory-groups", {"add": [billing], "remove": [billing]})):  # fmt: skip
+    for kind, more in (
+        ("directory-account", {}),
+        ("directory-account", {"enabled": "yes"}),
+        ("directory-groups", {}),
+        ("directory-groups", {"add": [billing], "remove": [billing]}),
+    ):
         with pytest.raises(Refused):
             practice.test.do("admin", changes.ask, kind=kind, payload={**about, **more}, why="For a test")
 
@@ -275,8 +292,11 @@ def test_without_an_account_that_writes_nothing_is_asked_for(practice):
     reading = LdapDirectory(practice.trial.config(writer=None))
     practice.test.house.ports = replace(ports, directory=reading)
     try:
-        for kind, payload in (("add-person", new_account(practice, "x.y", "PACS-Billing")), ("reset-password", about),
-                              ("directory-account", {**about, "enabled": False})):  # fmt: skip
+        for kind, payload in (
+            ("add-person", new_account(practice, "x.y", "PACS-Billing")),
+            ("reset-password", about),
+            ("directory-account", {**about, "enabled": False}),
+        ):
             with pytest.raises(Refused):
                 practice.test.do("admin", changes.ask, kind=kind, payload=payload, why="For a test")
     finally:
@@ -341,9 +361,17 @@ def test_a_patient_or_doctor_of_the_directory_is_bound_to_whom_they_are_and_sign
     bound = (
         {"patient_id": str(practice.test.do("reception", patients.register, THANDO))}
         if role == "patient"
-        else {"referrer_id": str(practice.test.do("reception", patients.add_referrer, name="Dr Palesa Molefe",
-                                                  practice_number="0140000123457"))}
-    )  # fmt: skip
+        else {
+            "referrer_id": str(
+                practice.test.do(
+                    "reception",
+                    patients.add_referrer,
+                    name="Dr Palesa Molefe",
+                    practice_number="0140000123457",
+                )
+            )
+        }
+    )
     account = {
         "login": login,
         "name": entry.name,

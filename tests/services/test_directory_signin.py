@@ -69,8 +69,12 @@ def test_at_the_first_sign_in_the_directory_says_who_somebody_is_and_their_group
     practice.password("dr.naidoo")
     row, entry = practice.row("dr.naidoo"), practice.directory.find("dr.naidoo")
     assert ("directory", entry.id, PEOPLE["dr.naidoo"], ["radiologist"], "dr.naidoo@clinic.test") == (
-        row.directory, row.directory_id, row.name, row.roles, row.email,
-    )  # fmt: skip
+        row.directory,
+        row.directory_id,
+        row.name,
+        row.roles,
+        row.email,
+    )
     assert "" == row.password_hash
     assert {
         "stage": "password",
@@ -183,8 +187,9 @@ def test_a_person_with_a_new_login_stays_the_same_and_frees_the_old_one(practice
     said = {"person_id": str(before.id), "login": f"y.{old[2:]}"}
     with pytest.raises(Refused) as refused:
         practice.test.do("admin", changes.ask, kind="new-login", payload=said, why="She married")
-    assert [f"{old} signs in as the practice's directory has it: change it there, and it holds here from the next sign-in."] == [
-        p.sentence for p in refused.value.problems]  # fmt: skip
+    assert [
+        f"{old} signs in as the practice's directory has it: change it there, and it holds here from the next sign-in."
+    ] == [p.sentence for p in refused.value.problems]
     practice.secrets[new] = practice.secrets[old]
     practice.sign_in(new)
     assert before.id == practice.row(new).id
@@ -197,8 +202,14 @@ def test_a_person_with_a_new_login_stays_the_same_and_frees_the_old_one(practice
 
 def test_a_local_account_is_not_taken_over_by_somebody_of_the_directory_with_its_login(practice):
     login = practice.somebody("PACS-Reception")
-    card = practice.test.do("system", people.add_person, login=login, name="Local Person", roles=("billing",),
-                            password="correct horse battery").person  # fmt: skip
+    card = practice.test.do(
+        "system",
+        people.add_person,
+        login=login,
+        name="Local Person",
+        roles=("billing",),
+        password="correct horse battery",
+    ).person
     assert "wrong" == practice.refused(login)
     assert "login taken by another account" == practice.refused(f"{login}@clinic.test")
     assert ("local", card.id, ["billing"]) == tuple(
@@ -213,8 +224,16 @@ def test_an_account_of_a_patient_opens_nothing_until_it_is_bound_to_one(practice
     login = practice.somebody("PACS-Patients")
     patient = practice.test.do("reception", patients.register, THANDO)
     entry = practice.directory.find(login)
-    practice.approved("add-person", {"login": login, "name": "Thandô", "roles": ["patient"], "patient_id": str(patient),
-                                     "directory_id": entry.id})  # fmt: skip
+    practice.approved(
+        "add-person",
+        {
+            "login": login,
+            "name": "Thandô",
+            "roles": ["patient"],
+            "patient_id": str(patient),
+            "directory_id": entry.id,
+        },
+    )
     assert "wrong door" == practice.refused(login)
     practice.password(login, channel="gateway")
     assert patient == practice.row(login).patient_id
@@ -622,8 +641,14 @@ def test_what_somebody_would_get_is_what_they_get(practice):
     practice.set_up(shut)
     practice.test.do("admin", people.suspend, practice.row(shut).id, why="left the practice")
     taken = practice.somebody("PACS-Billing")
-    practice.test.do("system", people.add_person, login=taken, name="Local Person", roles=("billing",),
-                     password="correct horse battery")  # fmt: skip
+    practice.test.do(
+        "system",
+        people.add_person,
+        login=taken,
+        name="Local Person",
+        roles=("billing",),
+        password="correct horse battery",
+    )
     practice.trial.disable(out)
     said = {}
     for login in (
@@ -644,13 +669,24 @@ def test_what_somebody_would_get_is_what_they_get(practice):
     slip = "Comes in once they have set up a second factor with a sign-in slip."
     comes = (("reception",), True, "Comes in, with a second factor.")
     assert {
-        new: (("reception",), False, slip), known: comes, f"CLINIC\\{known}": comes,
+        new: (("reception",), False, slip),
+        known: comes,
+        f"CLINIC\\{known}": comes,
         out: (("reception",), False, "Stays out: the directory says 'disabled'."),
         shut: (("reception",), False, "Stays out: shut out here by an admin."),
         taken: (("billing",), False, f"Stays out: somebody else has the login {taken} here."),
-        "p0000": (("patient",), False, "Stays out: bind the account to a patient first, with a request for a new account."),
-        "nobody.there": nobody_else, "": nobody_else,
-    } == {login: value for login, value in said.items() if value[2] != "Stays out: none of their groups gives a role."}  # fmt: skip
+        "p0000": (
+            ("patient",),
+            False,
+            "Stays out: bind the account to a patient first, with a request for a new account.",
+        ),
+        "nobody.there": nobody_else,
+        "": nobody_else,
+    } == {
+        login: value
+        for login, value in said.items()
+        if value[2] != "Stays out: none of their groups gives a role."
+    }
     assert 1 == sum(
         value == ((), False, "Stays out: none of their groups gives a role.") for value in said.values()
     )
@@ -722,9 +758,12 @@ def test_openldap_keeps_out_every_state_with_one_sentence(openldap_practice):
     practice = openldap_practice
     found = {s: practice.refused(login) for login, s in STATES.items() if s != "outside-hours"}
     assert {
-        "disabled": "refused: 49, disabled", "expired": "refused: 49, expired", "locked": "refused: 49, locked",
-        "must-change": "refused: bound, but must-change", "password-expired": "refused: 49, policy error 0",
-    } == found  # fmt: skip
+        "disabled": "refused: 49, disabled",
+        "expired": "refused: 49, expired",
+        "locked": "refused: 49, locked",
+        "must-change": "refused: bound, but must-change",
+        "password-expired": "refused: 49, policy error 0",
+    } == found
 
 
 def test_openldap_forgets_nothing_and_no_round_of_guesses_locks_anybody_there(openldap_practice):
@@ -780,8 +819,11 @@ def test_what_changes_in_openldap_ends_every_session_within_five_minutes(openlda
             # OpenLDAP dates a password to the second.
             later = practice.row(login).password_set_at + timedelta(seconds=2)
             practice.trial.set_password(login, OTHER)
-            practice.trial.modify(practice.trial.dn_of(login), "replace: pwdChangedTime",
-                                  f"pwdChangedTime: {later:%Y%m%d%H%M%S}Z")  # fmt: skip
+            practice.trial.modify(
+                practice.trial.dn_of(login),
+                "replace: pwdChangedTime",
+                f"pwdChangedTime: {later:%Y%m%d%H%M%S}Z",
+            )
         case "moved out":
             practice.trial.remove_from_group("PACS-Reception", login)
         case state:
@@ -825,8 +867,15 @@ def test_more_groups_than_a_server_tells_at_once_are_all_offered(openldap_practi
     member = practice.trial.dn_of("dr.naidoo")
     ou = [f"dn: {many}", "changetype: add", "objectClass: organizationalUnit"]
     names = [f"Ward {number:04}" for number in range(1_000)]
-    practice.trial._write([ou, *([f"dn: cn={name},{many}", "changetype: add", "objectClass: groupOfNames",
-                                  f"member: {member}"] for name in names)])  # fmt: skip
+    practice.trial._write(
+        [
+            ou,
+            *(
+                [f"dn: cn={name},{many}", "changetype: add", "objectClass: groupOfNames", f"member: {member}"]
+                for name in names
+            ),
+        ]
+    )
     directory, ports = LdapDirectory(practice.trial.config(groups_dn=many)), practice.test.house.ports
     practice.test.house.ports = replace(ports, directory=directory)
     try:

@@ -113,9 +113,11 @@ class WorkerProcess:
     def start(self) -> subprocess.Popen:
         with (self.home / "worker.log").open("ab") as log:
             return subprocess.Popen(
-                [sys.executable, "-m", "ops.worker"], stdout=log, stderr=log,
+                [sys.executable, "-m", "ops.worker"],
+                stdout=log,
+                stderr=log,
                 env={**os.environ, "SORG_HOME": str(self.home), **self.settings},
-            )  # fmt: skip
+            )
 
 
 def sending(child: OrthancChild, batches: list[list], *, pause_s: float) -> threading.Thread:
@@ -150,9 +152,12 @@ def test_a_worker_killed_ten_times_and_an_orthanc_killed_twice_lose_nothing_and_
         batches = [there.images(s, slices=2, salt=part) for part in ("a", "b") for s in orders]
         scanner = sending(child, batches, pause_s=0.8)
         process = WorkerProcess(
-            home, SORG_ORTHANC_URL=child.url, SORG_ORTHANC_PASSWORD_FILE=str(home / "password"),
-            SORG_QUIET_SECONDS="1", SORG_POLL_SECONDS="0.05",
-        )  # fmt: skip
+            home,
+            SORG_ORTHANC_URL=child.url,
+            SORG_ORTHANC_PASSWORD_FILE=str(home / "password"),
+            SORG_QUIET_SECONDS="1",
+            SORG_POLL_SECONDS="0.05",
+        )
         versions: dict[UUID, UUID] = {}
 
         def report_what_is_in() -> None:
@@ -385,9 +390,11 @@ def test_with_a_wrong_key_nothing_opens_and_nothing_is_written(tmp_path, wrong):
     with pytest.raises(Unfit):
         opening.open_house(settings_of(mine))
     told = subprocess.run(
-        [sys.executable, "-m", "ops.worker"], capture_output=True, text=True,
+        [sys.executable, "-m", "ops.worker"],
+        capture_output=True,
+        text=True,
         env={**os.environ, "SORG_HOME": str(mine), "SORG_ORTHANC_URL": "http://127.0.0.1:9"},
-    )  # fmt: skip
+    )
     assert (1, True) == (told.returncode, told.stderr.strip().splitlines()[-1].endswith("."))
     assert "Traceback" not in told.stderr
     assert before == state_of(mine)

@@ -33,13 +33,19 @@ SLIP = "Ask your practice&#x27;s admin for a sign-in slip."
 @pytest.fixture(scope="module")
 def served(tmp_path_factory: pytest.TempPathFactory, running_provider: Provider) -> Iterator[Desk]:
     test = open_test_house(
-        tmp_path_factory.mktemp("first-key") / "home", clock=Clock(datetime.now(UTC)),
+        tmp_path_factory.mktemp("first-key") / "home",
+        clock=Clock(datetime.now(UTC)),
         ports=Ports(accounts=LocalAccounts(QUICK)),
-    )  # fmt: skip
+    )
     port = OidcProvider(
-        running_provider.issuer, client_id=CLIENT, client_secret=SECRET, now=test.house.clock, dice=secrets.token_bytes,
-        second_factor=("mfa",), timeout_s=(2.0, 2.0),
-    )  # fmt: skip
+        running_provider.issuer,
+        client_id=CLIENT,
+        client_secret=SECRET,
+        now=test.house.clock,
+        dice=secrets.token_bytes,
+        second_factor=("mfa",),
+        timeout_s=(2.0, 2.0),
+    )
     test.house.ports = replace(test.house.ports, identity=port)
     with test.house.work(test.actors["system"]) as work, work.tend(Permission.PEOPLE_FOUND):
         lines = [(role, role) for role in ("radiologist", "admin")]
@@ -56,8 +62,11 @@ def desk(served: Desk, provider: Provider, monkeypatch: pytest.MonkeyPatch) -> D
     provider.redirect_uris.add(served.back)
     login = f"dr.{secrets.token_hex(4)}"
     provider.person |= {
-        "sub": str(uuid4()), "preferred_username": login, "amr": ["pwd", "mfa"], "groups": ["radiologist"],
-    }  # fmt: skip
+        "sub": str(uuid4()),
+        "preferred_username": login,
+        "amr": ["pwd", "mfa"],
+        "groups": ["radiologist"],
+    }
     in_step(served)
     return served
 
@@ -147,10 +156,21 @@ def test_who_has_something_to_confirm_with_is_asked_for_that(desk, what):
             factors.new_totp(work, work.get(Person, person.id))
         if what == "copied key":
             now = work.now()
-            work.db.add(SecurityKey(
-                id=work.new_id(), origin=work.house.origin, person_id=person.id, credential_id=secrets.token_bytes(16),
-                public_key=b"x", sign_count=1, name="Blue", transports=[], made_at=now, ended_at=now, ended_why="copied",
-            ))  # fmt: skip
+            work.db.add(
+                SecurityKey(
+                    id=work.new_id(),
+                    origin=work.house.origin,
+                    person_id=person.id,
+                    credential_id=secrets.token_bytes(16),
+                    public_key=b"x",
+                    sign_count=1,
+                    name="Blue",
+                    transports=[],
+                    made_at=now,
+                    ended_at=now,
+                    ended_why="copied",
+                )
+            )
     if what == "other session":  # of the same person, opened when the provider had known them for longer
         browser = signed_on(desk, ago=timedelta(minutes=6))
     assert leads_to(browser, NEW_KEY).startswith(TO_CONFIRM)

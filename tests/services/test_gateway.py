@@ -215,12 +215,26 @@ def test_another_studys_image_is_not_part_of_the_link(door):
 @pytest.mark.parametrize(
     "path",
     [
-        "/share/instances/../manifest", "/share/instances/%2e%2e%2fsystem/file", "/share/instances/..%2f..%2fsystem/file",
-        "/share/instances/x/file", "/share/instances//file", "/view/../gateway/app.py", "/view/..%2f..%2fpyproject.toml",
-        "/view/%2e%2e/%2e%2e/README.md", "/view/staff.html", "/view/staff.html.gz", "/view/index.html.gz",
-        "/view//etc/passwd", "/studies", "/dicom-web/studies", "/s/", "/s/a/b", "/share/manifest/", "/s/%00",
+        "/share/instances/../manifest",
+        "/share/instances/%2e%2e%2fsystem/file",
+        "/share/instances/..%2f..%2fsystem/file",
+        "/share/instances/x/file",
+        "/share/instances//file",
+        "/view/../gateway/app.py",
+        "/view/..%2f..%2fpyproject.toml",
+        "/view/%2e%2e/%2e%2e/README.md",
+        "/view/staff.html",
+        "/view/staff.html.gz",
+        "/view/index.html.gz",
+        "/view//etc/passwd",
+        "/studies",
+        "/dicom-web/studies",
+        "/s/",
+        "/s/a/b",
+        "/share/manifest/",
+        "/s/%00",
     ],
-)  # fmt: skip
+)
 def test_tricks_with_paths_find_nothing(door, path):
     browser = door.opened(door.mint())
     raw = ask_raw(door, f"GET {path} HTTP/1.1", f"Cookie: sorg_visit={browser.cookies['sorg_visit']}")
@@ -242,9 +256,17 @@ def ask_raw(door: Door, first: str, *headers: str, body: bytes = b"") -> bytes:
 
 @pytest.mark.parametrize(
     ("method", "path"),
-    [("PUT", "/s/x"), ("DELETE", "/s/x"), ("POST", "/share/manifest"), ("PUT", "/share/report.pdf"),
-     ("GET", "/share/close"), ("POST", "/view/"), ("OPTIONS", "/share/close"), ("TRACE", "/s/x")],
-)  # fmt: skip
+    [
+        ("PUT", "/s/x"),
+        ("DELETE", "/s/x"),
+        ("POST", "/share/manifest"),
+        ("PUT", "/share/report.pdf"),
+        ("GET", "/share/close"),
+        ("POST", "/view/"),
+        ("OPTIONS", "/share/close"),
+        ("TRACE", "/s/x"),
+    ],
+)
 def test_methods_that_are_not_ours_are_not_allowed(door, method, path):
     answer = httpx.request(method, door.url + path, trust_env=False)
     assert (405, True) == (answer.status_code, "sentence" in answer.json())
@@ -359,14 +381,27 @@ def test_every_answer_carries_the_safe_headers(door):
     link = door.mint()
     browser = door.opened(link)
     asset = next(line.split('"')[0] for line in browser.get("/view/").text.split('src="')[1:])
-    for path in ("/s/unknown", link.url, "/share/manifest", "/share/report.pdf", "/view/", asset, "/nowhere", "/health",
-                 f"/share/instances/{ids(browser)[0]}/file"):  # fmt: skip
+    for path in (
+        "/s/unknown",
+        link.url,
+        "/share/manifest",
+        "/share/report.pdf",
+        "/view/",
+        asset,
+        "/nowhere",
+        "/health",
+        f"/share/instances/{ids(browser)[0]}/file",
+    ):
         headers = browser.get(path).headers
         assert "default-src 'none'" in headers["content-security-policy"], path
         assert "unsafe-eval" not in headers["content-security-policy"].replace("wasm-unsafe-eval", "")
         assert ("no-referrer", "nosniff", "same-origin", "same-origin", True) == (
-            headers["referrer-policy"], headers["x-content-type-options"], headers["cross-origin-opener-policy"],
-            headers["cross-origin-resource-policy"], "noindex" in headers["x-robots-tag"]), path  # fmt: skip
+            headers["referrer-policy"],
+            headers["x-content-type-options"],
+            headers["cross-origin-opener-policy"],
+            headers["cross-origin-resource-policy"],
+            "noindex" in headers["x-robots-tag"],
+        ), path
         assert "server" not in headers
         assert ("immutable" in headers["cache-control"]) == path.startswith("/view/assets"), path
 
@@ -419,9 +454,13 @@ def test_a_body_larger_than_our_form_is_not_read(door):
 def test_who_leaves_in_the_middle_of_their_form_is_no_fault_of_ours(door, caplog):
     images, said = OrthancImages("http://127.0.0.1:1", None), []
     scope = {
-        "type": "http", "method": "POST", "path": "/s/x", "query_string": b"", "headers": [(b"host", urlsplit(door.url).netloc.encode())],
+        "type": "http",
+        "method": "POST",
+        "path": "/s/x",
+        "query_string": b"",
+        "headers": [(b"host", urlsplit(door.url).netloc.encode())],
         "client": ("127.0.0.1", 1),
-    }  # fmt: skip
+    }
 
     async def gone() -> dict[str, str]:
         return {"type": "http.disconnect"}
@@ -472,10 +511,18 @@ def test_six_hundred_silent_connections_keep_nobody_out_and_are_let_go(door, mon
 BEGUN = "Content-Type: application/x-www-form-urlencoded\r\nContent-Length: 90\r\n\r\nborn"
 
 
-@pytest.mark.parametrize("said", [
-    ("POST /s/abc HTTP/1.1\r\nHost: {host}\r\n" + BEGUN,), ("POST /account HTTP/1.1\r\nHost: {host}\r\n" + BEGUN,),
-    ("GET /robots.txt HTTP/1.1\r\nHost: {host}\r\n\r\n", "GET /robots.txt HTTP/1.1\r\nHost: {host}\r\nX: "),
-], ids=["a link's form", "an account's form", "a second request"])  # fmt: skip
+@pytest.mark.parametrize(
+    "said",
+    [
+        ("POST /s/abc HTTP/1.1\r\nHost: {host}\r\n" + BEGUN,),
+        ("POST /account HTTP/1.1\r\nHost: {host}\r\n" + BEGUN,),
+        (
+            "GET /robots.txt HTTP/1.1\r\nHost: {host}\r\n\r\n",
+            "GET /robots.txt HTTP/1.1\r\nHost: {host}\r\nX: ",
+        ),
+    ],
+    ids=["a link's form", "an account's form", "a second request"],
+)
 def test_what_is_begun_and_never_ended_is_let_go_however_it_drips(door, monkeypatch, said):
     monkeypatch.setattr(patience, "WAITS_S", 0.5)
     host = urlsplit(door.url).netloc
@@ -508,9 +555,16 @@ def test_an_answer_that_nobody_reads_is_let_go(door, monkeypatch):
 
 
 def test_a_websocket_is_no_way_in(door):
-    answer = httpx.get(f"{door.url}/share/manifest", trust_env=False, headers={
-        "connection": "upgrade", "upgrade": "websocket", "sec-websocket-key": "AAAAAAAAAAAAAAAAAAAAAA==",
-        "sec-websocket-version": "13"})  # fmt: skip
+    answer = httpx.get(
+        f"{door.url}/share/manifest",
+        trust_env=False,
+        headers={
+            "connection": "upgrade",
+            "upgrade": "websocket",
+            "sec-websocket-key": "AAAAAAAAAAAAAAAAAAAAAA==",
+            "sec-websocket-version": "13",
+        },
+    )
     assert 401 == answer.status_code
 
 
@@ -557,17 +611,25 @@ def test_the_program_listens_on_this_machine_only_and_lives_on_johannesburg_time
     password = tmp_path / "password"
     password.write_text(door.there.child.auth[1])
     settings = {
-        "SORG_HOME": str(door.test.folder), "SORG_GATEWAY_PORT": str(port), "SORG_ORTHANC_URL": door.there.child.url,
-        "SORG_ORTHANC_USER": door.there.child.auth[0], "SORG_ORTHANC_PASSWORD_FILE": str(password),
+        "SORG_HOME": str(door.test.folder),
+        "SORG_GATEWAY_PORT": str(port),
+        "SORG_ORTHANC_URL": door.there.child.url,
+        "SORG_ORTHANC_USER": door.there.child.auth[0],
+        "SORG_ORTHANC_PASSWORD_FILE": str(password),
         "TZ": "Africa/Johannesburg",
-    }  # fmt: skip
+    }
     # The program reads the real clock, the test practice its own; the link is minted for an hour from now.
     ahead = time.time() - door.test.clock.at.timestamp() + 3600
     door.test.clock.at += timedelta(seconds=ahead - 3600)
     link = door.mint(lasts=timedelta(hours=1))
     url = link.url.replace(door.url, f"http://127.0.0.1:{port}")
-    program = subprocess.Popen([sys.executable, "-m", "gateway"], env=os.environ | settings, text=True,
-                               stdout=subprocess.PIPE, stderr=subprocess.STDOUT)  # fmt: skip
+    program = subprocess.Popen(
+        [sys.executable, "-m", "gateway"],
+        env=os.environ | settings,
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+    )
     try:
         wait_until_answering(f"http://127.0.0.1:{port}/health", program)
         assert {port: {"127.0.0.1"}} == listening(program.pid)

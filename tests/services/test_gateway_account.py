@@ -73,8 +73,10 @@ def test_a_study_opens_in_the_viewer_with_its_images_report_and_pdf(ward, thando
     assert ("CT brain", "2026-11-24") == (manifest["study"]["description"], manifest["study"]["date"])
     assert (TEXT, "Radiologist Person") == (manifest["report"]["text"], manifest["report"]["signed_by"])
     assert ("patient", None, "Ubuntu Radiology") == (
-        manifest["holder"], manifest["until"], manifest["practice"]["name"],
-    )  # fmt: skip
+        manifest["holder"],
+        manifest["until"],
+        manifest["practice"]["name"],
+    )
     image = thando.get(f"{base}/instances/{images_of(thando, ward.first)[0]}/file")
     assert "CT" == pydicom.dcmread(io.BytesIO(image.content)).Modality
     pdf = thando.get(f"{base}/report.pdf")
@@ -98,8 +100,10 @@ def test_a_study_is_listed_under_the_day_that_its_images_name_though_one_of_them
 def test_a_report_that_is_not_printed_yet_is_a_matter_of_waiting(ward, thando):
     answer = thando.get(f"/account/studies/{ward.second}/report.pdf")
     assert (503, "30", True) == (
-        answer.status_code, answer.headers["retry-after"], "in a minute" in answer.json()["sentence"],
-    )  # fmt: skip
+        answer.status_code,
+        answer.headers["retry-after"],
+        "in a minute" in answer.json()["sentence"],
+    )
     page = thando.get(f"/account/studies/{ward.second}/report.pdf", headers={"Sec-Fetch-Dest": "document"})
     assert (503, True) == (page.status_code, "<h1>We cannot show this</h1>" in page.text)
 
@@ -148,8 +152,11 @@ def test_nobody_elses_study_and_no_unsigned_one_opens_and_the_try_is_on_record(w
         for path in ("manifest", "report.pdf", f"instances/{UUID(int=1)}/file"):
             answer = browser.get(f"/account/studies/{study}/{path}")
             assert (404, True) == (answer.status_code, "not yours to see" in answer.json()["sentence"]), path
-    refused = [e for e in ward.test.do("admin", privacy.entries, size=30)
-               if e.act == Permission.OWN_STUDIES and e.outcome == "refused"]  # fmt: skip
+    refused = [
+        e
+        for e in ward.test.do("admin", privacy.entries, size=30)
+        if e.act == Permission.OWN_STUDIES and e.outcome == "refused"
+    ]
     assert str(ward.foreign) in {e.subject_id for e in refused}
 
 
@@ -165,9 +172,15 @@ def test_an_image_opens_only_under_its_own_study(ward, thando):
 
 @pytest.mark.parametrize(
     "path",
-    ["{id}/../{foreign}/manifest", "%2e%2e/{foreign}/manifest", "{id}/instances/x/file", "x/manifest",
-     "{id}%00/manifest", "{id}/instances/..%2f..%2fsystem/file"],
-)  # fmt: skip
+    [
+        "{id}/../{foreign}/manifest",
+        "%2e%2e/{foreign}/manifest",
+        "{id}/instances/x/file",
+        "x/manifest",
+        "{id}%00/manifest",
+        "{id}/instances/..%2f..%2fsystem/file",
+    ],
+)
 def test_tricks_with_paths_find_nothing(ward, thando, path):
     asked = path.format(id=ward.first, foreign=ward.foreign)
     answer = thando.get(f"/account/studies/{asked}")
@@ -191,9 +204,11 @@ def test_a_link_is_refused_by_the_verbs_of_an_account_even_for_its_own_study(war
     with ward.test.house.work(nobody(channel="gateway")) as work:
         link = sharing.actor_of(work, session)
     for verb, given in (
-        (own_studies.my_studies, ()), (own_studies.open_own_study, (ward.first,)),
-        (own_studies.own_report_pdf, (ward.first,)), (own_studies.own_image, (ward.first, UUID(int=1))),
-    ):  # fmt: skip
+        (own_studies.my_studies, ()),
+        (own_studies.open_own_study, (ward.first,)),
+        (own_studies.own_report_pdf, (ward.first,)),
+        (own_studies.own_image, (ward.first, UUID(int=1))),
+    ):
         with pytest.raises(Denied, match="account only"), ward.test.house.work(link) as work:
             verb(work, *given)
 
@@ -206,16 +221,36 @@ def begun(ward: Ward, login: str, channel: str, mark: str) -> str:
     with ward.test.house.work(system()) as work, work.tend(Permission.SYSTEM_MANAGE):
         person = people.by_login(work, login)
         now = work.now()
-        work.db.add(SignInSession(id=work.new_id(), token_hash=hash_token(f"{login}@{channel}{mark}"), person_id=person.id, stage="open",
-                                  from_address="", begun_at=now, seen_at=now, ends_at=now.replace(year=2030), channel=channel,
-                                  method="code", is_away=False, reason="", ended_why=""))  # fmt: skip
+        work.db.add(
+            SignInSession(
+                id=work.new_id(),
+                token_hash=hash_token(f"{login}@{channel}{mark}"),
+                person_id=person.id,
+                stage="open",
+                from_address="",
+                begun_at=now,
+                seen_at=now,
+                ends_at=now.replace(year=2030),
+                channel=channel,
+                method="code",
+                is_away=False,
+                reason="",
+                ended_why="",
+            )
+        )
     return f"{login}@{channel}{mark}"
 
 
-@pytest.mark.parametrize(("login", "made", "asked"), [
-    ("radiologist", "console", "gateway"), ("radiologist", "gateway", "gateway"),
-    ("thando", "gateway", "console"), ("thando", "console", "console"), ("thando", "console", "gateway"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("login", "made", "asked"),
+    [
+        ("radiologist", "console", "gateway"),
+        ("radiologist", "gateway", "gateway"),
+        ("thando", "gateway", "console"),
+        ("thando", "console", "console"),
+        ("thando", "console", "gateway"),
+    ],
+)
 def test_a_session_is_none_at_the_other_door_whatever_its_person_has_become(ward, login, made, asked):
     token = begun(ward, login, made, asked)
     with ward.test.house.work(nobody(channel=asked)) as work:
@@ -230,8 +265,13 @@ def test_staff_do_not_sign_in_here_and_nobody_here_uses_up_their_tries(ward):
     for password in (PASSWORD, *["wrong"] * 6):
         ward.half_way("radiologist", password)
         assert (401, before[1].replace("nobody-of-that-name", "radiologist")) == (
-            ward.answered.status_code, re.sub(r'name="form" value="[^"]+"', lambda m: re.search(r'name="form" value="[^"]+"', before[1])[0], ward.answered.text),
-        )  # fmt: skip
+            ward.answered.status_code,
+            re.sub(
+                r'name="form" value="[^"]+"',
+                lambda m: re.search(r'name="form" value="[^"]+"', before[1])[0],
+                ward.answered.text,
+            ),
+        )
     with ward.test.house.work(system()) as work, work.look(Permission.SYSTEM_SEE):
         person = people.by_login(work, "radiologist")
         assert (0, None) == (person.wrong_answers, person.locked_until)
@@ -277,9 +317,11 @@ def test_no_form_counts_that_a_foreign_page_sent(ward):
     form = form_of(browser.get("/account"))
     said = {"login": "thando", "password": PASSWORD}
     for data, headers in (
-        (said, {}), ({**said, "form": "guessed"}, {}), ({**said, "form": form}, {"Origin": "https://evil.example"}),
+        (said, {}),
+        ({**said, "form": "guessed"}, {}),
+        ({**said, "form": form}, {"Origin": "https://evil.example"}),
         ({**said, "form": form}, {"Origin": "null", "Sec-Fetch-Site": "cross-site"}),
-    ):  # fmt: skip
+    ):
         ward.ticks[0] += 60
         assert 403 == browser.post("/account", data=data, headers=headers).status_code
     assert (
@@ -355,8 +397,10 @@ def test_a_visit_that_the_practice_ends_is_not_blamed_on_a_pause(ward):
     ward.test.do("admin", sessions.end_session, mine.id)
     over = browser.get("/account/studies")
     assert (401, True, False) == (
-        over.status_code, "This session was ended. The practice ended it." in over.text, "without use" in over.text,
-    )  # fmt: skip
+        over.status_code,
+        "This session was ended. The practice ended it." in over.text,
+        "without use" in over.text,
+    )
     browser.cookies.set(SESSION, "guessed" * 6)
     unknown = browser.get("/account/studies")
     assert (401, True) == (unknown.status_code, "This session was ended.</p>" in unknown.text)
@@ -515,15 +559,35 @@ def by_script(browser: httpx.Client, path: str, said: object, **headers: str) ->
 
 
 def posts_of_mine() -> list[str]:
-    return [f"{ME}/{path}" for path in ("keys", "keys/options", "keys/remove", "app", "recovery", "password", "sessions/end",
-                                        "confirm", "confirm/key", "confirm/key/options")]  # fmt: skip
+    return [
+        f"{ME}/{path}"
+        for path in (
+            "keys",
+            "keys/options",
+            "keys/remove",
+            "app",
+            "recovery",
+            "password",
+            "sessions/end",
+            "confirm",
+            "confirm/key",
+            "confirm/key/options",
+        )
+    ]
 
 
 def test_my_account_says_how_i_sign_in_and_where_i_am_signed_in(ward):
     browser, elsewhere = own(ward, "overview"), own(ward, "overview")
     page = browser.get(ME).text
-    for said in ("Fingerprint or face", "App with six digits", "in use", "none left", "Overview Person",
-                 "Another phone or computer", ">Here<"):  # fmt: skip
+    for said in (
+        "Fingerprint or face",
+        "App with six digits",
+        "in use",
+        "none left",
+        "Overview Person",
+        "Another phone or computer",
+        ">Here<",
+    ):
         assert said in page, said
     session = re.search(r'name="session" value="([0-9a-f-]+)"', page)[1]
     said = {"form": form_of(browser.get(ME)), "session": session}
@@ -661,9 +725,10 @@ def test_no_form_or_script_of_a_foreign_page_changes_anything(ward):
     confirmed(ward, browser, "forged")
     form = form_of(browser.get(ME))
     forged = (
-        ({"form": "A" * 43}, {}), ({"form": form}, {"Origin": "https://evil.example"}),
+        ({"form": "A" * 43}, {}),
+        ({"form": form}, {"Origin": "https://evil.example"}),
         ({"form": form}, {"Origin": "null", "Sec-Fetch-Site": "cross-site"}),
-    )  # fmt: skip
+    )
     for n, path in enumerate(posts_of_mine()):
         # All of them at one door; at each of the others a guessed token, then another site.
         for said, headers in forged if n == 0 else forged[:2]:
@@ -681,8 +746,13 @@ def test_no_form_or_script_of_a_foreign_page_changes_anything(ward):
 def test_only_the_pages_where_a_key_is_touched_run_our_script_and_no_other(ward):
     browser = own(ward, "policy")
     confirmed(ward, browser, "policy")
-    for path, runs in ((ME, False), (f"{ME}/keys", False), (f"{ME}/password", False), (f"{ME}/confirm?for=factors", True),
-                       ("/account/studies", False)):  # fmt: skip
+    for path, runs in (
+        (ME, False),
+        (f"{ME}/keys", False),
+        (f"{ME}/password", False),
+        (f"{ME}/confirm?for=factors", True),
+        ("/account/studies", False),
+    ):
         answer = browser.get(path)
         policy = answer.headers["content-security-policy"]
         assert (200, runs) == (answer.status_code, "script-src 'self';" in policy), path

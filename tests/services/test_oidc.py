@@ -42,8 +42,14 @@ def port(provider: Provider) -> OidcProvider:
 
 
 def opened(provider: Provider, **how) -> OidcProvider:
-    usual = {"client_id": CLIENT, "client_secret": SECRET, "now": lambda: datetime.now(UTC),
-             "dice": secrets.token_bytes, "timeout_s": (2.0, 5.0), "longest_s": 8.0}  # fmt: skip
+    usual = {
+        "client_id": CLIENT,
+        "client_secret": SECRET,
+        "now": lambda: datetime.now(UTC),
+        "dice": secrets.token_bytes,
+        "timeout_s": (2.0, 5.0),
+        "longest_s": 8.0,
+    }
     return OidcProvider(provider.issuer, **{**usual, **how})
 
 
@@ -74,8 +80,12 @@ def refusal(port: OidcProvider, provider: Provider, **changes) -> Reason:
 def test_the_provider_says_who_it_is(port, provider):
     who = signed_in(port, provider)
     assert (provider.issuer, STAFF, "dr.naidoo", "Dr Priya Naidoo", "priya@clinic.example") == (
-        who.issuer, who.subject, who.login, who.name, who.email
-    )  # fmt: skip
+        who.issuer,
+        who.subject,
+        who.login,
+        who.name,
+        who.email,
+    )
     assert (("radiologists", "all-staff"), "1", ("pwd",), False) == (
         who.groups,
         who.acr,
@@ -88,9 +98,16 @@ def test_the_provider_says_who_it_is(port, provider):
 def test_the_browser_is_sent_with_secrets_of_256_bits_and_a_wish_for_a_recent_sign_in(port, provider):
     begun, again = port.begin(redirect_uri=BACK), port.begin(redirect_uri=BACK)
     sent = {name: values[0] for name, values in parse_qs(urlsplit(begun.url).query).items()}
-    assert {"response_type": "code", "client_id": CLIENT, "redirect_uri": BACK, "scope": "openid profile email",
-            "state": begun.state, "nonce": begun.nonce, "max_age": "600", "code_challenge_method": "S256",
-            } == {name: value for name, value in sent.items() if name != "code_challenge"}  # fmt: skip
+    assert {
+        "response_type": "code",
+        "client_id": CLIENT,
+        "redirect_uri": BACK,
+        "scope": "openid profile email",
+        "state": begun.state,
+        "nonce": begun.nonce,
+        "max_age": "600",
+        "code_challenge_method": "S256",
+    } == {name: value for name, value in sent.items() if name != "code_challenge"}
     # Base64 of 32 bytes; and the verifier itself stays at home.
     assert [43, 43, 43] == [len(secret) for secret in (begun.state, begun.nonce, begun.verifier)]
     assert begun.verifier not in begun.url
@@ -269,8 +286,10 @@ def test_too_many_groups_are_said_plainly(port, provider):
     provider.claims = {"groups": GONE, "_claim_names": {"groups": "src1"}}
     with pytest.raises(NotProven) as refused:
         signed_in(port, provider)
-    assert ["This person is in more groups than the provider passes on. Let it send only those that are "
-            "assigned to this application."] == [p.sentence for p in refused.value.problems]  # fmt: skip
+    assert [
+        "This person is in more groups than the provider passes on. Let it send only those that are "
+        "assigned to this application."
+    ] == [p.sentence for p in refused.value.problems]
 
 
 @pytest.mark.parametrize(
@@ -292,9 +311,24 @@ def test_too_many_groups_are_said_plainly(port, provider):
         (lambda p: lambda h, c: None, Reason.NO_ID_TOKEN),
         (lambda p: lambda h, c: p.by_hand(h, ["deep"] * 40_000, lambda s: b""), Reason.MALFORMED),
     ],
-    ids=["none", "HS256 of the public key", "none with a space", "a list", "no alg", "no signature", "zeros",
-         "another key", "crit", "text", "JWE", "umlauts", "empty", "null", "too large"],
-)  # fmt: skip
+    ids=[
+        "none",
+        "HS256 of the public key",
+        "none with a space",
+        "a list",
+        "no alg",
+        "no signature",
+        "zeros",
+        "another key",
+        "crit",
+        "text",
+        "JWE",
+        "umlauts",
+        "empty",
+        "null",
+        "too large",
+    ],
+)
 def test_a_forged_token_proves_nobody(port, provider, forgery, reason):
     provider.sign = forgery(provider)
     assert reason == refusal(port, provider)
@@ -393,10 +427,20 @@ def test_a_provider_that_never_names_itself_in_the_answer_needs_not(port, provid
 
 @pytest.mark.parametrize(
     "issuer",
-    ["http://login.example/realm", "http://127.0.0.1.example/realm", "http://localhost@login.example/",
-     "https://user:secret@login.example", "ftp://login.example", "login.example", "https://", "https://x:99999",
-     "https://login.example/#a", "https://login.example\\@127.0.0.1/", "https://login.example/ x"],
-)  # fmt: skip
+    [
+        "http://login.example/realm",
+        "http://127.0.0.1.example/realm",
+        "http://localhost@login.example/",
+        "https://user:secret@login.example",
+        "ftp://login.example",
+        "login.example",
+        "https://",
+        "https://x:99999",
+        "https://login.example/#a",
+        "https://login.example\\@127.0.0.1/",
+        "https://login.example/ x",
+    ],
+)
 def test_a_provider_without_https_is_refused_at_the_start(provider, issuer):
     assert not is_safe(issuer)
     with pytest.raises(Unfit, match="SORG_OIDC_ISSUER must begin with https://"):
@@ -404,8 +448,9 @@ def test_a_provider_without_https_is_refused_at_the_start(provider, issuer):
 
 
 @pytest.mark.parametrize(
-    "url", ["https://login.example:8443/realm", "http://127.9.0.1:1/", "http://[::1]:8080/", "http://localhost/a"]
-)  # fmt: skip
+    "url",
+    ["https://login.example:8443/realm", "http://127.9.0.1:1/", "http://[::1]:8080/", "http://localhost/a"],
+)
 def test_https_is_safe_and_this_machine_is(url):
     assert is_safe(url)
 
@@ -528,8 +573,14 @@ def test_without_an_issuer_there_is_no_single_sign_on():
 def test_the_settings_describe_the_provider(provider, tmp_path):
     file = tmp_path / "secret"
     file.write_text(f"{SECRET}\n")
-    settings = read(oidc_issuer=provider.issuer, oidc_client_id=CLIENT, oidc_client_secret_file=file,
-                    oidc_second_factor="mfa, 2 ,", oidc_groups_claim="roles", oidc_directory_id="LDAP_ID")  # fmt: skip
+    settings = read(
+        oidc_issuer=provider.issuer,
+        oidc_client_id=CLIENT,
+        oidc_client_secret_file=file,
+        oidc_second_factor="mfa, 2 ,",
+        oidc_groups_claim="roles",
+        oidc_directory_id="LDAP_ID",
+    )
     # Keycloak passes an attribute on as a list.
     provider.claims = {"roles": ["radiologist"], "amr": ["mfa"], "LDAP_ID": ["S-1-5-21-1-2-3-1104"]}
     who = signed_in(open_identity_provider(settings), provider)

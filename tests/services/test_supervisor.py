@@ -38,9 +38,12 @@ class Practice:
 
     def start(self) -> subprocess.Popen:
         return subprocess.Popen(
-            [sys.executable, "-c", PRACTICE], env=self.environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+            [sys.executable, "-c", PRACTICE],
+            env=self.environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
             text=True,
-        )  # fmt: skip
+        )
 
     @contextmanager
     def open(self) -> Iterator[subprocess.Popen]:

@@ -14,7 +14,7 @@ from core.store.model.billing import (
     RemittanceLine,
     SwitchPosition,
     TariffRow,
-)  # fmt: skip
+)
 from core.store.model.patients import Consent, Patient, Referrer
 from core.store.model.people import (
     Activation,
@@ -28,7 +28,7 @@ from core.store.model.people import (
     SignInSession,
     StepUp,
     Throttle,
-)  # fmt: skip
+)
 from core.store.model.practice import Counter, Practice
 from core.store.model.record import AuditEntry, Document, Errand
 from core.store.model.sharing import Share, ShareInstance

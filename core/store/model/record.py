@@ -21,8 +21,9 @@ class AuditEntry(Base):
         Index("ix_audit_entry_actor_seq", "actor_id", "seq"),
     )
 
-    seq: Mapped[int] = mapped_column(BigInteger().with_variant(Integer(), "sqlite"), primary_key=True,
-                                     autoincrement=False)  # fmt: skip
+    seq: Mapped[int] = mapped_column(
+        BigInteger().with_variant(Integer(), "sqlite"), primary_key=True, autoincrement=False
+    )
     at: Mapped[datetime] = mapped_column(index=True)
     actor_id: Mapped[str] = mapped_column(String(64))
     act: Mapped[str] = mapped_column(String(32))
