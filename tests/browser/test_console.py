@@ -128,7 +128,8 @@ def test_signing_in_by_hand_shows_the_page_that_was_asked_for(browser: Browser, 
     expect(page.get_by_role("heading", name="Patients")).to_be_visible()
     assert COOKIE not in page.evaluate("document.cookie")
     page.get_by_role("button", name="Sign out").click()
-    page.wait_for_url("**/login")
+    expect(page.get_by_text("You are signed out.")).to_be_visible()
+    expect(page.get_by_label("Password")).to_be_visible()
     context.close()
 
 
