@@ -45,3 +45,16 @@ def test_what_stands_twice_for_good_is_not_pressed(page: Page, monkeypatch: pyte
     with pytest.raises(Error, match="strict mode violation"):
         page.get_by_text("Nowhere else.").click()
     assert "pressed" not in page.locator("body").inner_text()
+
+
+def test_a_press_waits_until_what_it_is_for_has_stopped_moving(page: Page) -> None:
+    page.set_content(
+        """<div id="box" style="overflow:hidden">More</div><button onclick="this.textContent = 'Pressed'">Press</button>
+        <script>
+          document.addEventListener("mousedown", () => { window.moved = document.getAnimations().length; });
+          document.getElementById("box").animate({height: ["0px", "300px"]}, {duration: 700});
+        </script>"""
+    )
+    page.get_by_role("button").click()
+    expect(page.get_by_role("button")).to_have_text("Pressed")
+    assert 0 == page.evaluate("window.moved")
