@@ -38,7 +38,14 @@ def part(tag: int, inside: bytes) -> bytes:
 
 
 def said(number: int, inside: bytes) -> bytes:
-    return part(0x30, bytes([2, 1, number]) + inside)
+    return part(0x30, part(2, number.to_bytes(5, "big")) + inside)
+
+
+def asked_for(message: bytes) -> tuple[int, int]:
+    """Its number and its kind. ldap3 counts on through all connections of a process: past 127 a number has two bytes."""
+    at = 2 + (message[1] & 0x7F if message[1] & 0x80 else 0)
+    until = at + 2 + message[at + 1]
+    return int.from_bytes(message[at + 2 : until], "big"), message[until]
 
 
 def result(tag: int) -> bytes:
@@ -103,8 +110,7 @@ def listener(certificate: Path) -> Iterator[Callable[[Callable[[int], Iterator[b
     def talk(plain: socket.socket, answer: Callable[[int], Iterator[bytes]]) -> None:
         with suppress(OSError), context.wrap_socket(plain, server_side=True) as them:
             while asked := them.recv(65_536):
-                at = asked.index(b"\x02\x01")
-                number, kind = asked[at + 2], asked[at + 3]
+                number, kind = asked_for(asked)
                 for piece in (
                     [said(number, result(0x61))] if kind == BIND else answer(number) if kind == SEARCH else ()
                 ):
@@ -135,7 +141,11 @@ def test_a_server_that_talks_without_an_end_or_sense_is_away(certificate, listen
         there.find("thando")
 
 
-def test_the_next_server_is_asked_where_the_first_speaks_nonsense(certificate, listener):
+@pytest.mark.parametrize("counted", [1, 200, 70_000])
+def test_the_next_server_is_asked_where_the_first_speaks_nonsense(
+    certificate, listener, monkeypatch, counted
+):
+    monkeypatch.setattr(ldap_wire.ldap3.Server, "_message_counter", counted)
     babbles, speaks = listener(NONSENSE["a result that is no number"]), listener(sense)
     with closing(directory(certificate, babbles, speaks)) as there:
         found = there.find("thando")
