@@ -7,10 +7,11 @@ import re
 import secrets
 import statistics
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from html import escape
+from itertools import count
 from random import Random
 from urllib.parse import quote
 from uuid import UUID
@@ -279,29 +280,30 @@ def gap(*kinds: list[float]) -> float:
     return max(middle) - min(middle)
 
 
-def gaps_by_chance(times: list[float]) -> list[float]:
-    """The same of three kinds that are none: all answers, shuffled a thousand times."""
-    dice, gaps, each = Random(7), [], len(times) // 3
-    for _ in range(1000):
-        dice.shuffle(times)
-        gaps.append(gap(times[:each], times[each : 2 * each], times[2 * each :]))
-    return gaps
+MOST_APART_S, MOST_TIMES = 0.010, 3
 
 
-def test_a_leak_of_thirty_milliseconds_is_more_than_chance() -> None:
+def calm(measure: Callable[[], dict[str, list[float]]]) -> dict[str, list[float]]:
+    """What was measured, again where the medians were too far apart: noise passes, and a door that tells does so each time."""
+    for _ in range(MOST_TIMES):
+        took = measure()
+        if gap(*took.values()) < MOST_APART_S:
+            break
+    return took
+
+
+def test_a_door_that_tells_by_twelve_milliseconds_is_not_waited_away() -> None:
     dice = Random(1)
-    calm = [0.40 + dice.expovariate(200) for _ in range(312)]
-    leaky = [t + 0.03 * (n < 104) for n, t in enumerate(calm)]
-    assert max(gaps_by_chance([*calm])) < 0.010
-    assert gap(leaky[:104], leaky[104:208], leaky[208:]) > max(0.010, *gaps_by_chance([*leaky]))
+
+    def leaky() -> dict[str, list[float]]:
+        kinds = {"known": 0.012, "unknown": 0, "shut": 0}
+        return {k: [0.4 + more + dice.expovariate(2000) for _ in range(104)] for k, more in kinds.items()}
+
+    assert gap(*calm(leaky).values()) > MOST_APART_S
 
 
 def test_known_unknown_and_shut_out_names_cannot_be_told_apart_by_time_or_answer(slow_desk: Desk) -> None:
-    """Row 7 of the list of attacks: the medians of 104 tries each differ by less than 10 ms.
-
-    On a busy machine they differ by more whoever is asked about; then by no more than the same answers do when they are
-    dealt out to the three kinds by chance.
-    """
+    """Row 7 of the list of attacks: the medians of 104 tries each differ by less than 10 ms."""
     desk = slow_desk
     known = [role.value for role in STAFF if role.value in desk.test.secrets]
     for n, login in enumerate(shut := [f"shut.out{n}" for n in range(len(known))]):
@@ -310,7 +312,7 @@ def test_known_unknown_and_shut_out_names_cannot_be_told_apart_by_time_or_answer
         )
         assert n < len(known)
     kinds = {"known": known, "unknown": [f"nobody{n}" for n in range(len(known))], "shut": shut}
-    took: dict[str, list[float]] = {kind: [] for kind in kinds}
+    took: dict[str, list[float]] = {}
     told: dict[str, set[tuple]] = {kind: set() for kind in kinds}
 
     def knock(kind: str, login: str, browser: httpx.Client, token: str) -> None:
@@ -328,28 +330,30 @@ def test_known_unknown_and_shut_out_names_cannot_be_told_apart_by_time_or_answer
     knocks = [(kind, logins[n]) for n in range(len(known)) for kind, logins in kinds.items()]
     browsers = [desk.stranger() for _ in knocks]
     tokens = [form_token(browser.get("/login").text) for browser in browsers]
-    with ThreadPoolExecutor(len(knocks)) as pool:
-        for turn in range(104 // len(known)):
-            desk.test.clock.pass_(minutes=30)
-            for n, browser in enumerate(browsers):
-                browser.headers["x-forwarded-for"] = f"10.{turn}.{n}.1"
-            # Each turn begins with another kind, so that whoever is served first is not always of one.
-            order = knocks[turn % 3 :] + knocks[: turn % 3]
-            list(
-                pool.map(
-                    lambda args: knock(*args),
-                    [(*o, b, t) for o, b, t in zip(order, browsers, tokens, strict=True)],
+    turns, rounds = 104 // len(known), count()
+
+    def measure() -> dict[str, list[float]]:
+        took.update({kind: [] for kind in kinds})
+        first = turns * next(rounds)
+        with ThreadPoolExecutor(len(knocks)) as pool:
+            for turn in range(turns):
+                desk.test.clock.pass_(minutes=30)
+                for n, browser in enumerate(browsers):
+                    browser.headers["x-forwarded-for"] = f"10.{first + turn}.{n}.1"
+                # Each turn begins with another kind, so that whoever is served first is not always of one.
+                order = knocks[turn % 3 :] + knocks[: turn % 3]
+                list(
+                    pool.map(
+                        lambda args: knock(*args),
+                        [(*o, b, t) for o, b, t in zip(order, browsers, tokens, strict=True)],
+                    )
                 )
-            )
+        return dict(took)
+
+    took = calm(measure)
     assert [104] * 3 == [len(times) for times in took.values()]
     assert min(min(times) for times in took.values()) >= FLOOR_S
-    told_apart, by_chance = (
-        gap(*took.values()),
-        max(gaps_by_chance([t for times in took.values() for t in times])),
-    )
-    assert told_apart < max(0.010, by_chance), {
-        kind: statistics.median(times) for kind, times in took.items()
-    }
+    assert gap(*took.values()) < MOST_APART_S, {k: statistics.median(t) for k, t in took.items()}
     assert 1 == len(set().union(*told.values())), told
 
 
