@@ -22,8 +22,8 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from streamlit import config as streamlit_config
 
+from console import desk, handed, nav, trouble
 from console import door as doors
-from console import nav, trouble
 from console.anew import anew_routes
 from console.awake import awake_routes
 from console.gate import OwnHost, RequireSession
@@ -54,6 +54,7 @@ def create_app(house: House, settings: Settings, *, freeze: bool = True) -> st.A
         unencrypted=unencrypted(settings),
     )
     doors.hang(door)
+    handed.watch(desk.owner)
     _quieten_streamlit()
 
     @asynccontextmanager

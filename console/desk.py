@@ -157,6 +157,11 @@ def arrive() -> Actor | None:
     return found
 
 
+def owner() -> UUID | None:
+    """Whose session this page is drawn for; None before anybody has arrived."""
+    return st.session_state.get(_OWNER)
+
+
 def _rescue() -> bool:
     """Keep what was typed here and not saved for whoever typed it; True when there is something, from now or before."""
     found = drafts.rescue(door().drafts, st.session_state, now=door().house.clock())

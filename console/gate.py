@@ -9,6 +9,7 @@ from starlette.requests import HTTPConnection
 from starlette.responses import JSONResponse, PlainTextResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from console import handed
 from console.door import Door
 from core.rules.addresses import plain_address
 
@@ -80,7 +81,10 @@ class RequireSession:
         actor = await run_in_threadpool(self.door.who, token, address=address_of(connection))
         if actor is None:
             return await _refuse(scope, receive, send, _sign_in_first(connection))
-        if scope["path"].startswith(_SHUT):
+        is_anothers = scope["path"].startswith(handed.PREFIX) and not handed.is_for(
+            scope["path"], actor.session
+        )
+        if is_anothers or scope["path"].startswith(_SHUT):
             return await _refuse(scope, receive, send, PlainTextResponse("There is nothing here.", 404))
         if "/" in scope["path"][1:] and not scope["path"].startswith(_NESTED):
             # Streamlit would answer a nested path with a page whose own files are looked for in the wrong place. Its

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+import httpx
 import pytest
 from playwright.sync_api import Browser, Page
 from sqlalchemy import select
@@ -350,10 +351,21 @@ def test_a_list_of_names_leaves_only_with_a_fresh_code_and_on_record(
         with page.expect_download() as saved:
             page.get_by_role("button", name="Save the file").click()
         assert saved.value.path().read_bytes().startswith(b"PK")
+        asked = {who: file_status(saved.value.url, office.token(who)) for who in ("manager", "admin")}
+        assert {"manager": 200, "admin": 404} == asked  # An address in the downloads list is nobody else's.
+        assert 401 == file_status(saved.value.url, "")
+        page.goto(f"{office.url}/my_account")
+        settled(page)
         assert [] == complaints
     taken = [e for e in office.test.do("admin", privacy.entries) if e.subject_id == "board"]
     assert [("done", "code"), ("refused", None)] == [(e.outcome, e.facts.get("proof")) for e in taken]
     assert "trouble" not in log_of(office)
+
+
+def file_status(url: str, token: str) -> int:
+    return httpx.get(
+        url, headers={"Cookie": f"{COOKIE}={token}"} if token else {}, trust_env=False
+    ).status_code
 
 
 def test_the_pages_are_there_for_whom_they_are_for() -> None:
