@@ -19,6 +19,7 @@
   let isLeaving = false;
   let isCut = false;
   let hasTyped = false;
+  let leftAt = 0;
 
   const bar = document.createElement("div");
   bar.className = "sorg-awake";
@@ -29,6 +30,7 @@
   again.textContent = "Sign in again";
   again.className = "sorg-button";
   again.hidden = true;
+  again.addEventListener("click", leave);
   bar.append(says, again);
 
   function press() {
@@ -49,6 +51,24 @@
   // What is typed into a report is kept (console/drafts.py); of other fields nothing is promised.
   function noteTyping(event) {
     if (event.target.closest(".st-key-report-text")) hasTyped = true;
+  }
+
+  function noteLeaving(event) {
+    if (event.target.closest(".st-key-report-text")) leftAt = Date.now();
+  }
+
+  // The page itself says that the session is over: what was typed is kept by then.
+  function isTold() {
+    return document.querySelector('.sorg-empty[role="alert"]') !== null;
+  }
+
+  // The field is often left by the press on the bar. What was typed is on its way then, and must arrive before we go.
+  async function leave(event) {
+    if (!hasTyped || Date.now() - leftAt > 2 * SECOND) return;
+    event.preventDefault();
+    const until = Date.now() + 10 * SECOND;
+    while (!isTold() && Date.now() < until) await new Promise((done) => setTimeout(done, 50));
+    location.assign(again.href);
   }
 
   // Streamlit's own dialog for a server that does not know this page any more, by its heading.
@@ -144,10 +164,11 @@
       isLeaving = true;
       location.assign(onward.href);
     }
-    if (isOver && document.querySelector('.sorg-empty[role="alert"]')) say(""); // The page itself says it now.
+    if (isOver && isTold()) say(""); // The page itself says it now.
     mindDialog();
     step();
   }, SECOND);
+  document.addEventListener("focusout", noteLeaving, { capture: true, passive: true });
   document.addEventListener("input", noteTyping, { capture: true, passive: true });
   watch(document);
   step();
